@@ -1,0 +1,33 @@
+"""What one part of Lineside hands another: frozen, versioned values, checked once on arrival and trusted afterwards.
+
+Reading order: `names` (identifiers and hashes), `frame` (what was seen, what was decided, what turned out to be true),
+`bundle` (a certified model and everything needed to run it), `channel` (which bundle a site should run, signed),
+`telemetry` (what an agent reports), `orders` (what a monitor asks), `report` (figures of demos and benchmarks),
+`settings` (how a user's configuration file is read), `errors` (one class for each reaction), `schema` (JSON schemas,
+checked in).
+
+Wire values tolerate unknown fields (a newer peer may send them); a user's configuration does not.
+"""
+
+from contracts.errors import (
+    BundleError,
+    ConfigurationError,
+    DatasetError,
+    LinesideError,
+    LinkError,
+    OrderError,
+    QuotaError,
+)
+
+SCHEMA_VERSION = 1
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "BundleError",
+    "ConfigurationError",
+    "DatasetError",
+    "LinesideError",
+    "LinkError",
+    "OrderError",
+    "QuotaError",
+]

@@ -1,0 +1,202 @@
+"""A bundle: a directory of plain files (never an archive, never a pickle) described by `manifest.json`.
+
+The bundle's identity is the SHA-256 of the bytes of its `manifest.json`, which in turn names every other file with its
+SHA-256 and size. Changing any byte of any file therefore changes the identity or breaks verification.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from contracts.frame import Probability
+from contracts.names import Label, Moment, Name, Sha256, Wire
+
+FilePath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")]
+"""A path inside the bundle: relative, forward slashes, no `..`, no leading dot."""
+
+MANIFEST_NAME = "manifest.json"
+
+
+class FileEntry(Wire):
+    """One file of the bundle."""
+
+    sha256: Sha256
+    bytes: int = Field(ge=0)
+
+
+class Preprocessing(Wire):
+    """How an image becomes the network's input. One implementation (`runtime.preprocessing`) serves trainer,
+    certificate and agent. Order: decode -> colour -> crop to region of interest -> resize -> scale -> layout."""
+
+    schema_version: Literal[1] = 1
+    formats: tuple[str, ...] = ("PNG", "JPEG", "BMP", "TIFF")
+    colour: Literal["RGB"] = "RGB"
+    width: int = Field(ge=16, le=4096, description="network input, pixels")
+    height: int = Field(ge=16, le=4096, description="network input, pixels")
+    resize: Literal["stretch", "pad"] = "stretch"
+    filter: Literal["bilinear", "box", "bicubic"] = "bilinear"
+    region_of_interest: tuple[int, int, int, int] | None = Field(
+        default=None, description="left, top, right, bottom in source pixels"
+    )
+    mean: tuple[float, float, float] = Field(description="per channel, of values in 0..1")
+    std: tuple[float, float, float] = Field(description="per channel, of values in 0..1")
+    layout: Literal["NCHW"] = "NCHW"
+    dtype: Literal["float32"] = "float32"
+    max_pixels: int = Field(default=50_000_000, ge=1, description="larger images are refused from their header")
+
+
+class Variant(Wire):
+    """One runnable file for one target, for example `onnxruntime-cpu/int8`.
+
+    Input `image` float32 [1, 3, height, width]; outputs `logits` float32 [1, labels] and `embedding` float32 [1, d].
+    """
+
+    target: Literal["onnxruntime-cpu", "openvino-cpu", "tensorrt"]
+    precision: Literal["fp32", "int8"]
+    file: FilePath
+
+    @property
+    def name(self) -> str:
+        """`target/precision`, the key of the certificates."""
+        return f"{self.target}/{self.precision}"
+
+
+class TaskMetrics(Wire):
+    """Quality on one labelled set. Values are 0..1; None where undefined (a class without examples)."""
+
+    examples: int = Field(ge=0)
+    accuracy: Probability | None
+    balanced_accuracy: Probability | None = Field(description="mean of the recalls of good and defect, by decision")
+    auroc: Probability | None = Field(description="of the defect score")
+    best_constant: Probability | None = Field(description="accuracy of always answering the commoner of good / defect")
+    recall_good: Probability | None
+    recall_defect: Probability | None
+    recall_per_label: dict[Label, Probability | None] = {}
+    confusion: dict[Label, dict[Label, int]] = Field(default={}, description="true label -> predicted label -> count")
+
+
+class LatencySummary(Wire):
+    """Seconds for one inference, batch 1, with the stated threads."""
+
+    p50_seconds: float = Field(ge=0.0)
+    p95_seconds: float = Field(ge=0.0)
+    runs: int = Field(ge=1)
+    threads: int = Field(ge=1)
+
+
+class Certificate(Wire):
+    """Evidence that one variant answers like the fp32 model, measured through the runtime that will serve it."""
+
+    variant: str
+    reference: str = "torch/fp32"
+    images: int = Field(ge=1)
+    argmax_agreement: Probability
+    max_probability_difference: Probability
+    metrics: TaskMetrics
+    reference_metrics: TaskMetrics
+    latency: LatencySummary
+    machine: dict[str, Any] = {}
+    passed: bool
+    reasons: tuple[str, ...] = Field(default=(), description="why it did not pass, empty when it did")
+
+
+class GoldenSample(Wire):
+    """A stored image and what the variant must answer; the agent's probe runs them before it switches."""
+
+    file: FilePath
+    expected: dict[str, tuple[float, ...]] = Field(description="variant name -> probabilities in label order")
+    tolerance: float = Field(default=0.05, gt=0.0, description="largest allowed difference of a probability")
+
+
+class Thresholds(Wire):
+    """Decision on the defect score s: NG at s >= ng, OK below review_from, REVIEW between (none when they are equal)."""
+
+    ng: Probability
+    review_from: Probability
+    cost_escape: float = Field(default=1.0, gt=0.0)
+    cost_false_reject: float = Field(default=1.0, gt=0.0)
+    chosen_by: str = "balanced accuracy on the validation split"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Thresholds:
+        if self.review_from > self.ng:
+            raise ValueError("review_from must not exceed ng")
+        return self
+
+
+class DriftReference(Wire):
+    """Where the arrays that turn an embedding into a drift vector lie (see `drift.vector`)."""
+
+    file: FilePath = "reference.safetensors"
+    components: int = Field(ge=1, le=64, description="whitened principal components of the embedding")
+    embedding_width: int = Field(ge=1)
+    names: tuple[str, ...] = Field(description="names of the drift vector's entries, in order")
+
+
+class Licence(Wire):
+    """Owner and permission of images or weights. `production` False marks everything made from them as not for
+    production; a bundle inherits the strictest."""
+
+    owner: str = "unknown"
+    licence: str = "unknown"
+    permitted_use: str = "unknown"
+    production: bool = True
+
+
+class Lineage(Wire):
+    """Where a bundle comes from."""
+
+    snapshot_hash: Sha256
+    split_hash: Sha256
+    base_model: str
+    base_model_licence: str
+    base_model_sha256: Sha256 | None = Field(description="None for random weights")
+    parent_bundle: Sha256 | None = None
+    order_id: str | None = Field(default=None, description="the retrain order that asked for it")
+    training: dict[str, Any] = Field(default={}, description="the training configuration as run, with the seed")
+    code_version: str
+
+
+class Manifest(Wire):
+    """`manifest.json`. The release number is the monitor's and lies in the channel, not here."""
+
+    schema_version: Literal[1] = 1
+    site: Name
+    product: Name = "default"
+    created_at: Moment
+    labels: tuple[Label, ...] = Field(min_length=2, description="order of the logits")
+    good_labels: tuple[Label, ...] = Field(min_length=1, description="classes that pass; all others are defects")
+    preprocessing: Preprocessing
+    variants: tuple[Variant, ...] = Field(min_length=1)
+    default_variant: str
+    thresholds: Thresholds
+    temperature: float = Field(default=1.0, gt=0.0, description="logits are divided by it before the softmax")
+    drift_reference: DriftReference
+    golden_samples: tuple[GoldenSample, ...] = Field(min_length=1)
+    certificates: tuple[Certificate, ...]
+    test_metrics: TaskMetrics = Field(description="of the default variant on the pinned test split")
+    licence: Licence
+    lineage: Lineage
+    files: dict[FilePath, FileEntry] = Field(description="every file but manifest.json")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        if unknown := set(self.good_labels) - set(self.labels):
+            raise ValueError(f"good_labels names classes that labels lacks: {sorted(unknown)}")
+        if self.default_variant not in {variant.name for variant in self.variants}:
+            raise ValueError(f"default_variant {self.default_variant!r} is not among the variants")
+        needed = {variant.file for variant in self.variants} | {sample.file for sample in self.golden_samples}
+        needed.add(self.drift_reference.file)
+        if missing := needed - set(self.files):
+            raise ValueError(f"files lacks {sorted(missing)}")
+        return self
+
+    def variant(self, name: str | None = None) -> Variant:
+        """The variant of that name, or the default one. Raises KeyError when there is none."""
+        wanted = name or self.default_variant
+        for variant in self.variants:
+            if variant.name == wanted:
+                return variant
+        raise KeyError(f"no variant {wanted!r}; this bundle has {[variant.name for variant in self.variants]}")

@@ -1,0 +1,82 @@
+"""What was seen (`Frame`), what was decided (`Verdict`) and what turned out to be true (`Outcome`)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from contracts.names import Identifier, Label, Moment, Name, Sha256, Wire
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Decision(StrEnum):
+    """What the line is told about one part."""
+
+    OK = "OK"
+    NG = "NG"
+    REVIEW = "REVIEW"
+    NO_VERDICT = "NO_VERDICT"
+
+
+class Clock(StrEnum):
+    """How far a frame's trigger time can be trusted."""
+
+    SYNCHRONISED = "synchronised"
+    FREE_RUNNING = "free-running"
+    UNKNOWN = "unknown"
+
+
+class Frame(Wire):
+    """One trigger of one camera. `part_id` is the plant's, or made from camera and sequence where the plant has none."""
+
+    schema_version: Literal[1] = 1
+    part_id: Identifier
+    sequence: int = Field(ge=0, description="counts up by one per camera, also over restarts")
+    product: Name = "default"
+    camera: Name = "camera-1"
+    view: Name = "top"
+    line: Name = "line-1"
+    shift: str | None = Field(default=None, max_length=64)
+    lot: str | None = Field(default=None, max_length=64)
+    triggered_at: Moment
+    clock: Clock = Clock.UNKNOWN
+
+
+class Verdict(Wire):
+    """The decision on one frame. `scores` are probabilities per label and sum to 1; empty when there is no verdict."""
+
+    schema_version: Literal[1] = 1
+    frame: Frame
+    decision: Decision
+    label: Label | None = Field(default=None, description="the most probable class")
+    scores: dict[Label, Probability] = {}
+    defect_score: Probability | None = Field(default=None, description="1 minus the probability of the good classes")
+    threshold: Probability | None = Field(default=None, description="NG at or above it")
+    bundle_hash: Sha256 | None = None
+    latency_seconds: float | None = Field(default=None, ge=0.0)
+    reason: str | None = Field(default=None, description="why there is no verdict")
+
+
+class OutcomeSource(StrEnum):
+    """Who says so. Only `audit` and `drift-sample` labels are random draws; the others are found by looking."""
+
+    AUDIT = "audit"
+    DRIFT_SAMPLE = "drift-sample"
+    ATYPICAL = "atypical"
+    OPERATOR = "operator"
+    END_OF_LINE = "end-of-line"
+
+
+class Outcome(Wire):
+    """The true class of a part, found later. Joins its verdict by `part_id` and, where given, `camera`."""
+
+    schema_version: Literal[1] = 1
+    part_id: Identifier
+    label: Label
+    source: OutcomeSource
+    camera: Name | None = None
+    rater: Identifier = Field(description="a pseudonym, never a name")
+    decided_at: Moment

@@ -1,0 +1,50 @@
+"""How a user's configuration file is read: once, at the door, into one small typed object; unknown keys are errors."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from contracts.errors import ConfigurationError
+
+
+class Settings(BaseModel):
+    """Base of all configuration: frozen, and a key that is not known is an error that names the nearest known one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def read_settings(path: Path, model: type[SettingsT]) -> SettingsT:
+    """The TOML file at `path` as `model`. Raises ConfigurationError naming file, key and remedy."""
+    try:
+        with path.open("rb") as file:
+            return parse_settings(tomllib.load(file), model, source=str(path))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+
+
+def parse_settings(values: dict[str, Any], model: type[SettingsT], *, source: str) -> SettingsT:
+    """`values` as `model`. Raises ConfigurationError that names every wrong key at once."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(item, model) for item in error.errors()]
+        raise ConfigurationError(f"{source}: " + "; ".join(lines)) from error
+
+
+def _explain(item: Any, model: type[BaseModel]) -> str:
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] != "extra_forbidden":
+        return f"{key}: {item['msg']}"
+    near = difflib.get_close_matches(str(item["loc"][-1]), list(model.model_fields), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(sorted(model.model_fields))}"
+    return f"unknown key {key!r}{hint}"
