@@ -1,0 +1,112 @@
+"""A surface finish: colour and texture of a part, and the drawing of a new one that a home-trained model stumbles over."""
+
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+Texture = Literal["brushed", "sandblasted", "painted", "cast", "milled", "knurled", "hammered", "rolled"]
+DEMO_TEXTURES: tuple[Texture, ...] = ("brushed", "sandblasted", "painted", "cast")
+PRETRAIN_TEXTURES: tuple[Texture, ...] = ("milled", "knurled", "hammered", "rolled")
+FIELD_PX = 256  # a texture is a periodic square field; every part shows another piece of it
+
+Floats = NDArray[np.float32]
+
+
+class Finish(BaseModel):
+    """How the surface looks. Frozen and hashable, so textures are cached by it; serialisable for a control file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    texture: Texture
+    colour: tuple[float, float, float]  # RGB, 0..1
+    contrast: float = Field(ge=0, le=1)  # standard deviation of the texture, relative to the colour
+    grain_px: float = Field(gt=0, le=32)  # typical size of a grain
+    angle_deg: float = 0.0  # direction of brushing, milling, rolling
+    seed: int = Field(default=0, ge=0)
+
+
+@lru_cache(maxsize=64)
+def texture_field(finish: Finish) -> Floats:
+    """The texture of `finish`: [256, 256] float32, periodic, mean 0, standard deviation 1."""
+    along, across = _frequencies(finish.angle_deg)
+    noise = np.random.default_rng(finish.seed).standard_normal((FIELD_PX, FIELD_PX))
+    field = _shape(finish, noise, along, across)
+    return np.asarray((field - field.mean()) / (field.std() + 1e-9), dtype=np.float32)
+
+
+def _frequencies(angle_deg: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cycles per pixel along and across the direction `angle_deg`, each [256, 256]."""
+    fy, fx = np.meshgrid(np.fft.fftfreq(FIELD_PX), np.fft.fftfreq(FIELD_PX), indexing="ij")
+    cos, sin = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+    return fx * cos + fy * sin, fy * cos - fx * sin
+
+
+def _shape(
+    finish: Finish, noise: NDArray[np.float64], along: NDArray[np.float64], across: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    grain, radius = finish.grain_px, np.hypot(along, across)
+    if finish.texture == "brushed":
+        return _filtered(noise, np.exp(-((along * grain * 30) ** 2) - (across * grain * 2) ** 2))
+    if finish.texture == "sandblasted":
+        return _filtered(noise, np.exp(-((radius * grain * 2) ** 2)))
+    if finish.texture == "painted":
+        return _filtered(noise, np.exp(-(((radius - 0.25 / grain) * grain * 12) ** 2)))
+    if finish.texture == "cast":  # pores: only the deep tail of a smooth field shows
+        smooth = _filtered(noise, np.exp(-((radius * grain * 3) ** 2)))
+        return -np.maximum(smooth / smooth.std() - 1.7, 0.0)
+    if finish.texture == "milled":
+        return _filtered(noise, np.exp(-((along * 40) ** 2) - ((np.abs(across) - 0.3 / grain) * grain * 20) ** 2))
+    if finish.texture == "knurled":
+        near = np.minimum(np.abs(along), np.abs(across)) * 60
+        return _filtered(noise, np.exp(-(near**2) - ((radius - 0.3 / grain) * grain * 25) ** 2))
+    if finish.texture == "hammered":
+        return np.abs(_filtered(noise, np.exp(-(((radius - 0.15 / grain) * grain * 16) ** 2))))
+    return _filtered(noise, np.exp(-((along * grain * 12) ** 2) - (across * grain * 5) ** 2))  # rolled
+
+
+def _filtered(noise: NDArray[np.float64], gain: NDArray[np.float64]) -> NDArray[np.float64]:
+    field = np.fft.ifft2(np.fft.fft2(noise) * gain).real
+    return np.asarray(field / (field.std() + 1e-12))
+
+
+def draw_pretrain_finish(rng: np.random.Generator) -> Finish:
+    """A finish for pretraining, of textures that no demo product ever has."""
+    texture = PRETRAIN_TEXTURES[rng.integers(len(PRETRAIN_TEXTURES))]
+    return Finish(
+        name=f"pretrain-{texture}", texture=texture, colour=_draw_colour(rng, 0.25, 0.85, 0.25),
+        contrast=float(rng.uniform(0.02, 0.14)), grain_px=float(rng.uniform(0.8, 3.0)),
+        angle_deg=float(rng.uniform(0, 180)), seed=int(rng.integers(1 << 31)),
+    )  # fmt: skip
+
+
+def draw_new_finish(rng: np.random.Generator, product: str) -> Finish:
+    """A new finish of `product`: learnable, but its texture or colour looks like defects to a model of the home finish.
+
+    Defects and their rates stay as they are; only the surface changes.
+    """
+    texture = DEMO_TEXTURES[rng.integers(len(DEMO_TEXTURES))]
+    (low, high), (fine, coarse) = _NEW_FINISH[texture]
+    return Finish(
+        name=f"{product}-{texture}-{int(rng.integers(1000)):03d}", texture=texture,
+        colour=_draw_colour(rng, 0.4, 0.6, 0.18), contrast=float(rng.uniform(low, high)),
+        grain_px=float(rng.uniform(fine, coarse)), angle_deg=float(rng.uniform(20, 160)),
+        seed=int(rng.integers(1 << 31)),
+    )  # fmt: skip
+
+
+# texture: (contrast from, to), (grain_px from, to)
+_NEW_FINISH: dict[Texture, tuple[tuple[float, float], tuple[float, float]]] = {
+    "brushed": ((0.09, 0.12), (0.8, 1.2)),
+    "sandblasted": ((0.09, 0.12), (0.7, 1.2)),
+    "painted": ((0.06, 0.09), (1.0, 1.6)),
+    "cast": ((0.06, 0.09), (0.8, 1.1)),
+}
+
+
+def _draw_colour(rng: np.random.Generator, low: float, high: float, spread: float) -> tuple[float, float, float]:
+    red, green, blue = np.clip(rng.uniform(low, high) + rng.uniform(-spread, spread, 3), 0.15, 0.92)
+    return float(red), float(green), float(blue)
