@@ -1,0 +1,1 @@
+"""The one command `lineside`, the simulated line and the backbone that ships with it."""
