@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from contracts.frame import Decision
+from contracts.frame import Decision, Outcome
 from contracts.names import Identifier, Label, Moment, Name, Sha256, Wire
 
 TOPIC_ROOT = "lineside/v1"
@@ -127,7 +127,8 @@ class EventKind(StrEnum):
 
 
 class Event(Wire):
-    """Something that must be known at once. `details` is kind-specific; `outcome` events carry an `OutcomeReport`."""
+    """Something that must be known at once. `details` is kind-specific: `outcome` carries the fields of an
+    `OutcomeReport`, `replay-finished` those of a `ShadowSummary`."""
 
     kind: Literal["event"] = "event"
     event: EventKind
@@ -143,6 +144,19 @@ class Event(Wire):
     details: dict[str, Any] = {}
 
 
+class OutcomeReport(Wire):
+    """What the line found out about one part (an operator's "wrong, it is ...", an end-of-line test) beside what had
+    been decided."""
+
+    outcome: Outcome
+    camera: Name
+    product: Name
+    bundle_hash: Sha256 | None
+    decision: Decision
+    label: Label | None = Field(default=None, description="the class that had been predicted")
+    triggered_at: Moment
+
+
 Body = Annotated[Birth | Window | Event, Field(discriminator="kind")]
 
 
@@ -154,6 +168,12 @@ class Envelope(Wire):
     boot: Identifier
     sequence: int = Field(ge=1)
     sent_at: Moment
+    oldest_held: int | None = Field(
+        default=None,
+        ge=1,
+        description="lowest sequence of this boot that the outbox still holds: everything below was acknowledged once, "
+        "so a monitor with a younger database need not wait for it",
+    )
     body: Body
 
 
