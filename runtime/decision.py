@@ -1,0 +1,77 @@
+"""From probabilities to what the line is told. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.bundle import Thresholds
+from contracts.frame import Decision
+
+
+class DecisionRule(Protocol):
+    """What is needed to decide; a bundle's manifest has it, and so has a model in training."""
+
+    @property
+    def labels(self) -> Sequence[str]: ...
+    @property
+    def good_labels(self) -> Sequence[str]: ...
+    @property
+    def thresholds(self) -> Thresholds: ...
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A decision rule by itself, for callers without a manifest."""
+
+    labels: tuple[str, ...]
+    good_labels: tuple[str, ...]
+    thresholds: Thresholds
+
+
+@dataclass(frozen=True)
+class Decided:
+    """`label` is the most probable class, `defect_score` 1 minus the probability of the good classes (0..1)."""
+
+    decision: Decision
+    label: str
+    defect_score: float
+
+
+def defect_scores(probabilities: NDArray[np.floating], rule: DecisionRule) -> NDArray[np.float64]:
+    """1 minus the probability of the good classes [n], of `probabilities` [n, k]; within 0..1."""
+    good = [index for index, label in enumerate(rule.labels) if label in set(rule.good_labels)]
+    mass = np.asarray(probabilities, dtype=np.float64)[:, good].sum(axis=1)
+    scores: NDArray[np.float64] = np.clip(1.0 - mass, 0.0, 1.0)
+    return scores
+
+
+def decide(probabilities: NDArray[np.floating], rule: DecisionRule) -> Decided:
+    """The decision on one image with `probabilities` [k]: NG at s >= ng, OK below review_from, REVIEW between.
+
+    Raises ValueError where a probability is not finite or their number is not that of the labels.
+
+    >>> rule = Rule(("good", "scratch"), ("good",), Thresholds(ng=0.6, review_from=0.4))
+    >>> decide(np.array([0.5, 0.5]), rule).decision.value
+    'REVIEW'
+    """
+    if probabilities.shape != (len(rule.labels),):
+        raise ValueError(f"expected {len(rule.labels)} probabilities, got shape {list(probabilities.shape)}")
+    if not np.isfinite(probabilities).all():
+        raise ValueError("a probability is not finite")
+    score = float(defect_scores(probabilities[np.newaxis], rule)[0])
+    return Decided(
+        decision=_decision(score, rule.thresholds),
+        label=rule.labels[int(probabilities.argmax())],
+        defect_score=score,
+    )
+
+
+def _decision(score: float, thresholds: Thresholds) -> Decision:
+    if score >= thresholds.ng:
+        return Decision.NG
+    return Decision.REVIEW if score >= thresholds.review_from else Decision.OK

@@ -1,0 +1,47 @@
+"""How long one inference takes, measured where it will run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.bundle import LatencySummary
+from runtime.session import Session
+
+
+def measure(session: Session, tensor: NDArray[np.float32], *, runs: int = 50, warm_up: int = 5) -> LatencySummary:
+    """Seconds of `session.infer(tensor)`, batch 1; pre-processing is not in it."""
+    return measure_interleaved({session.variant: lambda: session.infer(tensor)}, runs=runs, warm_up=warm_up)[
+        session.variant
+    ].model_copy(update={"threads": session.threads})
+
+
+def measure_interleaved(
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    runs: int = 50,
+    warm_up: int = 5,
+    threads: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, LatencySummary]:
+    """Seconds of every call, in turn: what else the machine does in the meantime hits all of them alike.
+
+    The order alternates from round to round, so that none always follows the same other.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    order = list(calls)
+    for turn in range(warm_up + runs):
+        for name in order if turn % 2 == 0 else reversed(order):
+            started = clock()
+            calls[name]()
+            if turn >= warm_up:
+                seconds[name].append(clock() - started)
+    return {name: _summary(values, threads) for name, values in seconds.items()}
+
+
+def _summary(seconds: list[float], threads: int) -> LatencySummary:
+    p50, p95 = np.percentile(seconds, [50, 95])
+    return LatencySummary(p50_seconds=float(p50), p95_seconds=float(p95), runs=len(seconds), threads=threads)

@@ -1,0 +1,149 @@
+"""How an image becomes the network's input. The only implementation: trainer, certificate and agent call this one.
+
+`decode` turns a file's bytes into pixels, `prepare` pixels into the input tensor; a camera that delivers pixels skips
+the first.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from contracts.bundle import Preprocessing
+from contracts.errors import LinesideError
+
+_FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "box": Image.Resampling.BOX,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+_WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+
+_UNREADABLE = (
+    OSError,  # also UnidentifiedImageError
+    SyntaxError,  # what Pillow raises for broken PNG and TIFF headers
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises for damaged files, found by fuzzing its readers."""
+
+
+class ImageError(LinesideError):
+    """One image cannot be used: answer for this image, go on with the next. Over HTTP it is the sender's fault (4xx)."""
+
+
+def decode(data: bytes, spec: Preprocessing) -> NDArray[np.uint8]:
+    """Pixels [h, w, 3] uint8 RGB of an encoded image.
+
+    The format must be one of `spec.formats` and the size in the header at most `spec.max_pixels`; both are checked
+    before a pixel is decoded. Grey and palette become RGB, transparency is dropped, 16-bit grey is scaled by 1/257 (full
+    range; 12-bit data in 16-bit files stays dark, the same way in training and on the line). Orientation tags are
+    ignored: a fixed camera does not turn. Of several pages the first one counts. Where a JPEG is more than four times as
+    large as the network's input in both directions and no region of interest is set, it is decoded at a reduced scale
+    that stays at least twice as large as the input. Raises ImageError.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=list(spec.formats)) as image:
+            _check_size(image.size, spec)
+            return _pixels(image, spec)
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"not an image in one of the formats {', '.join(spec.formats)} ({len(data)} bytes); "
+            "send the camera's file unchanged"
+        ) from error
+    except _UNREADABLE as error:
+        raise ImageError(f"the image is damaged ({_brief(error)}); send it again or take a new one") from error
+
+
+def prepare(image: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.float32]:
+    """The network's input [1, 3, height, width] float32 of `image` [h, w, 3] uint8 RGB: region of interest, resize
+    (antialiased when it shrinks), `(x / 255 - mean) / std`. Raises ImageError."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ImageError(f"an image must be [h, w, 3] uint8, this one is {list(image.shape)} {image.dtype}")
+    box = _box(image.shape[1], image.shape[0], spec)
+    picture = Image.fromarray(image)
+    resized = _stretch(picture, box, spec) if spec.resize == "stretch" else _pad(picture, box, spec)
+    pixels = np.asarray(resized)  # [height, width, 3] uint8
+    tensor = np.empty((1, 3, spec.height, spec.width), dtype=np.float32)
+    for channel in range(3):
+        mean, std = spec.mean[channel], spec.std[channel]
+        np.multiply(pixels[:, :, channel], np.float32(1.0 / (255.0 * std)), out=tensor[0, channel])
+        tensor[0, channel] -= np.float32(mean / std)
+    return tensor
+
+
+def _check_size(size: tuple[int, int], spec: Preprocessing) -> None:
+    width, height = size
+    if width * height > spec.max_pixels:
+        raise ImageError(
+            f"the image has {width} x {height} pixels, more than the {spec.max_pixels} allowed; "
+            "send a smaller one or raise max_pixels in the pre-processing"
+        )
+
+
+def _pixels(image: Image.Image, spec: Preprocessing) -> NDArray[np.uint8]:
+    if image.format == "JPEG" and spec.region_of_interest is None:
+        image.draft(None, (2 * spec.width, 2 * spec.height))  # the smallest scale that is at least that large
+    if image.mode in _WIDE_MODES:
+        return _from_wide(np.asarray(image))
+    if image.mode == "I":
+        return _from_wide(np.asarray(image))
+    if image.mode == "F":
+        raise ImageError("floating-point pixels have no agreed range; save the image with 8 or 16 bits")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return np.asarray(image.convert("RGB"), dtype=np.uint8)
+
+
+def _from_wide(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
+    scaled = np.clip(np.rint(grey.astype(np.float32) / 257.0), 0, 255).astype(np.uint8)  # [h, w]
+    return np.repeat(scaled[:, :, np.newaxis], 3, axis=2)
+
+
+def _box(width: int, height: int, spec: Preprocessing) -> tuple[int, int, int, int]:
+    if spec.region_of_interest is None:
+        return 0, 0, width, height
+    left, top, right, bottom = spec.region_of_interest
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise ImageError(
+            f"the region of interest {left},{top},{right},{bottom} does not lie inside this image of "
+            f"{width} x {height} pixels; the camera's resolution or crop has changed"
+        )
+    return left, top, right, bottom
+
+
+def _stretch(picture: Image.Image, box: tuple[int, int, int, int], spec: Preprocessing) -> Image.Image:
+    if box == (0, 0, spec.width, spec.height) == (0, 0, *picture.size):
+        return picture
+    return picture.resize((spec.width, spec.height), resample=_FILTERS[spec.filter], box=box)
+
+
+def _pad(picture: Image.Image, box: tuple[int, int, int, int], spec: Preprocessing) -> Image.Image:
+    """Keep the aspect, centre, fill with the mean colour (about 0 for the network)."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    scale = min(spec.width / width, spec.height / height)
+    inner = max(1, round(width * scale)), max(1, round(height * scale))
+    red, green, blue = (round(255 * value) for value in spec.mean)
+    canvas = Image.new("RGB", (spec.width, spec.height), (red, green, blue))
+    corner = (spec.width - inner[0]) // 2, (spec.height - inner[1]) // 2
+    canvas.paste(picture.resize(inner, resample=_FILTERS[spec.filter], box=box), corner)
+    return canvas
+
+
+def _brief(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0][:120] if text else type(error).__name__

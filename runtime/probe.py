@@ -1,0 +1,49 @@
+"""May this bundle serve on this machine? Run before a switch, on the golden samples that travel in the bundle."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from contracts.bundle import GoldenSample
+from contracts.errors import BundleError
+from runtime.bundle import Bundle
+from runtime.preprocessing import ImageError, decode, prepare
+from runtime.session import Session
+
+LIMIT_SECONDS = 2.0
+
+
+def probe(bundle: Bundle, session: Session, *, limit_seconds: float = LIMIT_SECONDS, rounds: int = 2) -> None:
+    """Answer every golden sample, decode included, `rounds` times. Nothing is returned: it passes or it raises.
+
+    `limit_seconds` is for the inference of one image; the first round may take five times as long (caches are cold).
+    Raises BundleError when an answer is missing, not finite, too late or differs from the certified one.
+    """
+    for turn in range(rounds):
+        for sample in bundle.manifest.golden_samples:
+            _probe_one(bundle, session, sample, limit_seconds=limit_seconds * (5 if turn == 0 else 1))
+
+
+def _probe_one(bundle: Bundle, session: Session, sample: GoldenSample, *, limit_seconds: float) -> None:
+    expected = sample.expected.get(session.variant)
+    if expected is None:
+        raise BundleError(f"golden sample {sample.file} has no expected answer for {session.variant}; export again")
+    try:
+        tensor = prepare(decode(bundle.read(sample.file), bundle.manifest.preprocessing), bundle.manifest.preprocessing)
+    except ImageError as error:
+        raise BundleError(f"golden sample {sample.file} cannot be used: {error}") from error
+    started = time.monotonic()
+    answer = session.infer(tensor, limit_seconds=limit_seconds).probabilities
+    seconds = time.monotonic() - started
+    if seconds > limit_seconds:
+        raise BundleError(f"{session.variant} took {seconds:.2f} s for one image, {limit_seconds:.2f} s are allowed")
+    if len(expected) != len(answer):
+        raise BundleError(f"golden sample {sample.file} expects {len(expected)} classes, the model has {len(answer)}")
+    difference = float(np.abs(answer - np.asarray(expected)).max())
+    if not difference <= sample.tolerance:
+        raise BundleError(
+            f"{session.variant} answers golden sample {sample.file} {difference:.3f} away from the certified answer "
+            f"(allowed {sample.tolerance}); this machine computes it differently, keep the previous bundle"
+        )

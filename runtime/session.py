@@ -1,0 +1,166 @@
+"""One variant of a bundle, loaded in onnxruntime: network input in, logits, probabilities and embedding out."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as failures
+
+from contracts.errors import BundleError
+from runtime.bundle import Bundle
+from runtime.graph import check_graph
+
+TARGET = "onnxruntime-cpu"
+INPUT, LOGITS, EMBEDDING = "image", "logits", "embedding"
+
+_FAILURES = (
+    failures.EPFail,
+    failures.EngineError,
+    failures.Fail,
+    failures.InvalidArgument,
+    failures.InvalidGraph,
+    failures.InvalidProtobuf,
+    failures.ModelLoaded,
+    failures.NoModel,
+    failures.NoSuchFile,
+    failures.NotImplemented,
+    failures.RuntimeException,
+    RuntimeError,
+    ValueError,
+    MemoryError,
+)
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Answer for one image, float32. `logits` [k] as the network gives them, `probabilities` [k] after the bundle's
+    temperature (they sum to 1), `embedding` [d]."""
+
+    logits: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+
+
+def runtime_name() -> str:
+    """Target and version as telemetry names it, for example `onnxruntime-cpu 1.31.1`."""
+    return f"{TARGET} {onnxruntime.__version__}"
+
+
+class Session:
+    """A loaded variant. `infer` may be called from several threads at once.
+
+    Raises BundleError when the variant is missing, the file does not load, or its inputs and outputs are not those the
+    manifest promises. onnxruntime's own log output is limited to fatal messages: what fails is raised.
+    """
+
+    def __init__(self, bundle: Bundle, *, variant: str | None = None, threads: int = 1) -> None:
+        manifest = bundle.manifest
+        try:
+            chosen = manifest.variant(variant)
+        except KeyError as error:
+            raise BundleError(f"bundle {bundle.hash[:12]}: {error.args[0]}") from error
+        if chosen.target != TARGET:
+            raise BundleError(f"{chosen.name} does not run here: this machine runs {TARGET} variants")
+        self.variant = chosen.name
+        self.threads = threads
+        self.bundle_hash = bundle.hash
+        self._temperature = np.float32(manifest.temperature)
+        self._labels = len(manifest.labels)
+        self._shape = (1, 3, manifest.preprocessing.height, manifest.preprocessing.width)
+        self._file = f"{chosen.file} of bundle {bundle.hash[:12]}"
+        self._session = _load(bundle.read(chosen.file), self._file, threads)
+        self.embedding_width = self._check_signature(manifest.drift_reference.embedding_width)
+
+    def infer(self, tensor: NDArray[np.float32], *, limit_seconds: float | None = None) -> Inference:
+        """The answer for `tensor` [1, 3, H, W] float32.
+
+        Raises BundleError where the network fails, answers something that is not finite, or takes longer than
+        `limit_seconds` (checked between its operators).
+        """
+        if tensor.shape != self._shape or tensor.dtype != np.float32:
+            raise BundleError(
+                f"{self._file} takes {list(self._shape)} float32, got {list(tensor.shape)} {tensor.dtype}"
+            )
+        logits, embedding = self._run(tensor, limit_seconds)
+        if not (np.isfinite(logits).all() and np.isfinite(embedding).all()):
+            raise BundleError(f"{self._file} ({self.variant}) answers values that are not finite")
+        return Inference(logits=logits[0], probabilities=softmax(logits[0] / self._temperature), embedding=embedding[0])
+
+    def _run(self, tensor: NDArray[np.float32], limit_seconds: float | None) -> Any:
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4
+        timer = threading.Timer(limit_seconds, _terminate, [options]) if limit_seconds is not None else None
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        try:
+            return self._session.run([LOGITS, EMBEDDING], {INPUT: tensor}, options)
+        except _FAILURES as error:
+            late = f" within {limit_seconds} s" if options.terminate else ""
+            raise BundleError(f"{self._file} ({self.variant}) does not answer{late}: {_brief(error)}") from error
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _check_signature(self, embedding_width: int) -> int:
+        promised = {
+            INPUT: list(self._shape),
+            LOGITS: [1, self._labels],
+            EMBEDDING: [1, embedding_width],
+        }
+        found = {item.name: item for item in [*self._session.get_inputs(), *self._session.get_outputs()]}
+        for name, shape in promised.items():
+            item = found.get(name)
+            if item is None or item.type != "tensor(float)" or list(item.shape) != shape:
+                seen = "nothing" if item is None else f"{item.type} {item.shape}"
+                raise BundleError(f"{self._file}: {name} must be tensor(float) {shape}, it is {seen}; export it again")
+        if len(self._session.get_inputs()) != 1:
+            raise BundleError(f"{self._file} asks for more inputs than {INPUT!r}; export it again")
+        return embedding_width
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities along the last axis; they sum to 1.
+
+    >>> softmax(np.array([0.0, 0.0], dtype=np.float32)).tolist()
+    [0.5, 0.5]
+    """
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    result: NDArray[np.float32] = (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
+    return result
+
+
+def _load(data: bytes, name: str, threads: int) -> onnxruntime.InferenceSession:
+    check_graph(data, name)
+    try:
+        return onnxruntime.InferenceSession(data, _options(threads), providers=["CPUExecutionProvider"])
+    except _FAILURES as error:
+        raise BundleError(f"{name} does not load: {_brief(error)}; export it again") from error
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # never its own flatbuffer format
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores alone
+    # x86 without VNNI adds uint8 x int8 products in 16 bits and saturates; this keeps such machines exact (and slower)
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
+
+
+def _terminate(options: onnxruntime.RunOptions) -> None:
+    options.terminate = True
+
+
+def _brief(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0][:200] if text else type(error).__name__
