@@ -86,7 +86,7 @@ class Window(Wire):
     ended_at: Moment
     first_frame: int = Field(ge=0, description="first frame sequence of the camera in this window")
     last_frame: int = Field(ge=0)
-    images: int = Field(ge=0)
+    images: int = Field(ge=0, description="images in the sums; those without a verdict come on top, in `decisions` only")
     vector_names: tuple[str, ...]
     vector_sum: tuple[float, ...] = Field(description="sum of the drift vectors")
     vector_square_sum: tuple[float, ...] = Field(description="sum of their squares, entry by entry")
@@ -157,6 +157,18 @@ class OutcomeReport(Wire):
     triggered_at: Moment
 
 
+class OutcomeReport(Wire):
+    """`details` of an `outcome` event: what turned out to be true, beside what the line had been told. The verdict's
+    fields are None where the agent's record has no verdict on that part (any more)."""
+
+    outcome: Outcome
+    product: Name | None = None
+    decision: Decision | None = None
+    predicted: Label | None = None
+    defect_score: Probability | None = None
+    bundle_hash: Sha256 | None = None
+
+
 Body = Annotated[Birth | Window | Event, Field(discriminator="kind")]
 
 
@@ -194,6 +206,9 @@ class Ack(Wire):
     agent: Name
     boot: Identifier
     sequence: int = Field(ge=0)
+    cameras: dict[Name, str] = Field(
+        default={}, description="camera -> state of the monitor's machine (e.g. OK, DRIFT), for the operator's page"
+    )
 
 
 Window.model_rebuild()
