@@ -157,18 +157,6 @@ class OutcomeReport(Wire):
     triggered_at: Moment
 
 
-class OutcomeReport(Wire):
-    """`details` of an `outcome` event: what turned out to be true, beside what the line had been told. The verdict's
-    fields are None where the agent's record has no verdict on that part (any more)."""
-
-    outcome: Outcome
-    product: Name | None = None
-    decision: Decision | None = None
-    predicted: Label | None = None
-    defect_score: Probability | None = None
-    bundle_hash: Sha256 | None = None
-
-
 Body = Annotated[Birth | Window | Event, Field(discriminator="kind")]
 
 
