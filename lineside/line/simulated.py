@@ -45,8 +45,14 @@ class SimulatedLine:
         self._made = dict.fromkeys(cameras, 0)
         self._light = {name: _first_light(seed, name) for name in cameras}
 
+    def resume(self, camera: str, number: int) -> None:
+        """Go on as if `number` parts had already passed `camera`: part numbers tell training, stream and test apart."""
+        self._made[camera] = number
+
     def next_part(self, camera: str, conditions: Conditions) -> Part:
-        """The next part before `camera`. Raises KeyError for a camera that the line does not have."""
+        """The next part before `camera`. Raises ValueError for a camera that the line does not have."""
+        if camera not in self._made:
+            raise ValueError(f"the line has no camera {camera!r}, only {', '.join(self.cameras)}")
         number = self._made[camera]
         self._made[camera] = number + 1
         key = [self.seed, crc32(camera.encode()), number]
@@ -118,5 +124,3 @@ _BELT = Finish(name="belt", texture="sandblasted", colour=(0.13, 0.14, 0.15), co
 
 def _belt(y: int, x: int) -> Floats:
     return _surface(_BELT, y, x)
-
-

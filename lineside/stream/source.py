@@ -31,6 +31,7 @@ class StreamSettings(Settings):
     control: Path
     truth: Path
     pools: dict[str, Path] = {}
+    first_part: int = 0
 
 
 class LineSource:
@@ -42,10 +43,10 @@ class LineSource:
         self._settings = settings
         self._control = ControlFile(settings.control)
         self._line = _make_line(settings)
-        self._next = {camera: 0 for camera in settings.cameras}
-        for camera, sequence in last_sequences(settings.truth).items():
-            self._next[camera] = sequence + 1
-            self._line.resume(camera, sequence + 1)
+        made = last_sequences(settings.truth)
+        self._next = {camera: made.get(camera, -1) + 1 for camera in settings.cameras}
+        for camera, number in self._next.items():
+            self._line.resume(camera, settings.first_part + number)
         self._truth = TruthLog(settings.truth)
         self._closed = False
 

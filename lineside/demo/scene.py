@@ -1,0 +1,52 @@
+"""What a story is played with: images to train on, a line to watch, and sets that nobody ever trains on.
+
+`lineside.demo.simulated` makes everything from a seed; `lineside.demo.pictured` deals out a folder of real pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lineside.stream.control import LineControl
+from lineside.stream.source import StreamSettings
+
+CAMERAS = ("camera-1", "camera-2")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One image nobody trains on, with its truth. uint8 [h, w, 3]."""
+
+    image: NDArray[np.uint8]
+    label: str
+
+
+class Scene(Protocol):
+    """What the story needs to know about its images."""
+
+    site: str
+    good_labels: tuple[str, ...]
+    nuisance: str
+    shift: str
+
+    def write_home(self, folder: Path) -> Path:
+        """The manifest of the images for the site's first model."""
+        ...
+
+    def stream(self, control: Path, truth: Path) -> StreamSettings:
+        """The line that the agent watches."""
+        ...
+
+    def control(self, era: str, *, parts_per_second: float = 0.0, paused: bool = False) -> LineControl:
+        """How the line runs in the era `home`, `nuisance` or `shifted`."""
+        ...
+
+    def test_set(self, era: str) -> Iterator[Labelled]:
+        """Images of `home` or `shifted` that are in nobody's training set."""
+        ...

@@ -1,0 +1,109 @@
+"""Says what this machine can do, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `remedy` is empty when all is well."""
+
+    name: str
+    good: bool
+    text: str
+    remedy: str = ""
+    needed_for: str = ""
+
+
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "edge": ("numpy", "PIL", "onnxruntime", "fastapi", "uvicorn", "paho.mqtt", "prometheus_client", "tuf", "safetensors"),
+    "monitor": ("sqlalchemy", "alembic", "fsspec", "jinja2", "httpx"),
+    "train": ("torch", "timm", "sklearn"),
+    "export": ("onnx", "onnxscript"),
+    "openvino": ("openvino",),
+    "tensorrt": ("tensorrt",),
+}
+_PROGRAMS = {
+    "mosquitto": "the broker for plants; one machine does with the embedded one",
+    "prometheus": "stores metrics; the monitor works without",
+    "chromium": "tests of the pages and screenshots",
+}
+
+
+def examine(folder: Path) -> list[Finding]:
+    """Everything worth knowing about this machine; `folder` is where a workspace would lie."""
+    return [*_platform(), *_extras(), *_programs(), *_disk(folder)]
+
+
+def _platform() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("Python", sys.version_info >= (3, 11), version, "install Python 3.11 or newer", "everything")
+    yield Finding(
+        "SQLite",
+        sqlite3.sqlite_version_info >= (3, 35),
+        f"{sqlite3.sqlite_version}, one connection for writing",
+        "use a Python built with SQLite 3.35 or newer",
+        "agent and monitor",
+    )
+    flags = _cpu_flags()
+    vnni = bool(flags & {"avx512_vnni", "avx_vnni"})
+    yield Finding(
+        "int8 instructions",
+        vnni or "asimddp" in flags,
+        "VNNI" if vnni else ("dot product" if "asimddp" in flags else "none found"),
+        "int8 still works here, but may be no faster than fp32: compare both in the bundle's certificate",
+        "fast int8",
+    )
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return set()
+    return {word for line in text.splitlines() if line.startswith(("flags", "Features")) for word in line.split()}
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, modules in EXTRAS.items():
+        missing = [module for module in modules if not _present(module)]
+        yield Finding(
+            f"[{extra}]",
+            not missing,
+            "installed" if not missing else f"missing: {', '.join(missing)}",
+            f"pip install -c constraints.txt 'lineside[{extra}]'",
+            {"edge": "agents", "train": "training", "export": "training"}.get(extra, extra),
+        )
+    try:
+        yield Finding("lineside", True, metadata.version("lineside"))
+    except metadata.PackageNotFoundError:
+        yield Finding("lineside", False, "not installed as a package", "pip install -c constraints.txt -e '.[all]'")
+
+
+def _present(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _programs() -> Iterator[Finding]:
+    for program, purpose in _PROGRAMS.items():
+        path = shutil.which(program)
+        yield Finding(program, path is not None, path or "not found", f"apt-get install {program}", purpose)
+
+
+def _disk(folder: Path) -> Iterator[Finding]:
+    existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    free_bytes = shutil.disk_usage(existing).free
+    yield Finding(
+        "disk", free_bytes > 2 * 1024**3, f"{free_bytes / 1024**3:.1f} GiB free at {existing}", "free at least 2 GiB"
+    )
