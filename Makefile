@@ -1,0 +1,43 @@
+# `make demo` and `make test` work on a fresh clone; ARGS passes options on: make demo ARGS="--seed 7 --fast"
+.PHONY: help demo setup services check test figures screenshots dashboard schemas clean
+
+help:
+	@echo "make demo         the whole loop on this machine, live (ARGS=...)"
+	@echo "make test         set up, then every check and test"
+	@echo "make check        formatting, lint, types, import direction, generated files"
+	@echo "make setup        .venv with what the demo and the tests need"
+	@echo "make services     Mosquitto, Prometheus, Chromium, strace (Debian packages, needs root)"
+	@echo "make figures      the checked-in reports as tables, those that do not hold first"
+	@echo "make screenshots  the pictures of the pages in docs/pictures"
+	@echo "make dashboard    deploy/grafana/lineside.json from make_dashboard.py"
+	@echo "make schemas      contracts/schemas from the models"
+
+demo: setup
+	@.venv/bin/lineside demo $(ARGS)
+
+setup:
+	@scripts/setup
+
+services:
+	@scripts/services
+
+check: setup
+	@scripts/check
+
+test: setup services
+	@scripts/test $(ARGS)
+
+figures: setup
+	@scripts/figures benchmarks/reports/*.json
+
+screenshots: setup
+	@scripts/screenshots
+
+dashboard: setup
+	@.venv/bin/python deploy/grafana/make_dashboard.py
+
+schemas: setup
+	@.venv/bin/python -m contracts.schema
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
