@@ -1,0 +1,10 @@
+"""The registry: takes bundles and channels that the gate let through, hands signed files to agents over plain HTTP.
+
+Reading order: `durable` (files that are wholly old or wholly new), `keys` (PEM files, offline and online), `metadata`
+(the signed files and the order in which they are written), `repository` (`Registry`: what may be published).
+"""
+
+from monitor.registry.metadata import Lifetimes
+from monitor.registry.repository import Registry
+
+__all__ = ["Lifetimes", "Registry"]
