@@ -23,10 +23,10 @@ def prepare() -> None:
     """Call before the first `import torchvision` or `import timm`. Calling again does nothing."""
     if _operators_load():
         return
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name, schema in _SCHEMAS.items():
         if not _is_known(name):
-            library.define(name + schema)
+            library.define(name + schema)  # type: ignore[no-untyped-call]
     _declared.append(library)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ def _line_distance(points: NDArray[np.float64], half: int) -> NDArray[np.float64
     """Distance in px of every pixel to the polyline through `points` [n, 2] (y, x)."""
     y, x = _grid(half)
     nearest = np.full(y.shape, np.inf)
-    for (ay, ax), (by, bx) in zip(points[:-1], points[1:], strict=True):
+    for (ay, ax), (by, bx) in pairwise(points):
         dy, dx = by - ay, bx - ax
         t = np.clip(((y - ay) * dy + (x - ax) * dx) / (dy * dy + dx * dx + 1e-9), 0, 1)
         nearest = np.minimum(nearest, np.hypot(y - ay - t * dy, x - ax - t * dx))
@@ -160,9 +161,7 @@ def add_defect(
     raise ValueError(f"no place on the part for a {kind} of severity {severity}")
 
 
-def _place(
-    shape: Shape, corner: tuple[int, int], kind: str, rng: np.random.Generator, size_px: int
-) -> tuple[int, int]:
+def _place(shape: Shape, corner: tuple[int, int], kind: str, rng: np.random.Generator, size_px: int) -> tuple[int, int]:
     places = shape.rim if kind == "chip" else shape.inside
     y, x = places[rng.integers(len(places))] - np.array(corner)
     return int(np.clip(y, 0, size_px - 1)), int(np.clip(x, 0, size_px - 1))
@@ -173,7 +172,7 @@ def _stamp(frame: Floats, shape: Shape, corner: tuple[int, int], patch: Patch, c
     y0, y1 = max(centre[0] - half, 0), min(centre[0] + half + 1, height)
     x0, x1 = max(centre[1] - half, 0), min(centre[1] + half + 1, width)
     piece = np.s_[y0 - centre[0] + half : y1 - centre[0] + half, x0 - centre[1] + half : x1 - centre[1] + half]
-    mask = shape.mask[corner[0] + y0 : corner[0] + y1, corner[1] + x0 : corner[1] + x1]
+    mask = shape.mask[corner[0] + y0 : corner[0] + y1, corner[1] + x0 : corner[1] + x1, 0]
     mask = np.ones_like(mask) if patch.beyond_edge else mask
     before = frame[y0:y1, x0:x1]
     cover = (patch.cover[piece] * mask)[..., None]

@@ -1,4 +1,4 @@
-"""A surface finish: colour and texture of a part, and the drawing of a new one that a home-trained model stumbles over."""
+"""A surface finish: colour and texture of a part, and the drawing of a new one that harms a home-trained model."""
 
 from functools import lru_cache
 from typing import Literal
@@ -29,7 +29,13 @@ class Finish(BaseModel):
     seed: int = Field(default=0, ge=0)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
+def surface_field(finish: Finish) -> Floats:
+    """The surface of `finish` in flat light: [256, 256, 3] float32, about 0..1."""
+    relative = 1 + np.float32(finish.contrast) * texture_field(finish)[..., None]
+    return np.asarray(relative * np.array(finish.colour, dtype=np.float32))
+
+
 def texture_field(finish: Finish) -> Floats:
     """The texture of `finish`: [256, 256] float32, periodic, mean 0, standard deviation 1."""
     along, across = _frequencies(finish.angle_deg)
@@ -57,14 +63,14 @@ def _shape(
         return _filtered(noise, np.exp(-(((radius - 0.25 / grain) * grain * 12) ** 2)))
     if finish.texture == "cast":  # pores: only the deep tail of a smooth field shows
         smooth = _filtered(noise, np.exp(-((radius * grain * 3) ** 2)))
-        return -np.maximum(smooth / smooth.std() - 1.7, 0.0)
+        return np.asarray(-np.maximum(smooth / smooth.std() - 1.7, 0.0))
     if finish.texture == "milled":
         return _filtered(noise, np.exp(-((along * 40) ** 2) - ((np.abs(across) - 0.3 / grain) * grain * 20) ** 2))
     if finish.texture == "knurled":
         near = np.minimum(np.abs(along), np.abs(across)) * 60
         return _filtered(noise, np.exp(-(near**2) - ((radius - 0.3 / grain) * grain * 25) ** 2))
     if finish.texture == "hammered":
-        return np.abs(_filtered(noise, np.exp(-(((radius - 0.15 / grain) * grain * 16) ** 2))))
+        return np.asarray(np.abs(_filtered(noise, np.exp(-(((radius - 0.15 / grain) * grain * 16) ** 2)))))
     return _filtered(noise, np.exp(-((along * grain * 12) ** 2) - (across * grain * 5) ** 2))  # rolled
 
 
@@ -78,7 +84,7 @@ def draw_pretrain_finish(rng: np.random.Generator) -> Finish:
     texture = PRETRAIN_TEXTURES[rng.integers(len(PRETRAIN_TEXTURES))]
     return Finish(
         name=f"pretrain-{texture}", texture=texture, colour=_draw_colour(rng, 0.25, 0.85, 0.25),
-        contrast=float(rng.uniform(0.02, 0.14)), grain_px=float(rng.uniform(0.8, 3.0)),
+        contrast=float(rng.uniform(0.01, 0.09)), grain_px=float(rng.uniform(0.8, 3.0)),
         angle_deg=float(rng.uniform(0, 180)), seed=int(rng.integers(1 << 31)),
     )  # fmt: skip
 

@@ -65,7 +65,7 @@ def add_noise(frame: Floats, camera: Camera, rng: np.random.Generator) -> Floats
 
 def blur(frame: Floats, radius_px: float) -> Floats:
     """`frame` [h, w, 3] 0..1 out of focus by a Gaussian of `radius_px`."""
-    picture = Image.fromarray((np.clip(frame, 0, 1) * 255).astype(np.uint8))
+    picture = Image.fromarray((np.clip(frame, 0, 1) * np.float32(255)).astype(np.uint8))
     return np.asarray(picture.filter(ImageFilter.GaussianBlur(radius_px)), dtype=np.float32) / np.float32(255)
 
 
@@ -79,7 +79,7 @@ def add_dirt(frame: Floats, dirt: Dirt) -> Floats:
 
 @lru_cache(maxsize=16)
 def _glass(dirt: Dirt) -> tuple[Floats, Floats | None, float]:
-    """Share of veil [128, 128, 1], share of blur [128, 128, 1] or None, grey of the veil 0..1."""
+    """Share of veil [128, 128, 3], share of blur [128, 128, 3] or None, grey of the veil 0..1."""
     rng = np.random.default_rng(dirt.seed)
     if dirt.kind == "specks":
         return _spots(rng, int(rng.integers(25, 45)), (1.2, 3.5)) * np.float32(dirt.strength), None, 0.08
@@ -91,11 +91,11 @@ def _glass(dirt: Dirt) -> tuple[Floats, Floats | None, float]:
 
 
 def _spots(rng: np.random.Generator, count: int, radius_px: tuple[float, float]) -> Floats:
-    """`count` round spots on the middle of the glass, [128, 128, 1] 0..1."""
+    """`count` round spots on the middle of the glass, [128, 128, 3] 0..1 (channels equal)."""
     grid = np.arange(IMAGE_PX)
     y, x = np.meshgrid(grid, grid, indexing="ij")
     clear = np.ones((IMAGE_PX, IMAGE_PX))
     for _ in range(count):
         cy, cx = rng.uniform(20, IMAGE_PX - 20, 2)
         clear *= 1 - np.exp(-((np.hypot(y - cy, x - cx) / rng.uniform(*radius_px)) ** 4))
-    return (1 - clear)[..., None].astype(np.float32)
+    return np.repeat(1 - clear[..., None], 3, axis=2).astype(np.float32)

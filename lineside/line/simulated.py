@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lineside.line.conditions import Conditions
 from lineside.line.defect import GOOD, Box, add_defect
-from lineside.line.finish import FIELD_PX, Finish, Floats, texture_field
+from lineside.line.finish import FIELD_PX, Finish, Floats, surface_field
 from lineside.line.lens import IMAGE_PX, Camera, add_dirt, add_noise, blur, draw_camera
 from lineside.line.product import CANVAS_PX, PRODUCTS, Shape, product_shape
 
@@ -109,14 +109,13 @@ def _place_part(
     margin = (CANVAS_PX - IMAGE_PX) // 2
     y, x = margin + camera.shift[0] + int(dy) - 2, margin + camera.shift[1] + int(dx) - 2
     window = np.s_[y : y + IMAGE_PX, x : x + IMAGE_PX]
-    surface = _surface(conditions.finish or product.home, int(oy), int(ox)) * shape.shading[window][..., None]
+    surface = _surface(conditions.finish or product.home, int(oy), int(ox)) * shape.shading[window]
     belt = _belt(int(ox), int(oy))
-    return belt + shape.mask[window][..., None] * (surface - belt), shape, (y, x)
+    return belt + shape.mask[window] * (surface - belt), shape, (y, x)
 
 
 def _surface(finish: Finish, y: int, x: int) -> Floats:
-    texture = texture_field(finish)[y : y + IMAGE_PX, x : x + IMAGE_PX, None]
-    return (1 + np.float32(finish.contrast) * texture) * np.array(finish.colour, dtype=np.float32)
+    return surface_field(finish)[y : y + IMAGE_PX, x : x + IMAGE_PX]
 
 
 _BELT = Finish(name="belt", texture="sandblasted", colour=(0.13, 0.14, 0.15), contrast=0.12, grain_px=1.2, seed=5)
