@@ -1,0 +1,185 @@
+"""What the user's files say: a manifest CSV or a folder per class becomes a checked `Dataset`."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from contracts.bundle import Preprocessing
+from contracts.errors import DatasetError
+from runtime.preprocessing import ImageError, decode
+
+Split = Literal["train", "validation", "test", "gate"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test", "gate")
+"""`gate` images are labels that only the monitor's gate may look at: they are trained on never, and choose nothing."""
+
+KNOWN_COLUMNS = ("path", "label", "site", "group", "split")
+REQUIRED_COLUMNS = ("path", "label")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+_ANY_IMAGE = Preprocessing(width=16, height=16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One labelled image. `group` is what a split must not part; empty: the image stands for itself."""
+
+    path: Path
+    label: str
+    group: str = ""
+    site: str = ""
+    split: Split | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Labelled images in the order of the manifest, each of them readable, with `source` for messages."""
+
+    examples: tuple[Example, ...]
+    source: str
+
+    def only(self, keep: Callable[[Example], bool]) -> Dataset:
+        """The examples for which `keep` holds, checked again. Raises DatasetError when too few remain."""
+        return checked(tuple(filter(keep, self.examples)), self.source)
+
+    def labels(self) -> tuple[str, ...]:
+        """The classes, sorted."""
+        return tuple(sorted({example.label for example in self.examples}))
+
+
+def read_manifest(manifest: Path) -> Dataset:
+    """The dataset of a CSV with at least the columns `path` (relative to the manifest) and `label`.
+
+    `site`, `group` and `split` are understood where they are there; all other columns are kept as attributes. Raises
+    DatasetError that names the offending column, row or file.
+    """
+    return checked(read_rows(manifest), str(manifest))
+
+
+def read_rows(manifest: Path) -> tuple[Example, ...]:
+    """The examples of a manifest as they are, without asking whether a model can be trained on them alone."""
+    examples, problems = [], []
+    for number, row in _rows(manifest):
+        try:
+            examples.append(_example(row, manifest.parent))
+        except DatasetError as error:
+            problems.append(f"row {number}: {error}")
+    _raise_all(problems, str(manifest))
+    return tuple(examples)
+
+
+def read_folder(folder: Path) -> Dataset:
+    """The dataset of a folder with one sub-folder per class (for example `good/` and `bad/`), searched recursively."""
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is not a folder; give a folder with one sub-folder per class, or a manifest CSV")
+    examples, problems = [], []
+    for path in _images(folder):
+        label = path.relative_to(folder).parts[0]
+        try:
+            examples.append(Example(path=path, label=label, sha256=readable(path)))
+        except DatasetError as error:
+            problems.append(str(error))
+    _raise_all(problems, str(folder))
+    if not examples:
+        raise DatasetError(f"{folder} has no sub-folder with images ({', '.join(IMAGE_SUFFIXES)}); make one per class")
+    return checked(tuple(examples), str(folder))
+
+
+def read(source: Path) -> Dataset:
+    """`read_folder` for a folder, `read_manifest` for a file."""
+    return read_folder(source) if source.is_dir() else read_manifest(source)
+
+
+def readable(path: Path) -> str:
+    """SHA-256 of an image that can be decoded. Raises DatasetError otherwise."""
+    try:
+        data = path.read_bytes()
+        decode(data, _ANY_IMAGE)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({error.strerror}); put the file back or remove its row") from error
+    except ImageError as error:
+        raise DatasetError(f"{path} is not a usable image: {error}; replace it or remove it") from error
+    return hashlib.sha256(data).hexdigest()
+
+
+def checked(examples: tuple[Example, ...], source: str) -> Dataset:
+    """The dataset of `examples` once: at least two classes of at least two images, no image under two labels. An image
+    that occurs twice with the same label is kept once."""
+    unique: dict[str, Example] = {}
+    for example in examples:
+        other = unique.setdefault(example.sha256, example)
+        if other.label != example.label:
+            raise DatasetError(
+                f"{source}: {other.path} and {example.path} are the same image, once labelled {other.label!r} and once "
+                f"{example.label!r}; keep the right one"
+            )
+    counts = Counter(example.label for example in unique.values())
+    if len(counts) < 2:
+        raise DatasetError(f"{source}: only the classes {sorted(counts)}; at least two are needed, a good and a defect")
+    if alone := sorted(label for label, count in counts.items() if count < 2):
+        raise DatasetError(f"{source}: one image only of class {alone[0]!r}; add some (20 are a start) or remove it")
+    return Dataset(tuple(unique.values()), source)
+
+
+def _rows(manifest: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        with manifest.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            check_columns(reader.fieldnames or (), str(manifest))
+            for row in reader:
+                yield reader.line_num, {key: value.strip() for key, value in row.items() if isinstance(key, str)}
+    except OSError as error:
+        raise DatasetError(f"cannot read the manifest {manifest}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{manifest} is not a CSV in UTF-8: {error}") from error
+
+
+def check_columns(columns: Sequence[str], source: str) -> None:
+    """Raises DatasetError where a required column is missing or a known one seems to be misspelt."""
+    for known in KNOWN_COLUMNS:
+        if known in columns:
+            continue
+        near = difflib.get_close_matches(known, [column.strip().lower() for column in columns], n=1, cutoff=0.8)
+        if near:
+            raise DatasetError(f"{source}: column {near[0]!r} looks like {known!r}; rename it to {known!r}")
+        if known in REQUIRED_COLUMNS:
+            raise DatasetError(f"{source} has no column {known!r}; it has {', '.join(columns) or 'none'}")
+
+
+def _example(row: dict[str, str], folder: Path) -> Example:
+    if not row["path"] or not row["label"]:
+        raise DatasetError(f"{'path' if not row['path'] else 'label'} is empty; fill it in or remove the row")
+    split = row.get("split") or None
+    if split is not None and split not in SPLITS:
+        raise DatasetError(f"split {split!r} is none of {', '.join(SPLITS)}")
+    path = folder / row["path"]
+    return Example(
+        path=path,
+        label=row["label"],
+        group=row.get("group", ""),
+        site=row.get("site", ""),
+        split=split,
+        attributes={key: value for key, value in row.items() if value and key not in KNOWN_COLUMNS},
+        sha256=readable(path),
+    )
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder).parts
+        if len(inside) > 1 and path.suffix.lower() in IMAGE_SUFFIXES and not any(p.startswith(".") for p in inside):
+            yield path
+
+
+def _raise_all(problems: list[str], source: str) -> None:
+    if problems:
+        shown = "; ".join(problems[:5])
+        more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+        raise DatasetError(f"{source}: {shown}{more}")

@@ -1,0 +1,78 @@
+"""A monitor's retrain order, obeyed: the base snapshot and the new labels become the next snapshot and its model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from contracts.errors import OrderError
+from contracts.orders import Retrain
+from trainer.dataset import Example, checked, read_rows
+from trainer.progress import Progress, silent
+from trainer.run import train
+from trainer.settings import TrainingSettings
+from trainer.snapshot import Snapshot, find_snapshot, take_snapshot
+from trainer.trained import TrainedModel
+from trainer.workspace import keep_image, recall_site
+
+
+def retrain(
+    order: Retrain,
+    workspace: Path,
+    out: Path,
+    *,
+    settings: TrainingSettings | None = None,
+    progress: Progress = silent,
+) -> TrainedModel:
+    """Train the successor that `order` asks for and write its run folder `out`.
+
+    The workspace is the one in which the site's first model was trained; `settings` default to that training's.
+    Labels whose `split` is `gate` enter the snapshot but are neither trained on nor looked at. Raises OrderError without
+    usable labels, DatasetError and ConfigurationError as `train` does.
+    """
+    site = recall_site(workspace)
+    base = find_snapshot(workspace, order.base_snapshot)
+    new = read_labels(Path(order.labels_manifest), workspace=workspace, site=order.site)
+    snapshot = grow(base, new, order)
+    chosen = (settings or site.settings).model_copy(update={"seed": order.seed})
+    return train(
+        snapshot,
+        site.base_model,
+        settings=chosen,
+        out=out,
+        progress=progress,
+        site=order.site,
+        product=order.product,
+        workspace=workspace,
+        parent_bundle=order.parent_bundle,
+        order_id=order.order_id,
+    )
+
+
+def read_labels(manifest: Path, *, workspace: Path, site: str) -> tuple[Example, ...]:
+    """The new labelled images, copied into the workspace. An image without a group stands with others of its part; a
+    column `split` says `train` (the default) or `gate`. Raises OrderError when none may be trained on."""
+    examples = []
+    for example in read_rows(manifest):
+        example = replace(
+            example,
+            site=example.site or site,
+            group=example.group or example.attributes.get("part_id", ""),
+            split="gate" if example.split == "gate" else "train",
+        )
+        examples.append(keep_image(workspace, example))
+    if not any(example.split == "train" for example in examples):
+        raise OrderError(f"{manifest} has no label that may be trained on; label more images")
+    return tuple(examples)
+
+
+def grow(base: Snapshot, new: tuple[Example, ...], order: Retrain) -> Snapshot:
+    """The base snapshot with the new images marked as this order's; an image that it already has stays as it is."""
+    known = {example.sha256: example for example in base.examples}
+    fresh = [
+        replace(example, attributes={**example.attributes, "order": order.order_id})
+        for example in new
+        if example.sha256 not in known
+    ]
+    dataset = checked((*base.examples, *fresh), order.labels_manifest)
+    return take_snapshot(dataset, licence=base.licence, seed=order.seed, parent=base)

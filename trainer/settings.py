@@ -1,0 +1,31 @@
+"""What a user may set about training. The defaults are one recipe for 40 and for 4,000 images."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from contracts.settings import Settings
+
+
+class TrainingSettings(Settings):
+    """`[training]` of a configuration file; times in seconds."""
+
+    seed: int = 0
+    threads: int = Field(default=1, ge=1, le=64, description="of torch")
+    max_seconds: float = Field(default=180.0, gt=0.0, description="training stops refining in time to end by then")
+    good: tuple[str, ...] = Field(default=(), description="classes that pass; empty: found by name (good, ok, ...)")
+    flips: Literal["auto", "none", "horizontal", "both", "square"] = Field(
+        default="auto", description="mirrorings that leave a part what it is; square: quarter turns too; auto: tries"
+    )
+    finetune: Literal["auto", "none"] = Field(default="auto", description="none: only the head on the frozen backbone")
+    label_noise: float = Field(default=0.03, ge=0.0, lt=0.5, description="share of labels that may be wrong")
+    input_width: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
+    input_height: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
+    resize: Literal["stretch", "pad"] = "stretch"
+    region_of_interest: tuple[int, int, int, int] | None = Field(default=None, description="left, top, right, bottom")
+    cost_escape: float = Field(default=1.0, gt=0.0)
+    cost_false_reject: float = Field(default=1.0, gt=0.0)
+    review_fraction: float = Field(default=0.0, ge=0.0, le=0.5, description="share of parts nearest below NG to REVIEW")
+    yardstick: bool = Field(default=False, description="also compare the backbone with random weights")

@@ -1,0 +1,133 @@
+"""A snapshot: exactly which images, labels, splits and permissions a model was made from, under a content hash.
+
+It lies in `<workspace>/snapshots/<hash>/` as `manifest.csv` and `snapshot.json`. The hash covers what the images
+contain, what they are called and how they are split, not where they lie.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from contracts.bundle import Licence
+from contracts.errors import DatasetError
+from trainer.dataset import SPLITS, Dataset, Example, Split, read_manifest
+from trainer.licence import strictest
+from trainer.split import group_of, split
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Every example has a split. `parent` is the hash of the snapshot that this one grew from."""
+
+    examples: tuple[Example, ...]
+    licence: Licence
+    parent: str | None = None
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over the sorted rows (content, label, group, site, split, attributes) and the licence."""
+        rows = sorted(
+            [e.sha256, e.label, e.group, e.site, str(e.split), json.dumps(e.attributes, sort_keys=True)]
+            for e in self.examples
+        )
+        return _hash({"rows": rows, "licence": self.licence.model_dump()})
+
+    @property
+    def split_hash(self) -> str:
+        """SHA-256 over which image is in which split."""
+        return _hash(sorted([example.sha256, str(example.split)] for example in self.examples))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes that are trained on, sorted: the order of the logits."""
+        return tuple(sorted({example.label for example in self.examples}))
+
+    def of(self, *splits: Split) -> tuple[Example, ...]:
+        """The examples of these splits, in order."""
+        return tuple(example for example in self.examples if example.split in splits)
+
+    def pinned(self) -> dict[str, Split]:
+        """The split of every group, for the next snapshot. Groups that are trained on may stay so, `gate` pins none."""
+        return {group_of(e): e.split for e in self.examples if e.split is not None and e.split != "gate"}
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Examples by split and label."""
+        return {
+            name: dict(Counter(example.label for example in chosen)) for name in SPLITS if (chosen := self.of(name))
+        }
+
+    def save(self, workspace: Path) -> Path:
+        """Write the snapshot; saving the same one again changes nothing. Returns its folder."""
+        folder = workspace / "snapshots" / self.hash
+        folder.mkdir(parents=True, exist_ok=True)
+        columns = list(dict.fromkeys(key for example in self.examples for key in example.attributes))
+        with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["path", "label", "site", "group", "split", "sha256", *columns])
+            writer.writeheader()
+            writer.writerows(_row(example) for example in self.examples)
+        about = {"schema_version": 1, "hash": self.hash, "split_hash": self.split_hash, "parent": self.parent,
+                 "licence": self.licence.model_dump(), "counts": self.counts()}  # fmt: skip
+        (folder / "snapshot.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        return folder
+
+
+def take_snapshot(dataset: Dataset, *, licence: Licence, seed: int, parent: Snapshot | None = None) -> Snapshot:
+    """The dataset, split 70/15/15 by group. With a parent its groups keep their split and its licence is inherited.
+    Raises DatasetError when a class has no image to train on."""
+    examples = split(dataset.examples, seed=seed, pinned=parent.pinned() if parent else None)
+    trained = {example.label for example in examples if example.split == "train"}
+    if missing := sorted(set(dataset.labels()) - trained):
+        raise DatasetError(
+            f"{dataset.source}: no image of class {missing[0]!r} is left to train on: all of them belong to groups kept "
+            "for validation or test; add images from other groups"
+        )
+    return Snapshot(
+        examples,
+        licence=strictest([parent.licence, licence]) if parent else licence,
+        parent=parent.hash if parent else None,
+    )
+
+
+def load_snapshot(folder: Path) -> Snapshot:
+    """The snapshot saved in `folder`, every image checked against its hash. Raises DatasetError when it differs."""
+    try:
+        about: Mapping[str, Any] = json.loads((folder / "snapshot.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise DatasetError(f"{folder} is not a snapshot: {error}") from error
+    examples = _verified(read_manifest(folder / "manifest.csv").examples)
+    snapshot = Snapshot(examples, licence=Licence.model_validate(about["licence"]), parent=about["parent"])
+    if snapshot.hash != about["hash"]:
+        raise DatasetError(f"{folder} was changed after it was saved (hash {snapshot.hash}); take a new snapshot")
+    return snapshot
+
+
+def find_snapshot(workspace: Path, snapshot_hash: str) -> Snapshot:
+    """The snapshot of that hash in a workspace."""
+    return load_snapshot(workspace / "snapshots" / snapshot_hash)
+
+
+def _verified(examples: Sequence[Example]) -> tuple[Example, ...]:
+    verified = []
+    for example in examples:
+        attributes = {key: value for key, value in example.attributes.items() if key != "sha256"}
+        if example.attributes.get("sha256") != example.sha256:
+            raise DatasetError(f"{example.path} has changed since the snapshot was taken; restore it")
+        verified.append(replace(example, attributes=attributes))
+    return tuple(verified)
+
+
+def _row(example: Example) -> dict[str, str]:
+    known = {"path": str(example.path.resolve()), "label": example.label, "site": example.site, "group": example.group,
+             "split": str(example.split), "sha256": example.sha256}  # fmt: skip
+    return {**example.attributes, **known}
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

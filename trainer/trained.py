@@ -1,0 +1,88 @@
+"""A run folder: what training leaves behind and everything that the exporter needs.
+
+`model.safetensors` (the state of `network.Network`), `run.json` (`RunRecord`), `metrics.json`, `curves.csv`, `card.md`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from contracts.bundle import Licence, Lineage, Preprocessing, TaskMetrics, Thresholds
+from contracts.errors import ConfigurationError
+from contracts.names import Label, Moment, Name, Sha256, Wire
+from trainer.backbone import BaseModel, load_base_model
+from trainer.network import Network
+from trainer.snapshot import Snapshot, load_snapshot
+
+RUN_NAME = "run.json"
+MODEL_NAME = "model.safetensors"
+
+
+class RunRecord(Wire):
+    """`run.json`. Serves `runtime.decision` as its decision rule (labels, good_labels, thresholds)."""
+
+    schema_version: Literal[1] = 1
+    site: Name
+    product: Name = "default"
+    created_at: Moment
+    seconds: float = Field(ge=0.0, description="wall time of the training")
+    labels: tuple[Label, ...] = Field(min_length=2, description="order of the logits")
+    good_labels: tuple[Label, ...] = Field(min_length=1)
+    preprocessing: Preprocessing
+    thresholds: Thresholds
+    temperature: float = Field(default=1.0, gt=0.0, description="logits are divided by it before the softmax")
+    base_model: BaseModel = Field(description="architecture of the network; its weights are not needed any more")
+    embedding_width: int = Field(ge=1)
+    model_sha256: Sha256
+    snapshot: Path = Field(description="folder of the snapshot")
+    licence: Licence
+    lineage: Lineage
+    test_metrics: TaskMetrics = Field(description="of the float model on the pinned test split")
+    cannot_promise: tuple[str, ...] = Field(default=(), description="plain sentences, for the card and the page")
+    details: dict[str, Any] = Field(default={}, description="how settings were chosen, yardsticks")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A run folder, opened. `module(x [b, 3, h, w]) -> (logits [b, k], embedding [b, d])`, in eval mode."""
+
+    folder: Path
+    record: RunRecord
+    module: nn.Module
+    snapshot: Snapshot
+
+
+def save_run(folder: Path, record: RunRecord, module: Network) -> None:
+    """Write model and record; the record last, so that a folder with `run.json` is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / MODEL_NAME)
+    record = record.model_copy(update={"model_sha256": _sha256(folder / MODEL_NAME)})
+    (folder / RUN_NAME).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def load_run(folder: Path) -> TrainedModel:
+    """The run in `folder`. Raises ConfigurationError when it is incomplete or its model was changed."""
+    try:
+        record = RunRecord.model_validate_json((folder / RUN_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise ConfigurationError(f"{folder} is not a finished training run: {error}") from error
+    if (found := _sha256(folder / MODEL_NAME)) != record.model_sha256:
+        raise ConfigurationError(f"{folder / MODEL_NAME} has SHA-256 {found}, the run says {record.model_sha256}")
+    backbone, _ = load_base_model(record.base_model.model_copy(update={"weights": None}))
+    module = Network(backbone, len(record.labels))
+    module.load_state_dict(load_file(folder / MODEL_NAME))
+    return TrainedModel(folder, record, module.eval(), load_snapshot(record.snapshot))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}; train again") from error
