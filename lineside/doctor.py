@@ -24,7 +24,17 @@ class Finding:
 
 
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "edge": ("numpy", "PIL", "onnxruntime", "fastapi", "uvicorn", "paho.mqtt", "prometheus_client", "tuf", "safetensors"),
+    "edge": (
+        "numpy",
+        "PIL",
+        "onnxruntime",
+        "fastapi",
+        "uvicorn",
+        "paho.mqtt",
+        "prometheus_client",
+        "tuf",
+        "safetensors",
+    ),
     "monitor": ("sqlalchemy", "alembic", "fsspec", "jinja2", "httpx"),
     "train": ("torch", "timm", "sklearn"),
     "export": ("onnx", "onnxscript"),
@@ -107,3 +117,22 @@ def _disk(folder: Path) -> Iterator[Finding]:
     yield Finding(
         "disk", free_bytes > 2 * 1024**3, f"{free_bytes / 1024**3:.1f} GiB free at {existing}", "free at least 2 GiB"
     )
+
+
+def print_findings(folder: Path) -> bool:
+    """Print everything as a table; returns whether the demo can run here."""
+    from rich.console import Console
+    from rich.table import Table
+
+    findings = examine(folder)
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "what", "found", "needed for", "how to get it"):
+        table.add_column(column, overflow="fold")
+    for finding in findings:
+        mark = "[green]✓[/]" if finding.good else "[yellow]–[/]"
+        remedy = "" if finding.good else finding.remedy
+        row = (finding.name, finding.text, finding.needed_for, remedy)
+        table.add_row(mark, *(cell.replace("[", "\\[") for cell in row))
+    Console().print(table)
+    needed = {"Python", "SQLite", "[edge]", "[monitor]", "[train]", "[export]"}
+    return all(finding.good for finding in findings if finding.name in needed)

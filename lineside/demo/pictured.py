@@ -60,14 +60,14 @@ class PictureScene:
         return f"parts of {self.shifted[0].site!r} arrive"
 
     def write_home(self, folder: Path) -> Path:
-        """The manifest of the first model: `train` and `val` to learn from, `test` pinned as the gold set."""
+        """The manifest of the first model: `train` and `validation` to learn from, `test` pinned as the gold set."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "manifest.csv"
-        _write_rows(path, [*self.roles["train"], *self.roles["val"], *self.roles["test"]], self._split_of())
+        _write_rows(path, [*self.roles["train"], *self.roles["validation"], *self.roles["test"]], self._split_of())
         return path
 
     def _split_of(self) -> dict[Path, str]:
-        return {example.path: split for split in ("train", "val", "test") for example in self.roles[split]}
+        return {example.path: split for split in ("train", "validation", "test") for example in self.roles[split]}
 
     def stream(self, control: Path, truth: Path) -> StreamSettings:
         """The line that deals the pictures of the stream's groups."""
@@ -78,9 +78,7 @@ class PictureScene:
 
     def control(self, era: str, *, parts_per_second: float = 0.0, paused: bool = False) -> LineControl:
         """The era's pool and faults."""
-        return LineControl(
-            era=era, paused=paused, parts_per_second=parts_per_second, pictures=self._conditions(era)
-        )
+        return LineControl(era=era, paused=paused, parts_per_second=parts_per_second, pictures=self._conditions(era))
 
     def _conditions(self, era: str) -> PictureConditions:
         if era == "nuisance":
@@ -106,8 +104,13 @@ def pictures_of(examples: Sequence[Example]) -> list[Picture]:
 def _deal_home(examples: Sequence[Example], fold: int) -> dict[str, list[Example]]:
     folds = stratified_folds(examples, _HOME_FOLDS)
     order = [(fold + step) % _HOME_FOLDS for step in range(_HOME_FOLDS)]
-    test, stream, val, *train = (folds[index] for index in order)
-    return {"test": test, "stream": stream, "val": val, "train": [example for part in train for example in part]}
+    test, stream, validation, *train = (folds[index] for index in order)
+    return {
+        "test": test,
+        "stream": stream,
+        "validation": validation,
+        "train": [example for part in train for example in part],
+    }
 
 
 def _deal_shifted(examples: Sequence[Example], fold: int) -> dict[str, list[Example]]:

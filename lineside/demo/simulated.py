@@ -73,9 +73,7 @@ class SimulatedScene:
 
     def control(self, era: str, *, parts_per_second: float = 0.0, paused: bool = False) -> LineControl:
         """The era's conditions."""
-        return LineControl(
-            era=era, paused=paused, parts_per_second=parts_per_second, simulated=self.conditions(era)
-        )
+        return LineControl(era=era, paused=paused, parts_per_second=parts_per_second, simulated=self.conditions(era))
 
     def test_set(self, era: str) -> Iterator[Labelled]:
         """Parts with numbers that neither training nor stream reach."""

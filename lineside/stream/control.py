@@ -17,7 +17,9 @@ class LineControl(Settings):
 
     era: str = "start"
     paused: bool = False
-    parts_per_second: float = Field(default=0.0, ge=0.0, description="over all cameras; 0 is as fast as the agent takes")
+    parts_per_second: float = Field(
+        default=0.0, ge=0.0, description="over all cameras; 0 is as fast as the agent takes"
+    )
     simulated: Conditions | None = None
     pictures: PictureConditions | None = None
 

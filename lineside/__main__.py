@@ -1,0 +1,5 @@
+"""`python -m lineside` is the command `lineside`."""
+
+from lineside.main import main
+
+main()

@@ -1,0 +1,254 @@
+"""The one command `lineside`. Each sub-command imports what it needs when it runs, so a station needs no torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from contracts.errors import LinesideError
+
+app = typer.Typer(
+    name="lineside",
+    help="Small vision models beside production lines: trained, certified, served, watched, and replaced on evidence.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+monitor_app = typer.Typer(help="The monitor: telemetry in, decisions and signed releases out.", no_args_is_help=True)
+app.add_typer(monitor_app, name="monitor", rich_help_panel="Services")
+
+Result = TypeVar("Result")
+_PARTS = "Parts of the circle"
+_FIRST = "Start here"
+_SERVICES = "Services"
+
+Threads = Annotated[int, typer.Option(help="Threads for computing.", min=1)]
+Workspace = Annotated[Path, typer.Option(help="Folder for snapshots, runs and bundles; made when it is missing.")]
+MonitorUrl = Annotated[str, typer.Option("--monitor", help="Address of the monitor.")]
+
+
+def _run(action: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+    """Carry out `action`; an error that Lineside raises on purpose becomes one line and exit status 1."""
+    try:
+        return action(*arguments, **options)
+    except LinesideError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error[/] {_escaped(str(error))}")
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(130) from error
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+@app.command(rich_help_panel=_FIRST)
+def demo(
+    data: Annotated[
+        Path | None, typer.Option(help="Your own pictures instead of the simulated line: a manifest CSV or a folder.")
+    ] = None,
+    site: Annotated[str | None, typer.Option(help="With --data: train on the rows of this site.")] = None,
+    shift_to: Annotated[str | None, typer.Option(help="With --data: then parts of this site arrive.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Backbone weights (.safetensors); default: the small one.")
+    ] = None,
+    good: Annotated[list[str] | None, typer.Option(help="Classes that pass; may be given more than once.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the summary and all figures to this JSON file.")] = None,
+    seed: Annotated[int, typer.Option(help="Everything that is drawn follows from it.")] = 1,
+    keep: Annotated[Path | None, typer.Option(help="Keep the workspace in this folder.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Shorter: for checks; satisfies no goal.")] = False,
+    stay: Annotated[
+        bool | None, typer.Option("--stay/--no-stay", help="Keep the pages up at the end. Default: in a terminal.")
+    ] = None,
+    fold: Annotated[int, typer.Option(help="With --shift-to: which third of the new groups is held out.", min=0)] = 0,
+) -> None:
+    """The whole circle on this machine: train, serve, drift, labels, retrain, shadow, release, withdrawal.
+
+    Needs no other service and no network. Without --data its images come from a simulated line.
+    """
+    from lineside.demo.run import DemoOptions, run_demo
+
+    options = DemoOptions(
+        data=data, site=site, shift_to=shift_to, weights=weights, good_labels=tuple(good or ()), report=report,
+        seed=seed, keep=keep, fast=fast, stay=sys.stdout.isatty() if stay is None else stay, fold=fold,
+        command=" ".join(["lineside", *sys.argv[1:]]),
+    )  # fmt: skip
+    if not _run(run_demo, options):
+        raise typer.Exit(3)
+
+
+@app.command(rich_help_panel=_FIRST)
+def start(
+    folder: Annotated[Path, typer.Argument(help="Your pictures: one sub-folder a class, or good/ and bad/.")],
+    good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Backbone weights (.safetensors); default: the small one.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port of the operator's page on this machine.")] = 8600,
+    threads: Threads = 2,
+    once: Annotated[bool, typer.Option("--once", help="Judge what lies in the inbox, then end.")] = False,
+) -> None:
+    """From your own pictures to verdicts: checks them, trains, exports, serves, and watches FOLDER/inbox."""
+    from lineside.start import run_start
+
+    _run(run_start, folder, good_labels=tuple(good or ()), weights=weights, port=port, threads=threads, once=once)
+
+
+@app.command(rich_help_panel=_FIRST)
+def doctor() -> None:
+    """Says what is missing on this machine and how to get it."""
+    from lineside.doctor import print_findings
+
+    if not _run(print_findings, Path.cwd()):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=_PARTS)
+def train(
+    data: Annotated[
+        Path, typer.Argument(help="A manifest CSV (path, label, ...) or a folder with one folder a class.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the run: model, metrics, curves, card.")],
+    site: Annotated[str, typer.Option(help="Name of the site the model is for.")] = "site-1",
+    only_site: Annotated[str | None, typer.Option(help="Use only the manifest's rows of this site.")] = None,
+    product: Annotated[str, typer.Option(help="Name of the product.")] = "default",
+    workspace: Workspace = Path("workspace"),
+    weights: Annotated[
+        Path | None, typer.Option(help="Backbone weights (.safetensors); default: the small one.")
+    ] = None,
+    good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
+    owner: Annotated[str, typer.Option(help="Who owns the images.")] = "unknown",
+    licence: Annotated[str, typer.Option(help="Licence of the images; default: what lies beside them.")] = "",
+    permitted_use: Annotated[str, typer.Option(help="What the images may be used for.")] = "unknown",
+    seed: Annotated[int, typer.Option(help="Same seed, same model (on the same CPU).")] = 0,
+    threads: Threads = 2,
+    yardstick: Annotated[bool, typer.Option("--yardstick", help="Also measure random weights, to compare.")] = False,
+) -> None:
+    """Images -> fine-tuned model, with metrics, curves and a model card."""
+    from lineside.training import TrainOptions, run_train
+
+    options = TrainOptions(
+        data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, weights=weights,
+        good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use, seed=seed,
+        threads=threads, yardstick=yardstick,
+    )  # fmt: skip
+    _run(run_train, options)
+
+
+@app.command(rich_help_panel=_PARTS)
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
+    threads: Threads = 2,
+) -> None:
+    """Model -> bundle: fp32 and int8 ONNX, certified equal and measured on this machine."""
+    from lineside.training import run_export
+
+    _run(run_export, run, out, threads=threads)
+
+
+@app.command(rich_help_panel=_PARTS)
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
+    images: Annotated[list[Path], typer.Argument(help="Pictures to judge.")],
+    variant: Annotated[
+        str | None, typer.Option(help="For example onnxruntime-cpu/fp32; default: the bundle's.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line a picture.")] = False,
+) -> None:
+    """Bundle + pictures -> verdicts, without any service."""
+    from lineside.inspection import run_inspect
+
+    if not _run(run_inspect, bundle, images, variant=variant, as_json=as_json):
+        raise typer.Exit(2)
+
+
+@app.command(rich_help_panel=_PARTS)
+def retrain(
+    order: Annotated[Path, typer.Option(help="The order's JSON file.")],
+    out: Annotated[Path, typer.Option(help="Folder for run/ and bundle/.")],
+    workspace: Workspace = Path("workspace"),
+    threads: Threads = 2,
+) -> None:
+    """Obey a retrain order: base snapshot + new labels -> candidate bundle. Started by the monitor."""
+    from lineside.training import run_retrain
+
+    _run(run_retrain, order, out, workspace=workspace, threads=threads)
+
+
+@app.command(rich_help_panel=_SERVICES)
+def agent(
+    config: Annotated[Path, typer.Option(help="The agent's TOML file.")],
+    stream: Annotated[Path | None, typer.Option(help="TOML file of a simulated or dealt-out line to watch.")] = None,
+) -> None:
+    """Serve bundles beside the line: images -> verdicts -> telemetry."""
+    from lineside.services import run_agent_service
+
+    _run(run_agent_service, config, stream)
+
+
+@app.command(rich_help_panel=_SERVICES)
+def broker(
+    config: Annotated[Path, typer.Option(help="The broker's TOML file.")],
+    folder: Annotated[Path, typer.Option(help="Where its password file lies.")],
+) -> None:
+    """The embedded MQTT broker for one machine (loopback, passwords)."""
+    from lineside.services import run_broker_service
+
+    _run(run_broker_service, config, folder)
+
+
+@monitor_app.command("init")
+def monitor_init(
+    folder: Annotated[Path, typer.Argument(help="Folder for registry, keys and data.")],
+    site: Annotated[list[str], typer.Option(help="Name of a site; may be given more than once.")],
+) -> None:
+    """Make signing keys and an empty registry. Move the offline keys away afterwards."""
+    from lineside.services import run_monitor_init
+
+    _run(run_monitor_init, folder, site)
+
+
+@monitor_app.command("run")
+def monitor_run(config: Annotated[Path, typer.Option(help="The monitor's TOML file.")]) -> None:
+    """Run the monitor: ingest, decisions, pages, registry."""
+    from lineside.services import run_monitor_service
+
+    _run(run_monitor_service, config)
+
+
+@app.command(rich_help_panel=_SERVICES)
+def rollback(
+    reason: Annotated[str, typer.Option(help="Why; it is recorded and shown to everybody.")],
+    site: Annotated[str, typer.Option(help="Which site goes back.")],
+    to: Annotated[int | None, typer.Option(help="Release number; default: the one before.")] = None,
+    monitor: MonitorUrl = "http://127.0.0.1:8500",
+    token: Annotated[str | None, typer.Option(envvar="LINESIDE_TOKEN", help="The monitor's token.")] = None,
+) -> None:
+    """Bring an earlier release back, with a reason."""
+    from lineside.services import run_rollback
+
+    _run(run_rollback, monitor, site=site, to=to, reason=reason, token=token)
+
+
+@app.command(rich_help_panel=_FIRST)
+def version() -> None:
+    """The installed version."""
+    from importlib import metadata
+
+    print(metadata.version("lineside"))
+
+
+def main() -> None:
+    """Entry point of `python -m lineside`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

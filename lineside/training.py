@@ -1,0 +1,190 @@
+"""Training and export by command: pictures -> run folder -> certified bundle; and the obedience to a retrain order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from contracts.errors import ConfigurationError, OrderError
+from contracts.orders import Retrain
+from runtime.bundle import Bundle
+from trainer.backbone import BaseModel, base_model
+from trainer.dataset import Dataset, read
+from trainer.licence import found, stated
+from trainer.run import TrainedModel, train
+from trainer.settings import TrainingSettings
+from trainer.snapshot import take_snapshot
+
+SHIPPED_BACKBONE = Path(__file__).parent / "backbone"
+"""Weights and description of the small backbone that comes with Lineside."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `lineside train` was asked for."""
+
+    data: Path
+    out: Path
+    workspace: Path
+    site: str = "site-1"
+    only_site: str | None = None
+    product: str = "default"
+    weights: Path | None = None
+    good_labels: tuple[str, ...] = ()
+    owner: str = "unknown"
+    licence: str = ""
+    permitted_use: str = "unknown"
+    seed: int = 0
+    threads: int = 2
+    yardstick: bool = False
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+def chosen_base(weights: Path | None) -> BaseModel:
+    """The shipped backbone, or the one in `weights` (a `.safetensors` file whose SHA-256 is known, or a description)."""
+    return base_model(weights or SHIPPED_BACKBONE)
+
+
+def train_model(options: TrainOptions, progress: Callable[..., None]) -> TrainedModel:
+    """Read, check, split and snapshot the images, train, and write the run folder."""
+    dataset = _dataset(options)
+    licence = (
+        stated(options.licence, owner=options.owner, permitted_use=options.permitted_use)
+        if options.licence
+        else found(options.data)
+    )
+    snapshot = take_snapshot(dataset, licence=licence, seed=options.seed)
+    settings = TrainingSettings.model_validate(
+        {
+            "seed": options.seed,
+            "threads": options.threads,
+            "good": options.good_labels,
+            "yardstick": options.yardstick,
+            **options.settings,
+        }
+    )
+    return train(
+        snapshot,
+        chosen_base(options.weights),
+        settings=settings,
+        out=options.out,
+        progress=progress,
+        site=options.site,
+        product=options.product,
+        workspace=options.workspace,
+    )
+
+
+def _dataset(options: TrainOptions) -> Dataset:
+    dataset = read(options.data)
+    if options.only_site is None:
+        return dataset
+    sites = sorted({example.site for example in dataset.examples})
+    if options.only_site not in sites:
+        raise ConfigurationError(f"{options.data} has no rows of site {options.only_site!r}; it has {', '.join(sites)}")
+    return dataset.only(lambda example: example.site == options.only_site)
+
+
+def run_train(options: TrainOptions) -> None:
+    """`lineside train`."""
+    with shown_progress() as progress:
+        model = train_model(options, progress)
+    print_trained(model)
+
+
+def run_export(run: Path, out: Path, *, threads: int) -> None:
+    """`lineside export`."""
+    from exporter.export import export
+
+    with shown_progress() as progress:
+        bundle = export(run, out, threads=threads, progress=lambda step: progress(step, None))
+    print_bundle(bundle)
+
+
+def run_retrain(order_file: Path, out: Path, *, workspace: Path, threads: int) -> None:
+    """`lineside retrain`: writes `out/run` and `out/bundle`; one line of JSON a step on standard output.
+
+    Raises OrderError when the order cannot be read.
+    """
+    from exporter.export import export
+    from trainer.retrain import retrain
+
+    try:
+        order = Retrain.model_validate_json(order_file.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise OrderError(f"{order_file} is not a retrain order: {error}") from error
+
+    def say(stage: str, fraction: float | None = None, note: str = "") -> None:
+        print(json.dumps({"stage": stage, "fraction": fraction, "note": note}), flush=True)
+
+    settings = TrainingSettings(seed=order.seed, threads=threads)
+    model = retrain(order, workspace, out / "run", settings=settings, progress=say)
+    bundle = export(model, out / "bundle", threads=threads, progress=say)
+    say("done", 1.0, bundle.hash)
+
+
+@contextmanager
+def shown_progress() -> Iterator[Callable[..., None]]:
+    """A progress bar in a terminal, plain lines elsewhere; yields progress(stage, fraction, note)."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        yield _plain_progress
+        return
+    columns = (
+        TextColumn("{task.description:<34}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("starting", total=1.0, note="")
+
+        def show(stage: str, fraction: float | None = None, note: str = "") -> None:
+            bars.update(task, description=stage, completed=fraction, note=note)
+
+        yield show
+
+
+def _plain_progress(stage: str, fraction: float | None = None, note: str = "") -> None:
+    share = "" if fraction is None else f"{fraction:4.0%} "
+    print(f"{share}{stage} {note}".rstrip(), flush=True)
+
+
+def print_trained(model: TrainedModel) -> None:
+    """What came out, and what it cannot promise."""
+    record, console = model.record, Console(highlight=False, soft_wrap=True)
+    metrics = record.test_metrics
+    console.print(f"[green]✓[/] trained in {record.seconds:.0f} s: {model.folder}")
+    console.print(
+        f"  test split, {metrics.examples} images nobody trained on: balanced accuracy {_share(metrics.balanced_accuracy)}, "
+        f"AUROC {_share(metrics.auroc)}, always the commoner answer {_share(metrics.best_constant)}"
+    )
+    for sentence in record.cannot_promise:
+        console.print(f"  [yellow]cannot promise[/] {sentence}")
+    console.print(f"  model card: {model.folder / 'card.md'}")
+
+
+def print_bundle(bundle: Bundle) -> None:
+    """The certificates of a bundle, one line a variant."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[green]✓[/] bundle {bundle.hash[:12]}: {bundle.path}")
+    for certificate in bundle.manifest.certificates:
+        mark = "[green]passed[/]" if certificate.passed else "[red]refused[/] " + "; ".join(certificate.reasons)
+        console.print(
+            f"  {certificate.variant}: {mark}; same answer as the trained model on {certificate.argmax_agreement:.1%} of "
+            f"{certificate.images} images, balanced accuracy {_share(certificate.metrics.balanced_accuracy)} "
+            f"(trained model {_share(certificate.reference_metrics.balanced_accuracy)}), "
+            f"{certificate.latency.p50_seconds * 1000:.2f} ms"
+        )
+    console.print(f"  served: {bundle.manifest.default_variant}")
+
+
+def _share(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
