@@ -84,7 +84,7 @@ def draw_pretrain_finish(rng: np.random.Generator) -> Finish:
     texture = PRETRAIN_TEXTURES[rng.integers(len(PRETRAIN_TEXTURES))]
     return Finish(
         name=f"pretrain-{texture}", texture=texture, colour=_draw_colour(rng, 0.25, 0.85, 0.25),
-        contrast=float(rng.uniform(0.01, 0.09)), grain_px=float(rng.uniform(0.8, 3.0)),
+        contrast=float(rng.uniform(0.01, 0.11)), grain_px=float(rng.uniform(0.8, 3.0)),
         angle_deg=float(rng.uniform(0, 180)), seed=int(rng.integers(1 << 31)),
     )  # fmt: skip
 
