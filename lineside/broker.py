@@ -1,4 +1,4 @@
-"""The embedded MQTT broker for one machine: amqtt on the loopback interface, with passwords and a topic list for each user.
+"""The embedded MQTT broker for one machine: amqtt on loopback, with a password and a list of topics for each user.
 
 Plants run Mosquitto (see `deploy/mosquitto/`). This one exists so that a demo or a single box needs no other service.
 Nothing relies on it to keep messages: whatever it forgets is sent again from the agents' outboxes.

@@ -48,7 +48,7 @@ class TrainOptions:
 
 
 def chosen_base(weights: Path | None) -> BaseModel:
-    """The shipped backbone, or the one in `weights` (a `.safetensors` file whose SHA-256 is known, or a description)."""
+    """The shipped backbone, or the one in `weights`: a `.safetensors` file whose SHA-256 is known, or a description."""
     return base_model(weights or SHIPPED_BACKBONE)
 
 
@@ -114,6 +114,7 @@ def run_retrain(order_file: Path, out: Path, *, workspace: Path, threads: int) -
     Raises OrderError when the order cannot be read.
     """
     from exporter.export import export
+
     from trainer.retrain import retrain
 
     try:
@@ -163,8 +164,8 @@ def print_trained(model: TrainedModel) -> None:
     metrics = record.test_metrics
     console.print(f"[green]✓[/] trained in {record.seconds:.0f} s: {model.folder}")
     console.print(
-        f"  test split, {metrics.examples} images nobody trained on: balanced accuracy {_share(metrics.balanced_accuracy)}, "
-        f"AUROC {_share(metrics.auroc)}, always the commoner answer {_share(metrics.best_constant)}"
+        f"  test split, {metrics.examples} images nobody trained on: "
+        f"balanced accuracy {_share(metrics.balanced_accuracy)}, AUROC {_share(metrics.auroc)}, always the commoner answer {_share(metrics.best_constant)}"
     )
     for sentence in record.cannot_promise:
         console.print(f"  [yellow]cannot promise[/] {sentence}")
@@ -178,8 +179,8 @@ def print_bundle(bundle: Bundle) -> None:
     for certificate in bundle.manifest.certificates:
         mark = "[green]passed[/]" if certificate.passed else "[red]refused[/] " + "; ".join(certificate.reasons)
         console.print(
-            f"  {certificate.variant}: {mark}; same answer as the trained model on {certificate.argmax_agreement:.1%} of "
-            f"{certificate.images} images, balanced accuracy {_share(certificate.metrics.balanced_accuracy)} "
+            f"  {certificate.variant}: {mark}; same answer as the trained model on "
+            f"{certificate.argmax_agreement:.1%} of {certificate.images} images, balanced accuracy {_share(certificate.metrics.balanced_accuracy)} "
             f"(trained model {_share(certificate.reference_metrics.balanced_accuracy)}), "
             f"{certificate.latency.p50_seconds * 1000:.2f} ms"
         )

@@ -1,4 +1,4 @@
-"""The operator of the demo: answers labels late and sometimes wrongly, through the interface that a person's click uses.
+"""The demo's operator: answers labels late and sometimes wrongly, through the interface that a person's click uses.
 
 It knows the truth from the stream's log, and nothing else: it sees neither verdicts nor scores.
 """

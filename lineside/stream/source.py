@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
+
+from pydantic import Field
 
 from contracts.errors import ConfigurationError
 from contracts.frame import Clock, Frame
@@ -30,12 +32,12 @@ class StreamSettings(Settings):
     line: Name = "line-1"
     control: Path
     truth: Path
-    pools: dict[str, Path] = {}
+    pools: dict[str, Path] = Field(default_factory=dict)
     first_part: int = 0
 
 
 class LineSource:
-    """Parts from all cameras of one line in turn. After a restart it goes on with the next part, as a real line would."""
+    """Parts from all cameras of one line in turn. After a restart it goes on with the next part, as a line would."""
 
     name = "line"
 
@@ -83,7 +85,7 @@ class LineSource:
             product=self._settings.product,
             camera=camera,
             line=self._settings.line,
-            triggered_at=datetime.now(timezone.utc),
+            triggered_at=datetime.now(UTC),
             clock=Clock.SYNCHRONISED,
         )
         return Capture(frame=frame, image=part.image)
