@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from contracts.bundle import TaskMetrics
 from contracts.errors import ConfigurationError, OrderError
 from contracts.orders import Retrain
 from runtime.bundle import Bundle
@@ -158,15 +159,17 @@ def _plain_progress(stage: str, fraction: float | None = None, note: str = "") -
     print(f"{share}{stage} {note}".rstrip(), flush=True)
 
 
+def _quality(metrics: TaskMetrics) -> str:
+    return f"balanced accuracy {_share(metrics.balanced_accuracy)}, AUROC {_share(metrics.auroc)}"
+
+
 def print_trained(model: TrainedModel) -> None:
     """What came out, and what it cannot promise."""
     record, console = model.record, Console(highlight=False, soft_wrap=True)
     metrics = record.test_metrics
     console.print(f"[green]✓[/] trained in {record.seconds:.0f} s: {model.folder}")
-    console.print(
-        f"  test split, {metrics.examples} images nobody trained on: "
-        f"balanced accuracy {_share(metrics.balanced_accuracy)}, AUROC {_share(metrics.auroc)}, always the commoner answer {_share(metrics.best_constant)}"
-    )
+    console.print(f"  test split, {metrics.examples} images nobody trained on: {_quality(metrics)}")
+    console.print(f"  (always giving the commoner answer would reach an accuracy of {_share(metrics.best_constant)})")
     for sentence in record.cannot_promise:
         console.print(f"  [yellow]cannot promise[/] {sentence}")
     console.print(f"  model card: {model.folder / 'card.md'}")
@@ -178,11 +181,10 @@ def print_bundle(bundle: Bundle) -> None:
     console.print(f"[green]✓[/] bundle {bundle.hash[:12]}: {bundle.path}")
     for certificate in bundle.manifest.certificates:
         mark = "[green]passed[/]" if certificate.passed else "[red]refused[/] " + "; ".join(certificate.reasons)
+        console.print(f"  {certificate.variant}: {mark}")
         console.print(
-            f"  {certificate.variant}: {mark}; same answer as the trained model on "
-            f"{certificate.argmax_agreement:.1%} of {certificate.images} images, balanced accuracy {_share(certificate.metrics.balanced_accuracy)} "
-            f"(trained model {_share(certificate.reference_metrics.balanced_accuracy)}), "
-            f"{certificate.latency.p50_seconds * 1000:.2f} ms"
+            f"    same answer as the trained model on {certificate.argmax_agreement:.1%} of {certificate.images} images; "
+            f"{_quality(certificate.metrics)}; {certificate.latency.p50_seconds * 1000:.2f} ms"
         )
     console.print(f"  served: {bundle.manifest.default_variant}")
 
