@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,13 +12,6 @@ from monitor.ingest import Arrival, Ingest, highest_contiguous
 from monitor.store import Store
 from monitor.store.telemetry_tables import AgentRow, MessageRow, PoisonRow
 from tests.monitor.telemetry import START, dropped, envelope, window
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "monitor.db")
-    yield store
-    store.close()
 
 
 @pytest.fixture
