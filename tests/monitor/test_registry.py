@@ -86,7 +86,7 @@ def test_a_damaged_bundle_is_not_published(registry: Registry, tmp_path: Path) -
 
 def test_an_unknown_site_is_named_with_the_known_ones(registry: Registry, tmp_path: Path) -> None:
     write_paper_bundle(tmp_path / "bundle", "third")
-    with pytest.raises(ConfigurationError, match="no site 'third' .it has: mono, poly"):
+    with pytest.raises(ConfigurationError, match=r"no site 'third' .it has: mono, poly"):
         registry.publish_bundle("third", tmp_path / "bundle")
 
 

@@ -1,0 +1,350 @@
+"""What an agent believes of a registry that lies, stalls or has been taken over in part."""
+
+from __future__ import annotations
+
+import functools
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, Timestamp
+
+from contracts import BundleError, LinkError
+from edge_agent.updates import UntrustedError
+from monitor.registry.keys import KeyFolder
+from runtime.bundle import open_bundle
+from tests.simulators.paper_bundle import write_paper_bundle
+from tests.simulators.site import ServedSite, release
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[ServedSite]:
+    """A served registry with release 1 of `mono`."""
+    made = ServedSite(tmp_path)
+    with made.server.running():
+        yield made
+
+
+def _arrived(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_published_bundle_arrives_whole(site: ServedSite, tmp_path: Path) -> None:
+    client = site.client()
+    channel = client.channel()
+    path = client.fetch(channel.active.bundle_hash, tmp_path / "incoming")
+    assert path == tmp_path / "incoming" / site.hash
+    assert open_bundle(path, expected_hash=site.hash).manifest.site == "mono"
+    assert client.floor.sequence == 1
+
+
+def test_a_site_without_a_release_is_asked_again_later(site: ServedSite) -> None:
+    with pytest.raises(LinkError, match="no release for site 'poly' yet"):
+        site.client(site="poly").channel()
+
+
+def test_a_registry_that_is_away_is_asked_again_later(tmp_path: Path) -> None:
+    site = ServedSite(tmp_path)
+    with site.server.running():
+        client = site.client()
+        client.channel()
+    with pytest.raises(LinkError, match="cannot update"):
+        client.channel()
+
+
+def test_an_update_that_broke_off_continues_with_what_it_has(site: ServedSite, tmp_path: Path) -> None:
+    (site.server.folder / "targets").rename(tmp_path / "targets-away")
+    folder = site.server.folder / "targets" / "mono"
+    shutil.copytree(tmp_path / "targets-away" / "mono", folder)
+    model = next((folder / "bundles" / site.hash).glob("*.int8.onnx"))
+    model.unlink()
+    client = site.client()
+    with pytest.raises(LinkError, match="404"):
+        client.fetch(site.hash, tmp_path / "incoming")
+    shutil.copytree(tmp_path / "targets-away" / "mono", folder, dirs_exist_ok=True)
+    site.server.paths.clear()
+    client.fetch(site.hash, tmp_path / "incoming")
+    assert not [path for path in site.server.paths if "golden" in path]
+    assert [path for path in site.server.paths if "int8.onnx" in path]
+
+
+def test_files_that_the_manifest_does_not_name_are_removed_from_the_staging_folder(
+    site: ServedSite, tmp_path: Path
+) -> None:
+    stranger = tmp_path / "incoming" / site.hash / "stranger.onnx"
+    stranger.parent.mkdir(parents=True)
+    stranger.write_bytes(b"left behind")
+    site.client().fetch(site.hash, tmp_path / "incoming")
+    assert not stranger.exists()
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "int8.onnx", "golden/1.png", "channel.json"])
+def test_a_tampered_file_is_refused(site: ServedSite, tmp_path: Path, file: str) -> None:
+    name = file.rpartition("/")[2]
+    site.server.tamper = lambda path, data: data[:-1] + bytes([data[-1] ^ 1]) if path.endswith("." + name) else data
+    with pytest.raises(UntrustedError):
+        site.client().fetch(site.hash, tmp_path / "incoming")
+    assert not [path for path in _arrived(tmp_path / "incoming") if path.endswith("/" + file)]
+
+
+def test_two_files_of_a_bundle_swapped_for_each_other_are_refused(site: ServedSite, tmp_path: Path) -> None:
+    folder = site.server.folder / "targets" / "mono" / "bundles" / site.hash
+    other = next(folder.glob("*.reference.safetensors")).read_bytes()
+    site.server.tamper = lambda path, data: other if path.endswith("int8.onnx") else data
+    with pytest.raises(UntrustedError):
+        site.client().fetch(site.hash, tmp_path / "incoming")
+
+
+def test_an_old_model_in_a_new_bundle_is_refused(site: ServedSite, tmp_path: Path) -> None:
+    new = site.publish(2)
+    old = site.server.folder / "targets" / "mono" / "bundles" / site.hash
+    old_model = next(old.glob("*.int8.onnx")).read_bytes()
+    site.server.tamper = lambda path, data: old_model if new in path and path.endswith("int8.onnx") else data
+    with pytest.raises(UntrustedError):
+        site.client().fetch(new, tmp_path / "incoming")
+
+
+def test_an_older_repository_served_again_is_refused(site: ServedSite) -> None:
+    before = site.snapshot("before")
+    site.publish(2)
+    client = site.client()
+    assert client.channel().sequence == 2
+    site.server.folder = before
+    with pytest.raises(UntrustedError):
+        client.channel()
+
+
+def test_an_older_repository_is_refused_even_when_the_metadata_was_wiped(site: ServedSite, tmp_path: Path) -> None:
+    before = site.snapshot("before")
+    site.publish(2)
+    site.client().channel()
+    shutil.rmtree(tmp_path / "agent" / "tuf")
+    site.server.folder = before
+    with pytest.raises(UntrustedError, match="channel 1 is older than 2"):
+        site.client().channel()
+    with pytest.raises(UntrustedError, match="channel 1 is older than 2"):
+        site.client().fetch(site.hash, tmp_path / "incoming")
+
+
+def test_a_rollback_by_a_new_signed_channel_is_followed(site: ServedSite, tmp_path: Path) -> None:
+    bad = site.publish(2)
+    client = site.client()
+    client.channel()
+    site.registry.publish_channel(release("mono", 3, site.hash, refused=(bad,), reason="release 2 was wrong"))
+    channel = client.channel()
+    assert (channel.sequence, channel.active.bundle_hash) == (3, site.hash)
+    with pytest.raises(BundleError, match="refused for mono: worse on the line") as caught:
+        client.fetch(bad, tmp_path / "incoming")
+    assert not isinstance(caught.value, UntrustedError)
+
+
+def test_a_damaged_floor_stops_updates_instead_of_forgetting(site: ServedSite, tmp_path: Path) -> None:
+    site.client().channel()
+    (tmp_path / "agent" / "floor.json").write_bytes(b"\0\0")
+    with pytest.raises(UntrustedError, match=r"floor\.json is damaged"):
+        site.client().channel()
+
+
+def test_a_frozen_registry_is_noticed_when_its_signatures_expire(tmp_path: Path) -> None:
+    site = ServedSite(tmp_path, ago=timedelta(days=3))
+    with site.server.running():
+        with pytest.raises(UntrustedError, match="expired"):
+            site.client().channel()
+        site.clock.forward(days=3)
+        assert site.registry.refresh()
+        assert site.client().channel().sequence == 1
+
+
+def test_a_snapshot_of_one_moment_with_a_timestamp_of_another_is_refused(site: ServedSite) -> None:
+    """Mix and match: everything is properly signed, but not together."""
+    before = site.snapshot("before")
+    site.publish(2)
+    version = max(int(path.name.split(".")[0]) for path in (site.server.folder / "metadata").glob("*.snapshot.json"))
+    old = (before / "metadata" / f"{version - 2}.snapshot.json").read_bytes()
+    site.server.tamper = lambda path, data: old if path.endswith(f"/{version}.snapshot.json") else data
+    with pytest.raises(UntrustedError):
+        site.client().channel()
+
+
+def test_an_old_site_role_beside_a_new_snapshot_is_refused(site: ServedSite) -> None:
+    old = sorted((site.server.folder / "metadata").glob("*.site-mono.json"))[-1].read_bytes()
+    site.publish(2)
+    site.server.tamper = lambda path, data: old if path.endswith("site-mono.json") else data
+    with pytest.raises(UntrustedError):
+        site.client().channel()
+
+
+def _take_over(site: ServedSite, thief_role: str, signer: CryptoSigner, targets: dict[str, TargetFile]) -> None:
+    """Someone with the online snapshot and timestamp keys and one more key signs these targets in that role."""
+    metadata = site.server.folder / "metadata"
+    online = KeyFolder(site.folder / "registry" / "keys" / "online")
+    timestamp = Metadata[Timestamp].from_file(str(metadata / "timestamp.json"))
+    snapshot = Metadata[Snapshot].from_file(str(metadata / f"{timestamp.signed.snapshot_meta.version}.snapshot.json"))
+    version = snapshot.signed.meta[f"{thief_role}.json"].version
+    role = Metadata[Targets].from_file(str(metadata / f"{version}.{thief_role}.json"))
+    role.signed.version += 1
+    role.signed.targets.update(targets)
+    role.sign(signer)
+    role.to_file(str(metadata / f"{version + 1}.{thief_role}.json"))
+    snapshot.signed.meta[f"{thief_role}.json"] = MetaFile(version + 1)
+    snapshot.signed.version += 1
+    snapshot.sign(online.signer("snapshot"))
+    snapshot.to_file(str(metadata / f"{snapshot.signed.version}.snapshot.json"))
+    timestamp.signed.snapshot_meta = MetaFile(snapshot.signed.version)
+    timestamp.signed.version += 1
+    timestamp.sign(online.signer("timestamp"))
+    timestamp.to_file(str(metadata / "timestamp.json"))
+
+
+def _plant(site: ServedSite, path: str, data: bytes) -> TargetFile:
+    target = TargetFile.from_data(path, data, ["sha256"])
+    folder, _, name = path.rpartition("/")
+    place = site.server.folder / "targets" / folder / f"{target.hashes['sha256']}.{name}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(data)
+    return target
+
+
+def test_one_sites_key_cannot_publish_for_another_site(site: ServedSite) -> None:
+    """The thief has everything that is online at site poly's monitor, except mono's key."""
+    forged = release("mono", 9, "f" * 64).model_dump_json().encode()
+    target = _plant(site, "mono/channel.json", forged)
+    key = KeyFolder(site.folder / "registry" / "keys" / "online").signer("site-poly")
+    _take_over(site, "site-poly", key, {target.path: target})
+    assert site.client().channel().sequence == 1
+    with pytest.raises(LinkError, match="no release"):
+        site.client("poly-agent", site="poly").channel()
+
+
+def test_the_takeover_would_work_with_the_sites_own_key(site: ServedSite) -> None:
+    """Guards the test above: the forgery is well made."""
+    forged = release("mono", 9, "f" * 64).model_dump_json().encode()
+    target = _plant(site, "mono/channel.json", forged)
+    key = KeyFolder(site.folder / "registry" / "keys" / "online").signer("site-mono")
+    _take_over(site, "site-mono", key, {target.path: target})
+    assert site.client().channel().sequence == 9
+
+
+@pytest.mark.parametrize("role", ["site-mono", "targets"])
+def test_metadata_signed_with_another_key_is_refused(site: ServedSite, role: str) -> None:
+    forged = _plant(site, "mono/channel.json", release("mono", 9, "f" * 64).model_dump_json().encode())
+    _take_over(site, role, CryptoSigner.generate_ed25519(), {forged.path: forged})
+    with pytest.raises(UntrustedError, match="signed by 0/1 keys"):
+        site.client().channel()
+
+
+def test_a_channel_of_another_site_under_this_sites_path_is_refused(site: ServedSite) -> None:
+    forged = _plant(site, "mono/channel.json", release("poly", 9, "f" * 64).model_dump_json().encode())
+    key = KeyFolder(site.folder / "registry" / "keys" / "online").signer("site-mono")
+    _take_over(site, "site-mono", key, {forged.path: forged})
+    with pytest.raises(UntrustedError, match="is for site 'poly'"):
+        site.client().channel()
+
+
+def test_two_channels_with_one_sequence_are_refused(site: ServedSite) -> None:
+    client = site.client()
+    client.channel()
+    forged = _plant(site, "mono/channel.json", release("mono", 1, "f" * 64).model_dump_json().encode())
+    key = KeyFolder(site.folder / "registry" / "keys" / "online").signer("site-mono")
+    _take_over(site, "site-mono", key, {forged.path: forged})
+    with pytest.raises(UntrustedError, match="two different channels"):
+        client.channel()
+
+
+def test_signed_files_that_do_not_make_the_named_bundle_are_refused_as_a_bundle(
+    site: ServedSite, tmp_path: Path
+) -> None:
+    """The signer signed nonsense: then the hash itself is to be refused."""
+    write_paper_bundle(tmp_path / "odd", created=7)
+    manifest = (tmp_path / "odd" / "manifest.json").read_bytes()
+    target = _plant(site, f"mono/bundles/{'e' * 64}/manifest.json", manifest)
+    key = KeyFolder(site.folder / "registry" / "keys" / "online").signer("site-mono")
+    _take_over(site, "site-mono", key, {target.path: target})
+    with pytest.raises(BundleError, match="has another hash") as caught:
+        site.client().fetch("e" * 64, tmp_path / "incoming")
+    assert not isinstance(caught.value, UntrustedError)
+
+
+@pytest.mark.parametrize("part", ["timestamp.json", "channel.json", "int8.onnx"])
+def test_endless_data_is_cut_off_at_the_signed_length(site: ServedSite, tmp_path: Path, part: str) -> None:
+    site.server.endless = part
+    with pytest.raises(UntrustedError, match="exceeding"):
+        site.client().fetch(site.hash, tmp_path / "incoming")
+    assert site.server.sent_bytes < 50_000_000
+
+
+@pytest.mark.parametrize("part", ["timestamp.json", "int8.onnx"])
+@pytest.mark.parametrize("where", ["drips_body", "drips_header"])
+def test_data_that_drips_is_given_up_at_the_deadline(site: ServedSite, tmp_path: Path, part: str, where: str) -> None:
+    """Each byte comes in time for a socket timeout; only the total deadline ends it."""
+    setattr(site.server, where, part)
+    with pytest.raises(LinkError, match="took longer than 1 s"):
+        site.client(deadline_seconds=1.0).fetch(site.hash, tmp_path / "incoming")
+
+
+def test_a_bundle_that_is_too_large_for_this_agent_is_not_downloaded(site: ServedSite, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="this agent takes 1000"):
+        site.client(max_bytes=1000).fetch(site.hash, tmp_path / "incoming")
+    assert not [path for path in site.server.paths if path.endswith("int8.onnx")]
+
+
+def test_a_redirect_is_not_followed(site: ServedSite) -> None:
+    client = site.client()
+    client.channel()
+    site.server.redirects_to = f"{site.server.url}/metadata/timestamp.json"
+    with pytest.raises(LinkError, match="status 302"):
+        client.channel()
+
+
+def test_no_mutant_of_metadata_or_targets_is_accepted(site: ServedSite, tmp_path: Path) -> None:
+    """300 mutants, seeded: one file that an update needs, with a changed bit, a cut, a doubled piece or another JSON
+    value. An agent that has seen nothing either refuses or ends with exactly what was published."""
+    rng = random.Random(20)
+    honest = site.client("honest")
+    published = honest.channel()
+    honest.fetch(site.hash, tmp_path / "honest-incoming")
+    needed = sorted({path for path in site.server.paths if (site.server.folder / path.lstrip("/")).is_file()})
+    refused = 0
+    for trial in range(300):
+        victim = needed[trial % len(needed)]
+        changed = _mutated((site.server.folder / victim.lstrip("/")).read_bytes(), rng)
+        site.server.tamper = functools.partial(_serve_changed, victim, changed)
+        client, folder = site.client(f"mutant-{trial}"), tmp_path / f"incoming-{trial}"
+        try:
+            path = client.fetch(site.hash, folder)
+        except (BundleError, LinkError):
+            refused += 1
+            continue
+        assert client.channel() == published, (trial, victim)
+        open_bundle(path, expected_hash=site.hash)
+    assert refused > 280
+
+
+def _serve_changed(victim: str, changed: bytes, path: str, data: bytes) -> bytes:
+    return changed if path == victim else data
+
+
+def _mutated(data: bytes, rng: random.Random) -> bytes:
+    """Another content than `data`."""
+    at = rng.randrange(len(data))
+    kind = rng.choice(["flip", "cut", "double", "json"])
+    if kind == "flip":
+        return data[:at] + bytes([data[at] ^ (1 << rng.randrange(8))]) + data[at + 1 :]
+    if kind == "cut":
+        return data[:at]
+    if kind == "json" and data.lstrip().startswith(b"{"):
+        return _other_value(data, rng)
+    return data[:at] + data[at : at + 20] + data[at:]
+
+
+def _other_value(data: bytes, rng: random.Random) -> bytes:
+    document = json.loads(data)
+    part = document.get("signed", document)
+    key = rng.choice(sorted(part))
+    part[key] = rng.choice([None, 0, -1, 10**30, "", "x", [], {}, [[]] * 50, not part[key]])
+    return json.dumps(document).encode()
