@@ -1,0 +1,13 @@
+"""The agent beside the line: bundle + camera -> verdicts -> telemetry. NumPy, Pillow, onnxruntime; no torch.
+
+Takes images from its sources and a signed bundle from the monitor; hands on a verdict for each image, a record of them
+on disk, and sums of them to the monitor. Reading order:
+
+- what comes in: `settings`, `source`, `folder`, `push`
+- the hot path: `inspection` (image -> verdict), `station` (all sources), `window` (sums), `ledger` (one commit for all)
+- what stays: `store`, `record`, `buffer`, `recent`
+- what leaves: `outbox`, `uplink`, `sampling`, `upload`
+- what the monitor asks: `orders`, `shadow`, `replay`
+- bundles: `updates`, `download`, `slots`, `durable`, `follower`
+- `metrics`, `web/`, and `agent`, which puts it all together.
+"""

@@ -1,0 +1,138 @@
+"""One bundle, loaded and ready: image in, verdict and drift vector out. No network, no disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from contracts.errors import BundleError
+from contracts.frame import Decision, Frame, Verdict
+from drift.vector import VectorReference
+from edge_agent.source import Capture
+from runtime.bundle import Bundle
+from runtime.decision import decide
+from runtime.preprocessing import ImageError, decode, prepare
+from runtime.session import Inference, Session
+
+Check = Callable[[Frame, NDArray[np.uint8]], str | None]
+"""Looks at the pixels before the model does; a text means that there can be no verdict, and why."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found out about one capture. Without a verdict there is neither vector nor confidence."""
+
+    capture: Capture
+    verdict: Verdict
+    pixels: NDArray[np.uint8] | None = None  # [h, w, 3]; None where the image is unreadable
+    vector: NDArray[np.float32] | None = None  # [m]
+    confidence: float | None = None  # probability of the answered class, 0..1
+    distance: float | None = None  # Mahalanobis, in the embedding's component space
+    model_failed: bool = False
+    hidden: tuple[int, int, int, int] | None = None
+    """The region of interest left, top, right, bottom, where there is one: nothing outside it may be kept."""
+
+
+class Inspector:
+    """Inspects images with one bundle. May be used from several threads at once.
+
+    Raises BundleError where model or drift reference do not load or do not fit the manifest.
+    """
+
+    def __init__(self, bundle: Bundle, *, variant: str | None = None, threads: int = 1) -> None:
+        self.bundle = bundle
+        self.session = Session(bundle, variant=variant, threads=threads)
+        self.reference = _reference(bundle)
+        self.vector_names = self.reference.names(bundle.manifest.labels)
+        if self.vector_names != bundle.manifest.drift_reference.names:
+            raise BundleError(
+                f"bundle {bundle.hash[:12]}: its drift reference gives {len(self.vector_names)} entries, the manifest "
+                f"names {len(bundle.manifest.drift_reference.names)} others; export it again"
+            )
+        self._distance_at = self.vector_names.index("mahalanobis")
+
+    def inspect(self, capture: Capture, *, check: Check | None = None) -> Inspection:
+        """The verdict on one capture; NO_VERDICT with the reason where there can be none. Never raises for an image."""
+        inspection = self._inspect(capture, check)
+        box = self.bundle.manifest.preprocessing.region_of_interest
+        return inspection if box is None else replace(inspection, hidden=box)
+
+    def _inspect(self, capture: Capture, check: Check | None) -> Inspection:
+        started = time.perf_counter()
+        try:
+            pixels = self._pixels(capture)
+        except ImageError as error:
+            return Inspection(capture, self._no_verdict(capture, str(error), started))
+        reason = check(capture.frame, pixels) if check is not None else None
+        if reason is not None:
+            return Inspection(capture, self._no_verdict(capture, reason, started), pixels)
+        try:
+            inference = self.infer(pixels)
+        except ImageError as error:
+            return Inspection(capture, self._no_verdict(capture, str(error), started))
+        except BundleError as error:
+            return Inspection(capture, self._no_verdict(capture, str(error), started), pixels, model_failed=True)
+        return self._answer(capture, pixels, inference, started)
+
+    def infer(self, pixels: NDArray[np.uint8], *, limit_seconds: float | None = None) -> Inference:
+        """The network's answer for [h, w, 3] pixels. Raises ImageError or BundleError."""
+        return self.session.infer(prepare(pixels, self.bundle.manifest.preprocessing), limit_seconds=limit_seconds)
+
+    def _pixels(self, capture: Capture) -> NDArray[np.uint8]:
+        if isinstance(capture.image, bytes):
+            return decode(capture.image, self.bundle.manifest.preprocessing)
+        return capture.image
+
+    def _answer(self, capture: Capture, pixels: NDArray[np.uint8], inference: Inference, started: float) -> Inspection:
+        manifest = self.bundle.manifest
+        decided = decide(inference.probabilities, manifest)
+        vector = self.reference.vector(pixels, inference)
+        scores = {label: float(p) for label, p in zip(manifest.labels, inference.probabilities, strict=True)}
+        verdict = Verdict(
+            frame=capture.frame,
+            decision=decided.decision,
+            label=decided.label,
+            scores=scores,
+            defect_score=decided.defect_score,
+            threshold=manifest.thresholds.ng,
+            bundle_hash=self.bundle.hash,
+            latency_seconds=time.perf_counter() - started,
+        )
+        return Inspection(
+            capture,
+            verdict,
+            pixels,
+            vector,
+            confidence=max(scores.values()),
+            distance=float(vector[self._distance_at]),
+        )
+
+    def _no_verdict(self, capture: Capture, reason: str, started: float) -> Verdict:
+        return Verdict(
+            frame=capture.frame,
+            decision=Decision.NO_VERDICT,
+            threshold=self.bundle.manifest.thresholds.ng,
+            bundle_hash=self.bundle.hash,
+            latency_seconds=time.perf_counter() - started,
+            reason=reason[:500],
+        )
+
+
+def _reference(bundle: Bundle) -> VectorReference:
+    name = bundle.manifest.drift_reference.file
+    try:
+        arrays = safetensors.numpy.load(bundle.read(name))
+    except (SafetensorError, ValueError) as error:
+        raise BundleError(
+            f"{name} of bundle {bundle.hash[:12]} is not a drift reference: {error}; export it again"
+        ) from error
+    reference = VectorReference.of(arrays, source=f"{name} of bundle {bundle.hash[:12]}")
+    if reference.projection.shape[0] != bundle.manifest.drift_reference.embedding_width:
+        raise BundleError(f"{name} of bundle {bundle.hash[:12]} does not fit the embedding; export it again")
+    return reference

@@ -1,0 +1,190 @@
+"""What was inspected but is not on disk yet, and the one transaction that puts it there.
+
+Verdicts, the state of their windows, kept images and the messages that follow from them are committed together, so that
+a kill -9 at any moment leaves a record, windows and an outbox that agree: what a window claims is on record.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from contracts.errors import QuotaError
+from contracts.telemetry import Event, Window
+from edge_agent.inspection import Inspection
+from edge_agent.outbox import Outbox
+from edge_agent.record import Record
+from edge_agent.store import Store
+from edge_agent.window import ShadowAnswer, WindowKey, Windows, WindowSums
+
+
+_MOST_EARLY_ANSWERS = 1000  # of a shadow bundle, waiting for their next window to open
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image to be committed, with what belongs to it. `keep` writes its row of the image index."""
+
+    inspection: Inspection
+    vector_names: tuple[str, ...]
+    source: str
+    events: tuple[Event, ...] = ()
+    keep: Callable[[], None] | None = None
+
+
+@dataclass
+class _Batch:
+    items: list[Item] = field(default_factory=list)
+    shadow: list[ShadowAnswer] = field(default_factory=list)
+    since: float | None = None  # monotonic
+
+
+class Ledger:
+    """Collects inspections of all sources and commits them together."""
+
+    def __init__(
+        self, store: Store, record: Record, outbox: Outbox, windows: Windows, *, images: int, seconds: float
+    ) -> None:
+        self._store, self._record, self._outbox = store, record, outbox
+        self._windows = _resume(store, windows)
+        self._images, self._seconds = images, seconds
+        self._batch = _Batch()
+        self._lock = threading.Lock()  # the batch
+        self._committing = threading.RLock()  # one commit at a time
+        self._last_folded: dict[WindowKey, float] = {key: time.monotonic() for key in self._windows.open}
+        self.committed: Callable[[], None] = lambda: None
+        """Called after a commit that put messages into the outbox."""
+
+    def append(self, item: Item) -> bool:
+        """Take one image; says whether it is time to commit."""
+        with self._lock:
+            batch = self._batch
+            batch.items.append(item)
+            batch.since = batch.since or time.monotonic()
+            return bool(item.events) or len(batch.items) >= self._images or self._aged(batch)
+
+    def append_shadow(self, answer: ShadowAnswer) -> None:
+        """Take one answer of the shadow bundle; it is committed with the next images."""
+        with self._lock:
+            self._batch.shadow.append(answer)
+
+    def due(self) -> bool:
+        """Whether something has waited long enough."""
+        with self._lock:
+            return self._aged(self._batch)
+
+    def commit(self, *, end: Sequence[WindowKey] | None = None, end_all: bool = False) -> int:
+        """Put on disk what waits, and end the given windows; returns how many messages that made.
+
+        Raises QuotaError where it cannot be written: images of sources that wait for an answer are refused, the others
+        stay for the next attempt.
+        """
+        with self._committing:
+            batch = self._take()
+            if not batch.items and not end and not end_all:
+                self._keep_shadow(batch)
+                return 0
+            try:
+                messages = self._write(batch, list(self._windows.open) if end_all else list(end or ()))
+            except QuotaError as error:
+                self._give_back(batch, error)
+                raise
+        for item in batch.items:
+            item.inspection.capture.recorded(item.inspection.verdict)
+        if messages:
+            self.committed()
+        return messages
+
+    def idle_windows(self) -> list[WindowKey]:
+        """Windows by the clock whose camera has not sent an image for a whole window."""
+        if self._windows.images is not None:
+            return []
+        now = time.monotonic()
+        with self._committing:
+            return [key for key in self._windows.open if now - self._last_folded.get(key, now) > self._windows.seconds]
+
+    def _take(self) -> _Batch:
+        with self._lock:
+            batch, self._batch = self._batch, _Batch()
+            return batch
+
+    def _give_back(self, batch: _Batch, error: QuotaError) -> None:
+        stays = [item for item in batch.items if not item.inspection.capture.waiting]
+        for item in batch.items:
+            if item.inspection.capture.waiting:
+                item.inspection.capture.refused(error)
+        with self._lock:
+            self._batch.items[:0] = stays
+            self._batch.shadow[:0] = batch.shadow
+            self._batch.since = batch.since
+
+    def _write(self, batch: _Batch, end: list[WindowKey]) -> int:
+        draft = self._windows.copy()
+        messages: list[Window | Event] = []
+        for item in batch.items:
+            messages.extend(item.events)
+            messages.extend(draft.fold(item.inspection, item.vector_names))
+        early = [answer for answer in batch.shadow if not draft.fold_shadow(answer)]
+        messages.extend(draft.end_all(end))
+        with self._store.transaction() as db:
+            self._record.append([(item.inspection.verdict, item.inspection.capture.reference) for item in batch.items])
+            for item in batch.items:
+                if item.keep is not None:
+                    item.keep()
+            _save(db, self._windows, draft, {item.inspection.verdict.frame.camera: item for item in batch.items})
+            for message in messages:
+                self._outbox.add(message)
+        self._windows = draft
+        self._keep_shadow(_Batch(shadow=early))
+        now = time.monotonic()
+        for item in batch.items:
+            self._last_folded[_key(item.inspection)] = now
+        return len(messages)
+
+    def _keep_shadow(self, batch: _Batch) -> None:
+        with self._lock:
+            self._batch.shadow[:0] = batch.shadow[-_MOST_EARLY_ANSWERS:]
+
+    def _aged(self, batch: _Batch) -> bool:
+        return batch.since is not None and time.monotonic() - batch.since >= self._seconds
+
+
+def _resume(store: Store, windows: Windows) -> Windows:
+    """Windows as an earlier run left them."""
+    for row in store.rows("SELECT state FROM open_windows"):
+        sums = WindowSums.of(json.loads(row["state"]))
+        windows.open[WindowKey(sums.camera, sums.product, sums.bundle_hash)] = sums
+    windows.last_frames = {row["camera"]: row["last_sequence"] for row in store.rows("SELECT * FROM cameras")}
+    return windows
+
+
+def _save(db: sqlite3.Connection, before: Windows, after: Windows, newest: dict[str, Item]) -> None:
+    """Write what a batch changed: the states of windows, and the last frame of each camera."""
+    db.executemany(
+        "DELETE FROM open_windows WHERE key = ?", [(_name(key),) for key in before.open if key not in after.open]
+    )
+    changed = [(key, sums) for key, sums in after.open.items() if before.open.get(key) != sums]
+    db.executemany(
+        "INSERT OR REPLACE INTO open_windows VALUES (?, ?)",
+        [(_name(key), json.dumps(sums.state())) for key, sums in changed],
+    )
+    db.executemany(
+        "INSERT OR REPLACE INTO cameras VALUES (?, ?, ?, ?)",
+        [
+            (camera, after.last_frames[camera], _key(item.inspection).product, item.source)
+            for camera, item in newest.items()
+        ],
+    )
+
+
+def _name(key: WindowKey) -> str:
+    return "/".join(key)
+
+
+def _key(inspection: Inspection) -> WindowKey:
+    frame = inspection.verdict.frame
+    return WindowKey(frame.camera, frame.product, inspection.verdict.bundle_hash or "")

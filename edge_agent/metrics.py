@@ -1,0 +1,74 @@
+"""What Prometheus may know of an agent. The registry is passed in; units are in the names."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+from contracts.frame import Verdict
+
+_SECONDS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+
+
+class Metrics:
+    """All metrics of one agent."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.images = Counter(
+            "lineside_agent_images",
+            "Images inspected. Rate: throughput; share of NG: what the line produces.",
+            ["camera", "product", "decision"],
+            registry=registry,
+        )
+        self.inspection_seconds = Histogram(
+            "lineside_agent_inspection_seconds",
+            "From encoded image to verdict, without waiting in a queue and without the commit.",
+            ["camera"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.commit_seconds = Histogram(
+            "lineside_agent_commit_seconds",
+            "One commit of verdicts and telemetry to disk. A slow disk shows here first.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.refused_images = Counter(
+            "lineside_agent_refused_images",
+            "Images refused with 503 because the queue was full or the record could not be written.",
+            registry=registry,
+        )
+        self.camera_fault = Gauge(
+            "lineside_agent_camera_fault", "1 while a camera is faulty.", ["camera"], registry=registry
+        )
+        self.connected = Gauge("lineside_agent_broker_connected", "1 while connected to the broker.", registry=registry)
+        self.outbox_messages = Gauge(
+            "lineside_agent_outbox_messages", "Messages that the monitor has not acknowledged.", registry=registry
+        )
+        self.outbox_bytes = Gauge("lineside_agent_outbox_bytes", "Their size on disk.", registry=registry)
+        self.outbox_dropped = Counter(
+            "lineside_agent_outbox_dropped_messages", "Messages merged or dropped at the disk cap.", registry=registry
+        )
+        self.buffer_images = Gauge("lineside_agent_buffer_images", "Images in the buffer.", registry=registry)
+        self.buffer_bytes = Gauge("lineside_agent_buffer_bytes", "Their size on disk.", registry=registry)
+        self.buffer_dropped = Counter(
+            "lineside_agent_buffer_dropped_images", "Images dropped because the buffer was full.", registry=registry
+        )
+        self.uploads = Counter(
+            "lineside_agent_uploads", "Images uploaded for labelling, by result.", ["result"], registry=registry
+        )
+        self.shadow_images = Counter(
+            "lineside_agent_shadow_images",
+            "Images for the shadow bundle: answered, failed, or skipped because it was busy.",
+            ["result"],
+            registry=registry,
+        )
+        self.orders = Counter("lineside_agent_orders", "Orders received, by kind.", ["kind"], registry=registry)
+        self.bundle = Info("lineside_agent_bundle", "The active bundle.", registry=registry)
+
+    def count(self, verdict: Verdict) -> None:
+        """One image was inspected."""
+        frame = verdict.frame
+        self.images.labels(frame.camera, frame.product, verdict.decision.value).inc()
+        if verdict.latency_seconds is not None:
+            self.inspection_seconds.labels(frame.camera).observe(verdict.latency_seconds)

@@ -1,0 +1,97 @@
+"""Telemetry that waits on disk until the monitor has committed it: nothing leaves the outbox without an `Ack`.
+
+Sequences start at 1 in each boot and have no gaps. Where the disk cap forces the outbox to forget, births and events
+go first, then windows are merged with their successors (their sums add up), and an event `dropped` stands in
+for every sequence that lost its message. What was sent already is never changed: the monitor may have it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter
+
+from contracts.telemetry import Birth, Body, Envelope, Event, EventKind, Window
+from edge_agent.store import Store
+
+_BODY: TypeAdapter[Body] = TypeAdapter(Body)
+
+
+@dataclass(frozen=True)
+class Message:
+    """One waiting message. `number` orders them over boots."""
+
+    number: int
+    envelope: Envelope
+
+
+class Outbox:
+    """Messages of this and earlier boots, in the agent's database."""
+
+    def __init__(self, store: Store, *, agent: str, max_bytes: int) -> None:
+        self._store = store
+        self._agent = agent
+        self._max_bytes = max_bytes
+        self.boot = uuid.uuid4().hex
+        with store.transaction() as db:
+            db.execute(
+                "INSERT INTO boots (boot, last_sequence, started_at) VALUES (?, 0, ?)",
+                (self.boot, datetime.now(UTC).timestamp()),
+            )
+
+    def add(self, body: Body) -> int:
+        """Keep a message for the monitor; returns its sequence. Joins an open transaction."""
+        text = body.model_dump_json()
+        with self._store.transaction() as db:
+            db.execute("UPDATE boots SET last_sequence = last_sequence + 1 WHERE boot = ?", (self.boot,))
+            sequence = int(db.execute("SELECT last_sequence FROM boots WHERE boot = ?", (self.boot,)).fetchone()[0])
+            db.execute(
+                "INSERT INTO outbox (boot, sequence, kind, body, made_at, bytes) VALUES (?, ?, ?, ?, ?, ?)",
+                (self.boot, sequence, body.kind, text, datetime.now(UTC).timestamp(), len(text)),
+            )
+        return sequence
+
+    def waiting(self, *, after: int, limit: int) -> list[Message]:
+        """The oldest messages whose number is above `after`."""
+        rows = self._store.rows("SELECT * FROM outbox WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        held = {row["boot"]: row["held"] for row in self._store.rows(_HELD)}
+        return [
+            Message(
+                number=row["id"],
+                envelope=Envelope(
+                    agent=self._agent,
+                    boot=row["boot"],
+                    sequence=row["sequence"],
+                    sent_at=datetime.fromtimestamp(row["made_at"], UTC),
+                    oldest_held=held.get(row["boot"]),
+                    body=_BODY.validate_json(row["body"]),
+                ),
+            )
+            for row in rows
+        ]
+
+    def mark_sent(self, through: int) -> None:
+        """Messages up to this number are about to be handed to the broker; they stay as they are from now on."""
+        with self._store.transaction() as db:
+            db.execute("UPDATE outbox SET sent = 1 WHERE id <= ? AND sent = 0", (through,))
+
+    def acknowledge(self, boot: str, sequence: int) -> int:
+        """Forget what the monitor has committed; returns how many messages that were."""
+        with self._store.transaction() as db:
+            gone = db.execute("DELETE FROM outbox WHERE boot = ? AND sequence <= ? AND sent = 1", (boot, sequence))
+            return int(gone.rowcount)
+
+    def size(self) -> tuple[int, int]:
+        """(messages, bytes) that wait."""
+        row = self._store.rows("SELECT COUNT(*) AS messages, COALESCE(SUM(bytes), 0) AS bytes FROM outbox")[0]
+        return int(row["messages"]), int(row["bytes"])
+
+    def in_flight(self, through: int) -> int:
+        """How many messages up to that number wait for their acknowledgement."""
+        return int(self._store.rows("SELECT COUNT(*) AS n FROM outbox WHERE id <= ?", (through,))[0]["n"])
+
+
+_HELD = "SELECT boot, MIN(sequence) AS held FROM outbox GROUP BY boot"
+__all__ = ["Birth", "Event", "EventKind", "Message", "Outbox", "Window"]

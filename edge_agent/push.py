@@ -1,0 +1,108 @@
+"""Images that are sent to the agent over HTTP: a short queue, and a clear refusal when it is full."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from contracts.errors import LinesideError, QuotaError
+from contracts.frame import Clock, Frame, Verdict
+from edge_agent.source import Capture
+
+_PATIENCE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """An image as it arrived. `part_id` None: one is made from camera and sequence."""
+
+    image: bytes
+    part_id: str | None
+    product: str
+    camera: str
+    line: str
+    answer: Future[Verdict]
+
+
+class PushSource:
+    """The queue between the HTTP door and the inspection."""
+
+    name = "http"
+
+    def __init__(self, *, length: int, next_sequence: Callable[[str], int]) -> None:
+        self._queue: queue.Queue[Pushed] = queue.Queue(maxsize=length)
+        self._next_sequence = next_sequence
+        self._closed = threading.Event()
+
+    def push(self, image: bytes, *, part_id: str | None, product: str, camera: str, line: str) -> Future[Verdict]:
+        """Queue one image; the future gets its verdict once that is on record. Raises QuotaError when the queue is
+        full or the agent is stopping."""
+        if self._closed.is_set():
+            raise QuotaError("the agent is stopping; send the image again in a moment")
+        pushed = Pushed(image, part_id, product, camera, line, Future())
+        try:
+            self._queue.put_nowait(pushed)
+        except queue.Full:
+            raise QuotaError(
+                "images arrive faster than they can be inspected; send this one again in a moment"
+            ) from None
+        return pushed.answer
+
+    def captures(self) -> Iterator[Capture | None]:
+        """Queued images in order; None whenever the queue has run empty."""
+        while not self._closed.is_set():
+            try:
+                pushed = self._queue.get_nowait()
+            except queue.Empty:
+                yield None
+                try:
+                    pushed = self._queue.get(timeout=_PATIENCE_SECONDS)
+                except queue.Empty:
+                    continue
+            yield self._capture(pushed)
+        self._refuse_rest()
+
+    def close(self) -> None:
+        """Take no more images."""
+        self._closed.set()
+
+    def _capture(self, pushed: Pushed) -> Capture:
+        sequence = self._next_sequence(pushed.camera)
+        frame = Frame(
+            part_id=pushed.part_id or f"{pushed.camera}-{sequence}",
+            sequence=sequence,
+            product=pushed.product,
+            camera=pushed.camera,
+            line=pushed.line,
+            triggered_at=datetime.now(UTC),
+            clock=Clock.FREE_RUNNING,
+        )
+        return Capture(
+            frame=frame, image=pushed.image, waiting=True, recorded=_answer(pushed.answer), refused=_fail(pushed.answer)
+        )
+
+    def _refuse_rest(self) -> None:
+        while not self._queue.empty():
+            _fail(self._queue.get_nowait().answer)(
+                QuotaError("the agent is stopping; send the image again in a moment")
+            )
+
+
+def _answer(future: Future[Verdict]) -> Callable[[Verdict], None]:
+    def recorded(verdict: Verdict) -> None:
+        if not future.done():
+            future.set_result(verdict)
+
+    return recorded
+
+
+def _fail(future: Future[Verdict]) -> Callable[[LinesideError], None]:
+    def refused(error: LinesideError) -> None:
+        if not future.done():
+            future.set_exception(error)
+
+    return refused

@@ -1,0 +1,205 @@
+"""The record of verdicts: one row for each image, only ever added to, joined by part with what turned out to be true."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from contracts.frame import Frame, Outcome, OutcomeSource, Verdict
+from edge_agent.store import Store
+
+CSV_COLUMNS = (
+    "part_id", "camera", "product", "sequence", "triggered_at", "decision", "label", "defect_score", "threshold",
+    "scores", "bundle_hash", "latency_seconds", "reason", "outcome", "outcome_source", "outcome_rater",
+    "outcome_decided_at",
+)  # fmt: skip
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A verdict, its number in the record, and the latest outcome of its part (None while unknown)."""
+
+    number: int
+    verdict: Verdict
+    outcome: Outcome | None
+
+
+class Record:
+    """Verdicts and outcomes in the agent's database."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def append(self, verdicts: Sequence[tuple[Verdict, str | None]]) -> None:
+        """Add verdicts, each with its source's reference; joins an open transaction."""
+        with self._store.transaction() as db:
+            db.executemany(
+                "INSERT INTO verdicts (part_id, camera, product, sequence, triggered_at, frame, decision, label,"
+                " defect_score, threshold, scores, bundle_hash, latency_seconds, reason, reference)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [_row(verdict, reference) for verdict, reference in verdicts],
+            )
+
+    def append_outcome(self, outcome: Outcome) -> None:
+        """Add what was found out about a part; joins an open transaction."""
+        with self._store.transaction() as db:
+            db.execute(
+                "INSERT INTO outcomes (part_id, camera, label, source, rater, decided_at) VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    outcome.part_id,
+                    outcome.camera,
+                    outcome.label,
+                    outcome.source.value,
+                    outcome.rater,
+                    outcome.decided_at.timestamp(),
+                ),
+            )
+
+    def has(self, reference: str) -> bool:
+        """Whether an image of that source's reference is on record."""
+        return bool(self._store.rows("SELECT 1 FROM verdicts WHERE reference = ? LIMIT 1", (reference,)))
+
+    def latest_of(self, part_id: str, camera: str | None = None) -> Entry | None:
+        """The newest verdict on a part, or None."""
+        found = self.entries(limit=1, part_id=part_id, camera=camera)
+        return found[0] if found else None
+
+    def entries(
+        self, *, limit: int, before: int | None = None, part_id: str | None = None, camera: str | None = None
+    ) -> list[Entry]:
+        """The newest `limit` entries, newest first; `before` a number, of one part, of one camera where given."""
+        where = ["1 = 1"]
+        values: list[Any] = []
+        for column, value in (("id < ?", before), ("part_id = ?", part_id), ("camera = ?", camera)):
+            if value is not None:
+                where.append(column)
+                values.append(value)
+        rows = self._store.rows(
+            f"SELECT * FROM verdicts WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?",  # noqa: S608 - fixed words
+            (*values, limit),
+        )
+        return [self._entry(row) for row in rows]
+
+    def csv_lines(self) -> Iterator[str]:
+        """The whole record as CSV, oldest first, with a header; read in pieces so that the line never waits long."""
+        yield _csv_line(CSV_COLUMNS)
+        last = 0
+        while rows := self._store.rows("SELECT * FROM verdicts WHERE id > ? ORDER BY id LIMIT ?", (last, _CHUNK)):
+            for row in rows:
+                yield _csv_line(_csv_values(self._entry(row)))
+            last = rows[-1]["id"]
+
+    def last_sequences(self) -> dict[str, int]:
+        """Camera -> sequence of its newest frame on record."""
+        return {row["camera"]: row["last_sequence"] for row in self._store.rows("SELECT * FROM cameras")}
+
+    def forget_before(self, moment: datetime) -> int:
+        """Delete what is older (retention); returns how many verdicts went."""
+        with self._store.transaction() as db:
+            gone = db.execute(
+                "DELETE FROM verdicts WHERE id IN (SELECT id FROM verdicts WHERE triggered_at < ? LIMIT 5000)",
+                (moment.timestamp(),),
+            ).rowcount
+            db.execute("DELETE FROM outcomes WHERE decided_at < ?", (moment.timestamp(),))
+        return int(gone)
+
+    def _entry(self, row: Any) -> Entry:
+        return Entry(number=row["id"], verdict=_verdict(row), outcome=self._outcome(row["part_id"], row["camera"]))
+
+    def _outcome(self, part_id: str, camera: str) -> Outcome | None:
+        rows = self._store.rows(
+            "SELECT * FROM outcomes WHERE part_id = ? AND (camera IS NULL OR camera = ?) ORDER BY id DESC LIMIT 1",
+            (part_id, camera),
+        )
+        if not rows:
+            return None
+        row = rows[0]
+        return Outcome(
+            part_id=row["part_id"],
+            label=row["label"],
+            source=OutcomeSource(row["source"]),
+            camera=row["camera"],
+            rater=row["rater"],
+            decided_at=datetime.fromtimestamp(row["decided_at"], UTC),
+        )
+
+
+def _row(verdict: Verdict, reference: str | None) -> tuple[Any, ...]:
+    frame = verdict.frame
+    return (
+        frame.part_id,
+        frame.camera,
+        frame.product,
+        frame.sequence,
+        frame.triggered_at.timestamp(),
+        frame.model_dump_json(exclude_defaults=True),
+        verdict.decision.value,
+        verdict.label,
+        verdict.defect_score,
+        verdict.threshold,
+        json.dumps(verdict.scores),
+        verdict.bundle_hash,
+        verdict.latency_seconds,
+        verdict.reason,
+        reference,
+    )
+
+
+def _verdict(row: Any) -> Verdict:
+    return Verdict.model_validate(
+        {
+            "frame": Frame.model_validate_json(row["frame"]),
+            "decision": row["decision"],
+            "label": row["label"],
+            "scores": json.loads(row["scores"]),
+            "defect_score": row["defect_score"],
+            "threshold": row["threshold"],
+            "bundle_hash": row["bundle_hash"],
+            "latency_seconds": row["latency_seconds"],
+            "reason": row["reason"],
+        }
+    )
+
+
+def _csv_values(entry: Entry) -> tuple[Any, ...]:
+    verdict, frame, outcome = entry.verdict, entry.verdict.frame, entry.outcome
+    found = (
+        ("", "", "", "")
+        if outcome is None
+        else (outcome.label, outcome.source.value, outcome.rater, outcome.decided_at.isoformat())
+    )
+    return (
+        frame.part_id,
+        frame.camera,
+        frame.product,
+        frame.sequence,
+        frame.triggered_at.isoformat(),
+        verdict.decision.value,
+        verdict.label,
+        verdict.defect_score,
+        verdict.threshold,
+        json.dumps(verdict.scores),
+        verdict.bundle_hash,
+        verdict.latency_seconds,
+        verdict.reason,
+        *found,
+    )
+
+
+def _csv_line(values: Sequence[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow([_plain(value) for value in values])
+    return text.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return "'" + value
+    return value

@@ -1,0 +1,184 @@
+"""The agent's configuration file (TOML), read once at the door. Every unit is in the name; unknown keys are errors."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+
+from contracts.errors import ConfigurationError
+from contracts.frame import Probability
+from contracts.names import Label, Name, Sha256
+from contracts.settings import Settings
+
+MEGABYTE = 1_000_000
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` can be reached from this machine only.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0"), is_loopback("plant-7")
+    (True, False, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class InspectionSettings(Settings):
+    """How images are inspected."""
+
+    threads: int = Field(default=1, ge=1, le=64, description="threads of one inference")
+    variant: str | None = Field(default=None, description="for example onnxruntime-cpu/fp32; default: the bundle's")
+    on_camera_fault: Literal["no-verdict", "model"] = Field(
+        default="no-verdict", description="what a part gets while its camera is black, frozen, saturated or covered"
+    )
+    max_image_bytes: int = Field(default=32 * MEGABYTE, ge=1)
+
+
+class WindowSettings(Settings):
+    """How much one telemetry window sums up: `seconds` of the frame clock, or `images` where that is set."""
+
+    seconds: float = Field(default=60.0, gt=0.0)
+    images: int | None = Field(default=None, ge=1)
+
+
+class RecordSettings(Settings):
+    """The append-only record of verdicts. At most `commit_images` images or `commit_seconds` wait for the next commit."""
+
+    retention_days: float = Field(default=365.0, gt=0.0)
+    commit_images: int = Field(default=20, ge=1, le=1000)
+    commit_seconds: float = Field(default=0.2, gt=0.0, le=10.0)
+
+
+class OutboxSettings(Settings):
+    """Telemetry that the monitor has not acknowledged yet."""
+
+    max_bytes: int = Field(default=64 * MEGABYTE, ge=100_000)
+
+
+class BufferSettings(Settings):
+    """Images kept for labelling and replay: a random share of all, and the least typical ones."""
+
+    quota_bytes: int = Field(default=500 * MEGABYTE, ge=0)
+    random_fraction: Probability = 0.1
+    atypical_fraction: Probability = Field(default=0.02, description="share of images kept for being far from the rest")
+
+
+class ShadowSettings(Settings):
+    """The shadow bundle runs beside the active one; it is switched off when it hangs or is far slower."""
+
+    timeout_seconds: float = Field(default=2.0, gt=0.0)
+    slower_than_active: float = Field(default=10.0, gt=1.0, description="mean latency, times the active bundle's")
+    failures_allowed: int = Field(default=20, ge=1, description="in a row")
+
+
+class WebSettings(Settings):
+    """The agent's HTTP door. Beyond loopback it needs a password."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8090, ge=0, le=65535, description="0: any free port")
+    user: str = "operator"
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    queue: int = Field(default=8, ge=1, le=1000, description="images waiting; more are refused with 503")
+    camera: Name = Field(default="camera-1", description="of images that do not say")
+    product: Name = "default"
+    line: Name = "line-1"
+
+    @model_validator(mode="after")
+    def _closed(self) -> WebSettings:
+        if not is_loopback(self.host) and self.password is None and self.password_file is None:
+            raise ValueError(
+                f"{self.host} can be reached from other machines: set password_file, or host = '127.0.0.1'"
+            )
+        return self
+
+
+class FolderSettings(Settings):
+    """A watched folder; images go to its sub-folders `done/` and `unreadable/`."""
+
+    path: Path
+    camera: Name = "folder"
+    product: Name = "default"
+    line: Name = "line-1"
+    view: Name = "top"
+    scan_seconds: float = Field(default=0.5, gt=0.0)
+    settle_seconds: float = Field(default=1.0, ge=0.0, description="a file that young may still be being written")
+
+
+class BrokerSettings(Settings):
+    """Where telemetry goes (MQTT 3.1.1)."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=1883, ge=1, le=65535)
+    user: str | None = None
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = Field(default=None, description="turns TLS on")
+    resend_seconds: float = Field(default=15.0, gt=0.0, description="without an acknowledgement")
+    longest_wait_seconds: float = Field(default=30.0, ge=1.0, description="between attempts to connect")
+
+    @model_validator(mode="after")
+    def _named(self) -> BrokerSettings:
+        if not is_loopback(self.host) and (self.user is None or (self.password is None and self.password_file is None)):
+            raise ValueError(f"{self.host} is another machine: set user and password_file")
+        return self
+
+
+class MonitorSettings(Settings):
+    """The monitor's HTTP door: signed channel, bundles, image uploads."""
+
+    url: str = Field(pattern=r"^https?://[^\s]+$")
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    root_file: Path = Field(description="the registry's root.json, brought here by hand: what all trust starts from")
+    poll_seconds: float = Field(default=5.0, gt=0.0)
+
+
+class BundleSettings(Settings):
+    """A bundle installed by hand, for a station without a monitor. Whoever writes the hash vouches for the bundle."""
+
+    path: Path
+    hash: Sha256
+
+
+class AgentSettings(Settings):
+    """Everything an agent needs to know. `state_folder` holds its database, images and bundles."""
+
+    site: Name
+    agent: Name
+    state_folder: Path
+    production: bool = Field(default=True, description="refuse bundles that are not for production")
+    inspection: InspectionSettings = InspectionSettings()
+    window: WindowSettings = WindowSettings()
+    record: RecordSettings = RecordSettings()
+    outbox: OutboxSettings = OutboxSettings()
+    buffer: BufferSettings = BufferSettings()
+    shadow: ShadowSettings = ShadowSettings()
+    web: WebSettings = WebSettings()
+    broker: BrokerSettings | None = None
+    monitor: MonitorSettings | None = None
+    bundle: BundleSettings | None = None
+    folders: tuple[FolderSettings, ...] = ()
+    extra_labels: tuple[Label, ...] = Field(default=(), description="classes an operator may name that no model knows")
+
+
+def secret(value: SecretStr | None, file: Path | None) -> str | None:
+    """The secret itself, or the first line of its file, or None. Raises ConfigurationError for an unreadable file."""
+    if value is not None:
+        return value.get_secret_value()
+    if file is None:
+        return None
+    try:
+        text = file.read_text(encoding="utf-8").splitlines()[0].strip()
+    except (OSError, IndexError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read a secret from {file}: {error}; it must hold one line of text") from error
+    if not text:
+        raise ConfigurationError(f"{file} is empty; it must hold one line of text")
+    return text

@@ -1,0 +1,156 @@
+"""The place where images are inspected: capture in, verdict on its way to disk. The hot path; no network here."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import QuotaError
+from contracts.frame import Frame
+from contracts.telemetry import Event, EventKind
+from edge_agent.inspection import Inspection, Inspector
+from edge_agent.ledger import Item, Ledger
+from edge_agent.metrics import Metrics
+from edge_agent.recent import Recent
+from edge_agent.source import Capture, Source
+
+_log = logging.getLogger(__name__)
+_RETRY_SECONDS = 1.0
+
+
+class Health(Protocol):
+    """Watches the pictures of one camera; `drift.camera.CameraHealth` fits."""
+
+    def update(self, image: NDArray[np.uint8], moment: datetime) -> str | None: ...
+
+
+class Keeper(Protocol):
+    """Decides whether an image is kept; `edge_agent.buffer.ImageBuffer` fits."""
+
+    def offer(self, inspection: Inspection) -> Callable[[], None] | None: ...
+
+
+class Beside(Protocol):
+    """Gets every inspected image after the fact; `edge_agent.shadow.ShadowRunner` fits."""
+
+    def offer(self, inspection: Inspection) -> None: ...
+
+
+class Station:
+    """Inspects captures of all sources with the active bundle."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        health: Callable[[], Health],
+        keeper: Keeper,
+        beside: Beside,
+        recent: Recent,
+        metrics: Metrics,
+        trust_faulty_cameras: bool,
+    ) -> None:
+        self._ledger, self._keeper, self._beside, self._recent, self._metrics = ledger, keeper, beside, recent, metrics
+        self._make_health = health
+        self._trust = trust_faulty_cameras
+        self._healths: dict[str, Health] = {}
+        self._active: Inspector | None = None
+        self._ready = threading.Event()
+        self.faults: dict[str, str] = {}
+        """Camera -> what is wrong with it now."""
+        self.unwritable: str | None = None
+        """Why nothing can be put on record now, or None."""
+        self.failures_in_a_row = 0
+        """Images in a row that the active model itself could not answer."""
+
+    @property
+    def active(self) -> Inspector | None:
+        """The bundle that serves; None before the first."""
+        return self._active
+
+    def activate(self, inspector: Inspector) -> None:
+        """Serve with another bundle from the next image on."""
+        self._active = inspector
+        self.failures_in_a_row = 0
+        self._metrics.bundle.info({"bundle_hash": inspector.bundle.hash, "variant": inspector.session.variant})
+        self._ready.set()
+
+    def watch(self, source: Source, stopping: threading.Event) -> None:
+        """Inspect everything that comes from `source` until it is closed; waits for a first bundle."""
+        while not self._ready.wait(0.2):
+            if stopping.is_set():
+                return
+        for capture in source.captures():
+            due = True if capture is None else self.inspect(capture, source.name)
+            if due:
+                self._commit(stopping)
+        self._commit(stopping)
+
+    def inspect(self, capture: Capture, source: str) -> bool:
+        """Inspect one capture; says whether it is time to commit."""
+        active = self._active
+        if active is None:
+            raise RuntimeError("there is no active bundle")
+        events: list[Event] = []
+        inspection = active.inspect(capture, check=lambda frame, pixels: self._check(frame, pixels, events))
+        self.failures_in_a_row = self.failures_in_a_row + 1 if inspection.model_failed else 0
+        keep = self._keeper.offer(inspection)
+        self._beside.offer(inspection)
+        self._recent.add(inspection.verdict, inspection.pixels)
+        self._metrics.count(inspection.verdict)
+        return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep))
+
+    def commit(self) -> None:
+        """Put on disk what waits. Raises QuotaError where that fails."""
+        started = time.perf_counter()
+        self._ledger.commit()
+        self._metrics.commit_seconds.observe(time.perf_counter() - started)
+        self.unwritable = None
+
+    def _commit(self, stopping: threading.Event) -> None:
+        """Commit, and where the disk is full hold this source until it is not."""
+        while True:
+            try:
+                self.commit()
+                return
+            except QuotaError as error:
+                self.unwritable = str(error)
+                _log.error("%s", error)
+                if stopping.wait(_RETRY_SECONDS):
+                    return
+
+    def _check(self, frame: Frame, pixels: NDArray[np.uint8], events: list[Event]) -> str | None:
+        """Why the camera cannot be trusted now, or None; a change becomes an event."""
+        health = self._healths.get(frame.camera)
+        if health is None:
+            health = self._healths.setdefault(frame.camera, self._make_health())
+        fault = health.update(pixels, frame.triggered_at)
+        fault = None if fault is None else str(fault)
+        before = self.faults.get(frame.camera)
+        if fault != before:
+            events.append(_fault_event(frame, fault, before))
+            self._metrics.camera_fault.labels(frame.camera).set(fault is not None)
+            if fault is None:
+                del self.faults[frame.camera]
+            else:
+                self.faults[frame.camera] = fault
+        return None if fault is None or self._trust else f"camera {frame.camera} is faulty: {fault}"
+
+
+def _fault_event(frame: Frame, fault: str | None, before: str | None) -> Event:
+    kind = EventKind.CAMERA_FAULT if fault is not None else EventKind.CAMERA_RECOVERED
+    return Event(
+        event=kind,
+        at=frame.triggered_at,
+        camera=frame.camera,
+        product=frame.product,
+        reason=fault or f"no longer {before}",
+        details={"fault": fault or before, "first_frame": frame.sequence},
+    )

@@ -1,0 +1,133 @@
+"""The agent's one database file: verdict record, open windows, outbox, image index, orders.
+
+One connection for everything, behind a lock (SQLite before 3.51.3 may lose a checkpoint where two connections write or
+checkpoint at the same instant). WAL with synchronous=FULL: what is committed survives kill -9 and loss of power.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from contracts.errors import ConfigurationError, QuotaError
+
+VERSION = 1
+_SCHEMA = """
+CREATE TABLE verdicts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, part_id TEXT NOT NULL, camera TEXT NOT NULL, product TEXT NOT NULL,
+    sequence INTEGER NOT NULL, triggered_at REAL NOT NULL, frame TEXT NOT NULL, decision TEXT NOT NULL, label TEXT,
+    defect_score REAL, threshold REAL, scores TEXT NOT NULL, bundle_hash TEXT, latency_seconds REAL, reason TEXT,
+    reference TEXT
+);
+CREATE INDEX verdicts_part ON verdicts (part_id);
+CREATE INDEX verdicts_reference ON verdicts (reference) WHERE reference IS NOT NULL;
+CREATE TABLE outcomes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, part_id TEXT NOT NULL, camera TEXT, label TEXT NOT NULL, source TEXT NOT NULL,
+    rater TEXT NOT NULL, decided_at REAL NOT NULL
+);
+CREATE INDEX outcomes_part ON outcomes (part_id);
+CREATE TABLE cameras (camera TEXT PRIMARY KEY, last_sequence INTEGER NOT NULL, product TEXT NOT NULL, source TEXT NOT NULL);
+CREATE TABLE open_windows (key TEXT PRIMARY KEY, state TEXT NOT NULL);
+CREATE TABLE boots (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, boot TEXT NOT NULL UNIQUE, last_sequence INTEGER NOT NULL,
+    started_at REAL NOT NULL
+);
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, boot TEXT NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL,
+    body TEXT NOT NULL, made_at REAL NOT NULL, bytes INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (boot, sequence)
+);
+CREATE INDEX outbox_bytes ON outbox (bytes);
+CREATE TABLE images (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL UNIQUE, part_id TEXT NOT NULL, camera TEXT NOT NULL,
+    product TEXT NOT NULL, triggered_at REAL NOT NULL, drawn INTEGER NOT NULL, draw REAL NOT NULL, distance REAL,
+    decision TEXT NOT NULL, bundle_hash TEXT, bytes INTEGER NOT NULL
+);
+CREATE INDEX images_camera ON images (camera, product, triggered_at);
+CREATE INDEX images_part ON images (part_id);
+CREATE TABLE orders (
+    order_id TEXT PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL, received_at REAL NOT NULL
+);
+CREATE TABLE uploads (
+    part_id TEXT PRIMARY KEY, order_id TEXT NOT NULL, drawn TEXT NOT NULL, image INTEGER NOT NULL, state TEXT NOT NULL
+);
+CREATE INDEX uploads_state ON uploads (state);
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+class Store:
+    """The database of one agent. Raises ConfigurationError where the file is not ours or of a newer version."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._db = _open(path)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; inside another one it is part of it. Raises QuotaError where the disk is full."""
+        with self._lock:
+            outermost = self._depth == 0
+            try:
+                if outermost:
+                    self._db.execute("BEGIN IMMEDIATE")
+                self._depth += 1
+                try:
+                    yield self._db
+                finally:
+                    self._depth -= 1
+                if outermost:
+                    self._db.execute("COMMIT")
+            except BaseException as error:
+                if outermost and self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError):
+                    raise QuotaError(f"cannot write {self.path}: {error}; free disk space or check the disk") from error
+                raise
+
+    def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
+        """All rows of a reading query."""
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
+    def fact(self, name: str) -> str | None:
+        """A remembered setting."""
+        found = self.rows("SELECT value FROM facts WHERE name = ?", (name,))
+        return str(found[0]["value"]) if found else None
+
+    def remember(self, name: str, value: str) -> None:
+        """Remember a setting over restarts."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def close(self) -> None:
+        """Close the file; the store is of no use afterwards."""
+        with self._lock:
+            self._db.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+    db.row_factory = sqlite3.Row
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise ConfigurationError(f"{path} was written by a newer version ({version}); install that version again")
+        if version == 0:
+            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+    except sqlite3.DatabaseError as error:
+        db.close()
+        raise ConfigurationError(f"{path} cannot be used as the agent's database: {error}; move it away") from error
+    except ConfigurationError:
+        db.close()
+        raise
+    return db

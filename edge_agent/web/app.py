@@ -1,0 +1,48 @@
+"""The agent's web application, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from edge_agent.web.access import Access
+from edge_agent.web.errors import Refusal, answer_refusal
+
+
+def create_app(
+    routers: Sequence[APIRouter],
+    *,
+    registry: CollectorRegistry,
+    refresh_metrics: Callable[[], None],
+    unready: Callable[[], str | None],
+    user: str,
+    password: str | None,
+) -> FastAPI:
+    """All routes behind the access rules; `/live`, `/ready` and `/metrics` are made here."""
+    app = FastAPI(title="Lineside agent", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(Refusal, answer_refusal)
+    for router in routers:
+        app.include_router(router)
+
+    @app.get("/live")
+    async def live() -> JSONResponse:
+        """The process answers."""
+        return JSONResponse({"live": True})
+
+    @app.get("/ready")
+    async def ready() -> JSONResponse:
+        """Images can be inspected and put on record."""
+        reason = unready()
+        return JSONResponse({"ready": reason is None, "reason": reason}, 200 if reason is None else 503)
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        """For Prometheus."""
+        refresh_metrics()
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    app.add_middleware(Access, user=user, password=password)
+    return app
