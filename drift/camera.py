@@ -1,0 +1,76 @@
+"""Hard rules for a camera that does not see: dead, frozen, black, saturated or covered, told within seconds.
+
+They need no profile and no network, and hold from the first frame on.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class CameraFault(StrEnum):
+    """Why a camera's pictures cannot be trusted."""
+
+    DEAD = "dead"
+    FROZEN = "frozen"
+    BLACK = "black"
+    SATURATED = "saturated"
+    COVERED = "covered"
+
+
+class CameraHealth:
+    """Watches one camera. `update` for every frame, `check` now and then for the frames that do not come.
+
+    A fault is believed after `frames` bad frames in a row, and forgotten after as many good ones. `silent_after` is
+    None for sources that have no pace of their own (a watched folder).
+    """
+
+    def __init__(self, *, frames: int = 5, frozen_frames: int = 10, silent_after: timedelta | None = None) -> None:
+        self.fault: CameraFault | None = None
+        self._frames, self._frozen_frames, self._silent_after = frames, frozen_frames, silent_after
+        self._suspected: CameraFault | None = None
+        self._suspected_frames = 0
+        self._fingerprint: int | None = None
+        self._same_frames = 0
+        self._last_seen: datetime | None = None
+
+    def update(self, image: NDArray[np.uint8], moment: datetime) -> CameraFault | None:
+        """The fault that holds after this frame [h, w, 3] or [h, w]; None when the camera sees."""
+        self._last_seen = moment
+        seen = self._look(image)
+        if seen == self._suspected:
+            self._suspected_frames += 1
+        else:
+            self._suspected, self._suspected_frames = seen, 1
+        if self._suspected_frames >= self._frames or seen is CameraFault.FROZEN:
+            self.fault = self._suspected
+        return self.fault
+
+    def check(self, moment: datetime) -> CameraFault | None:
+        """The fault that holds at `moment` although no frame came: DEAD after `silent_after` without one."""
+        if self._silent_after and self._last_seen and moment - self._last_seen > self._silent_after:
+            self.fault = CameraFault.DEAD
+        return self.fault
+
+    def _look(self, image: NDArray[np.uint8]) -> CameraFault | None:
+        pixels = image[:: max(image.shape[0] // 64, 1), :: max(image.shape[1] // 64, 1)]
+        if self._repeats(pixels):
+            return CameraFault.FROZEN
+        low, high = np.percentile(pixels, (1, 99))
+        if high <= 8:
+            return CameraFault.BLACK
+        if low >= 247:
+            return CameraFault.SATURATED
+        return CameraFault.COVERED if high - low <= 4 else None
+
+    def _repeats(self, pixels: NDArray[np.uint8]) -> bool:
+        """A living sensor has noise: the same bytes over many frames come from a picture that stands still."""
+        fingerprint = crc32(np.ascontiguousarray(pixels).tobytes())
+        self._same_frames = self._same_frames + 1 if fingerprint == self._fingerprint else 1
+        self._fingerprint = fingerprint
+        return self._same_frames >= self._frozen_frames

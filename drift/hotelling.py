@@ -1,0 +1,93 @@
+"""Hotelling's T2 of one window mean against the profile, with a limit that held-out windows confirm.
+
+The limit at level p is that of a future observation under an estimated covariance (Montgomery, Introduction to
+Statistical Quality Control, 7th ed., section 11.3): m (n + 1) (n - 1) / (n (n - m)) F(1 - p; m, n - m), n windows, m
+entries. It is never below what the profile's held-out windows call for (see `limit`). Groups of entries are judged by
+the same rule on their own; they say what moved.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from drift.persistence import Persistence
+from drift.profile import Profile, groups, t2
+from drift.quantile import f_quantile
+from drift.vector import group_of
+
+LEVEL = 0.01
+
+
+class Judgement(BaseModel):
+    """One window against the profile. `groups` holds T2 over limit (1 is the limit) for `image`, `embedding`, `class`;
+    `shifts` how far each entry moved, in standard deviations of window means."""
+
+    model_config = ConfigDict(frozen=True)
+
+    t2: float
+    limit: float
+    over: bool
+    groups: dict[str, float]
+    shifts: dict[str, float]
+
+
+class HotellingT2:
+    """A detector over window means: `update`, then `drift_detected` (k of n windows over the limit)."""
+
+    def __init__(self, profile: Profile, *, p: float = LEVEL, persistence: Persistence | None = None) -> None:
+        self.profile, self.p = profile, p
+        self.persistence = persistence or Persistence()
+
+    def judge(self, mean: NDArray[np.floating[Any]], images: int) -> Judgement:
+        """Judge a window mean [m] of `images` images, remembering nothing. A window of fewer images than commissioning
+        had is noisier, and its T2 counts for less in proportion."""
+        profile = self.profile
+        deviation = np.asarray(mean, np.float64) - np.array(profile.mean)  # [m]
+        covariance = np.array(profile.covariance)
+        weight = min(1.0, images / profile.images)
+        values, limits = {}, {}
+        for name, mask in groups(profile.names).items():
+            values[name] = weight * float(t2(deviation[None, mask], covariance[np.ix_(mask, mask)])[0])
+            limits[name] = limit(int(mask.sum()), profile.windows, self.p, profile.held_out[name])
+        shifts = deviation / np.sqrt(np.diag(covariance))
+        return Judgement(
+            t2=values["all"],
+            limit=limits["all"],
+            over=values["all"] > limits["all"],
+            groups={name: values[name] / limits[name] for name in values if name != "all"},
+            shifts=dict(zip(profile.names, (round(float(shift), 3) for shift in shifts), strict=True)),
+        )
+
+    def update(self, mean: NDArray[np.floating[Any]], images: int) -> Judgement:
+        """Judge a window mean [m] and remember whether it was over."""
+        judgement = self.judge(mean, images)
+        self.persistence = self.persistence.update(judgement.over)
+        return judgement
+
+    @property
+    def drift_detected(self) -> bool:
+        """Whether k of the last n windows were over their limit."""
+        return self.persistence.drift_detected
+
+
+@lru_cache(maxsize=4096)
+def limit(entries: int, windows: int, p: float, held_out: tuple[float, ...]) -> float:
+    """T2 limit at level p for `entries` entries and `windows` commissioning windows, never below the F-limit."""
+    m, n = entries, windows
+    degrees = max(n - m, 2)
+    theory = m * (n + 1.0) * (n - 1.0) / (n * degrees) * f_quantile(1.0 - p, m, degrees)
+    return max(theory, float(np.quantile(held_out, 1.0 - p)))
+
+
+def contributions(judgement: Judgement) -> dict[str, float]:
+    """Largest shift, in standard deviations, within each group: what a page shows beside T2."""
+    largest: dict[str, float] = {}
+    for name, shift in judgement.shifts.items():
+        group = group_of(name)
+        largest[group] = max(largest.get(group, 0.0), abs(shift))
+    return largest
