@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-Texture = Literal["brushed", "sandblasted", "painted", "cast", "milled", "knurled", "hammered", "rolled"]
-DEMO_TEXTURES: tuple[Texture, ...] = ("brushed", "sandblasted", "painted", "cast")
+Texture = Literal["brushed", "sandblasted", "painted", "milled", "knurled", "hammered", "rolled"]
+DEMO_TEXTURES: tuple[Texture, ...] = ("brushed", "sandblasted", "painted")
 PRETRAIN_TEXTURES: tuple[Texture, ...] = ("milled", "knurled", "hammered", "rolled")
 FIELD_PX = 256  # a texture is a periodic square field; every part shows another piece of it
 
@@ -61,9 +61,6 @@ def _shape(
         return _filtered(noise, np.exp(-((radius * grain * 2) ** 2)))
     if finish.texture == "painted":
         return _filtered(noise, np.exp(-(((radius - 0.25 / grain) * grain * 12) ** 2)))
-    if finish.texture == "cast":  # pores: only the deep tail of a smooth field shows
-        smooth = _filtered(noise, np.exp(-((radius * grain * 3) ** 2)))
-        return np.asarray(-np.maximum(smooth / smooth.std() - 1.7, 0.0))
     if finish.texture == "milled":
         return _filtered(noise, np.exp(-((along * 40) ** 2) - ((np.abs(across) - 0.3 / grain) * grain * 20) ** 2))
     if finish.texture == "knurled":
@@ -98,7 +95,7 @@ def draw_new_finish(rng: np.random.Generator, product: str) -> Finish:
     (low, high), (fine, coarse) = _NEW_FINISH[texture]
     return Finish(
         name=f"{product}-{texture}-{int(rng.integers(1000)):03d}", texture=texture,
-        colour=_draw_colour(rng, 0.4, 0.6, 0.18), contrast=float(rng.uniform(low, high)),
+        colour=_draw_colour(rng, 0.42, 0.62, 0.1), contrast=float(rng.uniform(low, high)),
         grain_px=float(rng.uniform(fine, coarse)), angle_deg=float(rng.uniform(20, 160)),
         seed=int(rng.integers(1 << 31)),
     )  # fmt: skip
@@ -106,10 +103,9 @@ def draw_new_finish(rng: np.random.Generator, product: str) -> Finish:
 
 # texture: (contrast from, to), (grain_px from, to)
 _NEW_FINISH: dict[Texture, tuple[tuple[float, float], tuple[float, float]]] = {
-    "brushed": ((0.09, 0.12), (0.8, 1.2)),
-    "sandblasted": ((0.09, 0.12), (0.7, 1.2)),
-    "painted": ((0.06, 0.09), (1.0, 1.6)),
-    "cast": ((0.06, 0.09), (0.8, 1.1)),
+    "brushed": ((0.09, 0.11), (0.5, 0.6)),
+    "sandblasted": ((0.10, 0.12), (0.6, 0.9)),
+    "painted": ((0.07, 0.085), (0.9, 1.3)),
 }
 
 
