@@ -14,6 +14,7 @@ from contracts.frame import Frame, Outcome, Verdict
 from contracts.orders import Order
 from contracts.report import Report
 from contracts.telemetry import Ack, Envelope, Status
+from contracts.upload import ImageUpload
 
 SCHEMA_FOLDER = Path(__file__).parent / "schemas"
 EXAMPLE_FOLDER = Path(__file__).parent / "examples"
@@ -28,6 +29,7 @@ PUBLISHED: dict[str, TypeAdapter[object]] = {
     "status-v1": TypeAdapter(Status),
     "ack-v1": TypeAdapter(Ack),
     "order-v1": TypeAdapter(Order),
+    "image-upload-v1": TypeAdapter(ImageUpload),
     "report-v1": TypeAdapter(Report),
 }
 """Every version that is read, for ever. A new version adds a name; none is removed."""
