@@ -28,7 +28,7 @@ test: setup services
 	@scripts/test $(ARGS)
 
 figures: setup
-	@scripts/figures benchmarks/reports/*.json
+	@scripts/figures
 
 screenshots: setup
 	@scripts/screenshots

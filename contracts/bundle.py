@@ -111,7 +111,7 @@ class GoldenSample(Wire):
 
 
 class Thresholds(Wire):
-    """Decision on the defect score s: NG at s >= ng, OK below review_from, REVIEW between (none when they are equal)."""
+    """Decision on the defect score s: NG at s >= ng, OK below review_from, REVIEW between (none if they are equal)."""
 
     ng: Probability
     review_from: Probability

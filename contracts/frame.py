@@ -30,7 +30,7 @@ class Clock(StrEnum):
 
 
 class Frame(Wire):
-    """One trigger of one camera. `part_id` is the plant's, or made from camera and sequence where the plant has none."""
+    """One trigger of one camera. `part_id` is the plant's, or made of camera and sequence where the plant has none."""
 
     schema_version: Literal[1] = 1
     part_id: Identifier

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from contracts.errors import ConfigurationError
 from contracts.names import Wire
 
 
@@ -67,3 +70,20 @@ def judge(figures: list[Figure], goals: list[Goal], *, quick: bool) -> list[Figu
         holds = None if goal is None else goal.met_by(figure.value) and not quick
         judged.append(figure.model_copy(update={"goal": goal, "holds": holds}))
     return judged
+
+
+def read_goals(path: Path) -> list[Goal]:
+    """The goals in a TOML file: an array of tables `[[goal]]` with figure, comparison, limit and source.
+
+    Raises ConfigurationError where the file cannot be read as that, or names one figure twice (`judge` knows one each).
+    """
+    try:
+        goals = [Goal.model_validate(entry) for entry in tomllib.loads(path.read_text(encoding="utf-8"))["goal"]]
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the goals in {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, KeyError, ValidationError) as error:
+        raise ConfigurationError(f"{path} does not hold [[goal]] tables as expected: {error}") from error
+    names = [goal.figure for goal in goals]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(f"{path} names {', '.join(twice)} more than once; a figure has one goal")
+    return goals

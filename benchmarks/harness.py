@@ -1,0 +1,93 @@
+"""The frame around every benchmark: arguments in, one judged `Report` out.
+
+A benchmark module reads like this (here without its own arguments):
+
+    def measure(options: argparse.Namespace) -> Measured:
+        ...
+        return Measured(figures=[Figure(name="p50_seconds", value=0.0016, unit="s", note="int8, 1 thread")])
+
+    if __name__ == "__main__":
+        main("latency", measure)
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.table import report_table
+from contracts.report import Figure, Report, judge, read_goals
+from lineside.machine import describe_commit, describe_machine
+
+GOALS_FOLDER = Path(__file__).parent / "goals"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a benchmark found; `details` is free-form and never judged."""
+
+    figures: list[Figure]
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+Measure = Callable[[argparse.Namespace], Measured]
+
+
+def run_benchmark(
+    name: str,
+    measure: Measure,
+    options: argparse.Namespace,
+    *,
+    command: str,
+    goals_folder: Path = GOALS_FOLDER,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Report:
+    """Run `measure` and judge its figures by `goals_folder/NAME.toml` (no goals where that file is missing)."""
+    goals_file = goals_folder / f"{name}.toml"
+    goals = read_goals(goals_file) if goals_file.exists() else []
+    start = clock()
+    measured = measure(options)
+    return Report(
+        command=command,
+        commit=describe_commit(),
+        machine=describe_machine(),
+        seconds=round(clock() - start, 3),
+        quick=options.quick,
+        figures=tuple(judge(measured.figures, goals, quick=options.quick)),
+        details=measured.details,
+    )
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write the report as indented JSON; a reader of a half-written file is not possible."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def main(
+    name: str,
+    measure: Measure,
+    *,
+    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Parse the command line, run, print the table and write `--json`."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report to this file")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions; satisfies no goal")
+    add_arguments(parser)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args(given)
+    command = shlex.join(["python", "-m", f"benchmarks.{name}", *given])
+    report = run_benchmark(name, measure, options, command=command)
+    print(report_table(report))
+    if options.json:
+        write_report(report, options.json)

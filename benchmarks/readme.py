@@ -1,0 +1,66 @@
+"""Tables in a Markdown file that are made from checked-in reports, between two comment lines:
+
+    <!-- table: benchmarks/reports/demo.json drift_delay_windows labels_used -->
+    ...
+    <!-- end of table -->
+
+The names pick and order the figures; without any, all are shown. `python -m benchmarks.readme FILE...` checks that the
+tables are current, with `--write` it makes them so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.table import markdown_table
+from contracts.errors import ConfigurationError
+from contracts.report import Report
+
+_TABLE = re.compile(r"(<!-- table: (?P<report>\S+)(?P<names>[^\n]*?) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
+
+
+def fill(text: str, root: Path) -> str:
+    """The text with every marked table made anew from its report under `root`.
+
+    Raises ConfigurationError for a report that is missing or lacks a figure, and for a marker without an end.
+    """
+    if text.count("<!-- table:") != len(_TABLE.findall(text)):
+        raise ConfigurationError("a `<!-- table: ... -->` line has no `<!-- end of table -->` after it")
+    return _TABLE.sub(lambda match: match[1] + _table(root / match["report"], match["names"].split()) + match[5], text)
+
+
+def _table(path: Path, names: Sequence[str]) -> str:
+    try:
+        report = Report.model_validate_json(path.read_text(encoding="utf-8"))
+        return "\n" + markdown_table(report, names) + "\n\n"
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the report {path}: {error.strerror}") from error
+    except KeyError as error:
+        raise ConfigurationError(f"{path} has no figure {error}") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check or write; returns 1 when a checked file is not current."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.readme", description="Tables made from reports.")
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args(arguments)
+    stale = []
+    for file in options.files:
+        text = file.read_text(encoding="utf-8")
+        current = fill(text, Path.cwd())
+        if options.write:
+            file.write_text(current, encoding="utf-8")
+        elif text != current:
+            stale.append(str(file))
+    if stale:
+        print(f"tables are out of date in {', '.join(stale)}; run scripts/readme-tables --write", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
