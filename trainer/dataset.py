@@ -146,9 +146,10 @@ def check_columns(columns: Sequence[str], source: str) -> None:
     for known in KNOWN_COLUMNS:
         if known in columns:
             continue
-        near = difflib.get_close_matches(known, [column.strip().lower() for column in columns], n=1, cutoff=0.8)
+        written = {column.strip().lower(): column for column in columns}
+        near = difflib.get_close_matches(known, list(written), n=1, cutoff=0.8)
         if near:
-            raise DatasetError(f"{source}: column {near[0]!r} looks like {known!r}; rename it to {known!r}")
+            raise DatasetError(f"{source}: column {written[near[0]]!r} looks like {known!r}; rename it to {known!r}")
         if known in REQUIRED_COLUMNS:
             raise DatasetError(f"{source} has no column {known!r}; it has {', '.join(columns) or 'none'}")
 

@@ -85,7 +85,7 @@ def take_snapshot(dataset: Dataset, *, licence: Licence, seed: int, parent: Snap
     trained = {example.label for example in examples if example.split == "train"}
     if missing := sorted(set(dataset.labels()) - trained):
         raise DatasetError(
-            f"{dataset.source}: no image of class {missing[0]!r} is left to train on: all of them belong to groups kept "
+            f"{dataset.source}: no image of class {missing[0]!r} is left to train on: all of them are in groups kept "
             "for validation or test; add images from other groups"
         )
     return Snapshot(

@@ -1,0 +1,151 @@
+"""Splits stay stratified, never part a group, and stay pinned from snapshot to snapshot."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from contracts.bundle import Licence
+from contracts.errors import DatasetError
+from trainer.dataset import Dataset, Example
+from trainer.licence import found, stated
+from trainer.snapshot import Snapshot, find_snapshot, load_snapshot, take_snapshot
+from trainer.split import group_of, split
+
+
+def _examples(groups: int = 20, *, prefix: str = "g", each: int = 10) -> tuple[Example, ...]:
+    """`each` examples per group, the share of defects growing from group to group."""
+    return tuple(
+        Example(
+            path=Path(f"{prefix}{group}-{number}.png"),
+            label="bad" if number < each * group / groups else "good",
+            group=f"{prefix}{group}",
+            sha256=f"{prefix}{group}-{number}",
+        )
+        for group in range(groups)
+        for number in range(each)
+    )
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    examples = []
+    for number in range(40):
+        path = tmp_path / "images" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), number, dtype=np.uint8)).save(path)
+        examples.append(f"images/{number}.png,{'bad' if number % 4 == 0 else 'good'},lot-{number // 2}")
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path,label,group\n" + "\n".join(examples) + "\n")
+    from trainer.dataset import read_manifest
+
+    return read_manifest(manifest)
+
+
+def test_no_group_is_parted_and_shares_are_near_70_15_15() -> None:
+    examples = split(_examples(), seed=3)
+    splits = defaultdict(set)
+    for example in examples:
+        splits[group_of(example)].add(example.split)
+    assert all(len(names) == 1 for names in splits.values())
+    for label in ("good", "bad"):
+        of_label = [example.split for example in examples if example.label == label]
+        assert of_label.count("train") / len(of_label) == pytest.approx(0.70, abs=0.06)
+        assert of_label.count("test") / len(of_label) == pytest.approx(0.15, abs=0.06)
+
+
+def test_split_depends_on_the_seed_alone() -> None:
+    assert split(_examples(), seed=1) == split(_examples(), seed=1)
+    assert split(_examples(), seed=1) != split(_examples(), seed=2)
+
+
+def test_few_images_reach_every_split() -> None:
+    examples = [Example(path=Path(f"{i}"), label="bad" if i < 5 else "good", sha256=f"{i}") for i in range(25)]
+    names = [(example.label, example.split) for example in split(examples, seed=0)]
+    assert set(names) == {(label, name) for label in ("bad", "good") for name in ("train", "validation", "test")}
+
+
+def test_groups_of_the_parent_keep_their_split_when_new_ones_arrive() -> None:
+    first = split(_examples(), seed=0)
+    pinned = {group_of(example): example.split for example in first}
+    second = split((*_examples(prefix="new"), *_examples()), seed=99, pinned=pinned)
+    assert all(pinned.get(group_of(example), example.split) == example.split for example in second)
+    assert {example.split for example in second if example.group.startswith("new")} == {"train", "validation", "test"}
+
+
+def test_new_label_of_a_test_group_goes_to_the_test_and_never_to_training() -> None:
+    first = split(_examples(), seed=0)
+    pinned = {group_of(example): example.split for example in first}
+    tested = next(example for example in first if example.split == "test")
+    late = Example(path=Path("late.png"), label="bad", group=tested.group, sha256="late", split="train")
+    assert split((*first, late), seed=0, pinned=pinned)[-1].split == "test"
+
+
+def test_gate_label_stays_out_of_training_even_when_its_group_is_trained_on() -> None:
+    first = split(_examples(), seed=0)
+    pinned = {group_of(example): example.split for example in first}
+    trained = next(example for example in first if example.split == "train")
+    gate = Example(path=Path("late.png"), label="bad", group=trained.group, sha256="late", split="gate")
+    assert split((*first, gate), seed=0, pinned=pinned)[-1].split == "gate"
+
+
+def test_snapshot_survives_saving_and_loading(dataset: Dataset, tmp_path: Path) -> None:
+    snapshot = take_snapshot(dataset, licence=Licence(), seed=0)
+    snapshot.save(tmp_path / "work")
+    again = find_snapshot(tmp_path / "work", snapshot.hash)
+    assert again == Snapshot(again.examples, Licence())
+    assert (again.hash, again.split_hash) == (snapshot.hash, snapshot.split_hash)
+
+
+def test_snapshot_hash_does_not_depend_on_where_the_images_lie(dataset: Dataset) -> None:
+    here = take_snapshot(dataset, licence=Licence(), seed=0)
+    there = Snapshot(
+        tuple(
+            Example(Path("elsewhere") / e.path.name, e.label, e.group, e.site, e.split, e.attributes, e.sha256)
+            for e in reversed(here.examples)
+        ),
+        Licence(),
+    )
+    assert there.hash == here.hash
+
+
+def test_changed_image_is_noticed_when_a_snapshot_is_loaded(dataset: Dataset, tmp_path: Path) -> None:
+    snapshot = take_snapshot(dataset, licence=Licence(), seed=0)
+    folder = snapshot.save(tmp_path / "work")
+    Image.fromarray(np.full((8, 8), 200, dtype=np.uint8)).save(dataset.examples[3].path)
+    with pytest.raises(DatasetError, match=r"3\.png has changed"):
+        load_snapshot(folder)
+
+
+def test_edited_snapshot_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    folder = take_snapshot(dataset, licence=Licence(), seed=0).save(tmp_path / "work")
+    about = json.loads((folder / "snapshot.json").read_text())
+    about["licence"]["production"] = False
+    (folder / "snapshot.json").write_text(json.dumps(about))
+    with pytest.raises(DatasetError, match="was changed after it was saved"):
+        load_snapshot(folder)
+
+
+def test_non_commercial_licence_beside_the_images_is_found_and_inherited(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "LICENSE").write_text("Attribution-NonCommercial-ShareAlike 4.0 International\n...")
+    licence = found(tmp_path / "manifest.csv")
+    assert not licence.production
+    first = take_snapshot(dataset, licence=licence, seed=0)
+    second = take_snapshot(dataset, licence=stated("our own", owner="plant 1"), seed=0, parent=first)
+    assert not second.licence.production
+    assert second.parent == first.hash
+    assert "plant 1" in second.licence.owner
+
+
+def test_class_that_only_occurs_in_kept_groups_is_named(dataset: Dataset) -> None:
+    stated_split = [
+        Example(e.path, e.label, e.group, e.site, "test" if e.label == "bad" else "train", {}, e.sha256)
+        for e in dataset.examples
+        if int(e.path.stem) % 4 in (0, 2)
+    ]
+    alone = [Example(e.path, e.label, e.sha256, "", e.split, {}, e.sha256) for e in stated_split]
+    with pytest.raises(DatasetError, match="no image of class 'bad' is left to train on"):
+        take_snapshot(Dataset(tuple(alone), "here"), licence=Licence(), seed=0)
