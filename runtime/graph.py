@@ -1,8 +1,9 @@
 """What a model file may contain, checked on its bytes before onnxruntime sees them.
 
-A few hundred bytes of ONNX can make a runtime allocate gigabytes, loop for ever or read other files. A bundle is signed,
-but whoever made it may have been tricked, so only plain feed-forward operators with inline weights are let through. The
-protobuf wire format is walked here directly (field numbers from onnx.proto3), as a station has no `onnx` package.
+A few hundred bytes of ONNX can make a runtime allocate gigabytes, loop for ever or read other files. A bundle is
+signed, but whoever made it may have been tricked, so only plain feed-forward operators with inline weights are let
+through. The protobuf wire format is walked here directly (field numbers from onnx.proto3), as a station has no `onnx`
+package.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Iterator
 from contracts.errors import BundleError
 
 _OPERATOR_NAMES = """
-    Abs Add ArgMax AveragePool BatchNormalization Cast Clip Concat Constant Conv DequantizeLinear Div Dropout Elu Erf Exp
-    Flatten Gather Gelu Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity InstanceNormalization
+    Abs Add ArgMax AveragePool BatchNormalization Cast Clip Concat Constant Conv DequantizeLinear Div Dropout Elu Erf
+    Exp Flatten Gather Gelu Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity InstanceNormalization
     LayerNormalization LeakyRelu LogSoftmax MatMul Max MaxPool Min Mul Neg Pad Pow QuantizeLinear RMSNormalization
     Reciprocal ReduceL2 ReduceMax ReduceMean ReduceSum Relu Reshape Shape Sigmoid Slice Softmax Softplus Split Sqrt
     Squeeze Sub Swish Tanh Transpose Unsqueeze Where

@@ -1,7 +1,8 @@
 """Quality of answers against the truth, in NumPy, the same for trainer, certificate, gate and demo.
 
 Which one when: `balanced_accuracy` for the decision when good parts are the bulk; `auroc` for the score, whatever the
-threshold; `recall_per_label` and `confusion` to see which class suffers. `accuracy` means little beside `best_constant`.
+threshold; `recall_per_label` and `confusion` to see which class suffers. `accuracy` means
+little beside `best_constant`.
 """
 
 from __future__ import annotations

@@ -43,18 +43,18 @@ _UNREADABLE = (
 
 
 class ImageError(LinesideError):
-    """One image cannot be used: answer for this image, go on with the next. Over HTTP it is the sender's fault (4xx)."""
+    """One image cannot be used: say so and go on with the next. Over HTTP it is the sender's fault (4xx)."""
 
 
 def decode(data: bytes, spec: Preprocessing) -> NDArray[np.uint8]:
     """Pixels [h, w, 3] uint8 RGB of an encoded image.
 
     The format must be one of `spec.formats` and the size in the header at most `spec.max_pixels`; both are checked
-    before a pixel is decoded. Grey and palette become RGB, transparency is dropped, 16-bit grey is scaled by 1/257 (full
-    range; 12-bit data in 16-bit files stays dark, the same way in training and on the line). Orientation tags are
-    ignored: a fixed camera does not turn. Of several pages the first one counts. Where a JPEG is more than four times as
-    large as the network's input in both directions and no region of interest is set, it is decoded at a reduced scale
-    that stays at least twice as large as the input. Raises ImageError.
+    before a pixel is decoded. Grey and palette become RGB, transparency is dropped, 16-bit grey is scaled by 1/257
+    (full range; 12-bit data in 16-bit files stays dark, the same way in training and on the line). Orientation tags
+    are ignored: a fixed camera does not turn. Of several pages the first one counts. Where a JPEG is more than four
+    times as large as the network's input in both directions and no region of interest is set, it is decoded at a
+    reduced scale that stays at least twice as large as the input. Raises ImageError.
     """
     try:
         with Image.open(io.BytesIO(data), formats=list(spec.formats)) as image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime
@@ -15,7 +15,7 @@ from contracts.errors import BundleError
 from runtime.bundle import Bundle
 from runtime.graph import check_graph
 
-TARGET = "onnxruntime-cpu"
+TARGET: Final = "onnxruntime-cpu"
 INPUT, LOGITS, EMBEDDING = "image", "logits", "embedding"
 
 _FAILURES = (
@@ -34,6 +34,16 @@ _FAILURES = (
     ValueError,
     MemoryError,
 )
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model takes and gives: `image` [1, 3, height, width] -> `logits` [1, labels], `embedding` [1, width]."""
+
+    labels: int
+    height: int
+    width: int
+    embedding_width: int
 
 
 @dataclass(frozen=True)
@@ -66,15 +76,42 @@ class Session:
             raise BundleError(f"bundle {bundle.hash[:12]}: {error.args[0]}") from error
         if chosen.target != TARGET:
             raise BundleError(f"{chosen.name} does not run here: this machine runs {TARGET} variants")
-        self.variant = chosen.name
+        self._load(
+            bundle.read(chosen.file),
+            f"{chosen.file} of bundle {bundle.hash[:12]}",
+            variant=chosen.name,
+            signature=Signature(
+                labels=len(manifest.labels),
+                height=manifest.preprocessing.height,
+                width=manifest.preprocessing.width,
+                embedding_width=manifest.drift_reference.embedding_width,
+            ),
+            temperature=manifest.temperature,
+            threads=threads,
+        )
+
+    @classmethod
+    def of_model(
+        cls, data: bytes, *, variant: str, signature: Signature, temperature: float = 1.0, threads: int = 1
+    ) -> Session:
+        """A session over an ONNX model that is not in a bundle yet: what the exporter certifies."""
+        session = cls.__new__(cls)
+        session._load(
+            data, f"model {variant}", variant=variant, signature=signature, temperature=temperature, threads=threads
+        )
+        return session
+
+    def _load(
+        self, data: bytes, file: str, *, variant: str, signature: Signature, temperature: float, threads: int
+    ) -> None:
+        self.variant = variant
         self.threads = threads
-        self.bundle_hash = bundle.hash
-        self._temperature = np.float32(manifest.temperature)
-        self._labels = len(manifest.labels)
-        self._shape = (1, 3, manifest.preprocessing.height, manifest.preprocessing.width)
-        self._file = f"{chosen.file} of bundle {bundle.hash[:12]}"
-        self._session = _load(bundle.read(chosen.file), self._file, threads)
-        self.embedding_width = self._check_signature(manifest.drift_reference.embedding_width)
+        self.signature = signature
+        self._temperature = np.float32(temperature)
+        self._shape = (1, 3, signature.height, signature.width)
+        self._file = file
+        self._session = _open(data, file, threads)
+        self._check_signature()
 
     def infer(self, tensor: NDArray[np.float32], *, limit_seconds: float | None = None) -> Inference:
         """The answer for `tensor` [1, 3, H, W] float32.
@@ -107,11 +144,11 @@ class Session:
             if timer is not None:
                 timer.cancel()
 
-    def _check_signature(self, embedding_width: int) -> int:
+    def _check_signature(self) -> None:
         promised = {
             INPUT: list(self._shape),
-            LOGITS: [1, self._labels],
-            EMBEDDING: [1, embedding_width],
+            LOGITS: [1, self.signature.labels],
+            EMBEDDING: [1, self.signature.embedding_width],
         }
         found = {item.name: item for item in [*self._session.get_inputs(), *self._session.get_outputs()]}
         for name, shape in promised.items():
@@ -121,7 +158,6 @@ class Session:
                 raise BundleError(f"{self._file}: {name} must be tensor(float) {shape}, it is {seen}; export it again")
         if len(self._session.get_inputs()) != 1:
             raise BundleError(f"{self._file} asks for more inputs than {INPUT!r}; export it again")
-        return embedding_width
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -135,7 +171,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return result
 
 
-def _load(data: bytes, name: str, threads: int) -> onnxruntime.InferenceSession:
+def _open(data: bytes, name: str, threads: int) -> onnxruntime.InferenceSession:
     check_graph(data, name)
     try:
         return onnxruntime.InferenceSession(data, _options(threads), providers=["CPUExecutionProvider"])

@@ -1,0 +1,7 @@
+"""A finished training run -> a bundle: runnable files, proven equal to what was trained, and the evidence.
+
+Takes a run folder of the trainer; hands on a bundle directory that nobody has signed yet (the monitor signs, after its
+gate). Reading order: `settings`, `source` (what is taken from the run), `graph` (torch -> fp32 ONNX), `calibration` and
+`quantise` (fp32 -> int8), `certificate` (how far a variant may differ, and does), `reference` (what drift is measured
+against), `golden` (samples that travel along), `export` (the story, written atomically).
+"""

@@ -1,0 +1,102 @@
+"""Does a variant answer like the model that was trained? Measured through the session that will serve it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from contracts.bundle import Certificate, LatencySummary, TaskMetrics
+from exporter.settings import Limits
+from exporter.source import Labelled, Source, tensors
+from runtime.latency import measure_interleaved
+from runtime.machine import describe_machine
+from runtime.metrics import task_metrics
+from runtime.session import Session, softmax
+
+REFERENCE = "torch/fp32"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Probabilities [n, k] by variant name and of the float model; the first `test` images are of the test split."""
+
+    by_variant: Mapping[str, NDArray[np.float32]]
+    reference: NDArray[np.float32]
+    true: tuple[str, ...]
+    test: int
+
+
+def ask(source: Source, sessions: Sequence[Session], test: Sequence[Labelled], more: Sequence[Labelled]) -> Answers:
+    """Run `test` and `more` images, one at a time, through the float model in torch and through every session."""
+    examples = [*test, *more]
+    rows: dict[str, list[NDArray[np.float32]]] = {session.variant: [] for session in sessions}
+    reference = []
+    module = source.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for tensor in tensors(examples, source.preprocessing):
+        with torch.inference_mode():
+            logits = module(torch.from_numpy(tensor))[0].numpy()  # [1, k]
+        reference.append(softmax(logits[0] / np.float32(source.temperature)))
+        for session in sessions:
+            rows[session.variant].append(session.infer(tensor).probabilities)
+    return Answers(
+        by_variant={name: np.stack(values) for name, values in rows.items()},
+        reference=np.stack(reference),
+        true=tuple(example.label for example in examples),
+        test=len(test),
+    )
+
+
+def certify(variant: str, answers: Answers, source: Source, *, latency: LatencySummary, limits: Limits) -> Certificate:
+    """The evidence on one variant and whether it passes. Metrics are of the test images alone."""
+    mine, theirs, test = answers.by_variant[variant], answers.reference, answers.test
+    metrics = task_metrics(mine[:test], answers.true[:test], source)
+    reference_metrics = task_metrics(theirs[:test], answers.true[:test], source)
+    agreement = float((mine.argmax(axis=1) == theirs.argmax(axis=1)).mean())
+    reasons = objections(agreement, metrics, reference_metrics, limits)
+    return Certificate(
+        variant=variant,
+        reference=REFERENCE,
+        images=len(mine),
+        argmax_agreement=agreement,
+        max_probability_difference=min(1.0, float(np.abs(mine - theirs).max())),
+        metrics=metrics,
+        reference_metrics=reference_metrics,
+        latency=latency,
+        machine={**describe_machine(), "torch": torch.__version__},
+        passed=not reasons,
+        reasons=tuple(reasons),
+    )
+
+
+def objections(agreement: float, mine: TaskMetrics, reference: TaskMetrics, limits: Limits) -> list[str]:
+    """Why a variant does not pass; empty when it does. The rule is that of `Limits`."""
+    if agreement >= limits.agreement:
+        return []
+    start = f"the most probable class is that of the float model on {agreement:.1%} of the images"
+    if agreement < limits.agreement_at_least:
+        return [f"{start}, less than the {limits.agreement_at_least:.1%} that are needed"]
+    drops = {
+        "balanced accuracy": _drop(mine.balanced_accuracy, reference.balanced_accuracy),
+        "AUROC": _drop(mine.auroc, reference.auroc),
+    }
+    return [
+        f"{start} (below {limits.agreement:.1%}) and {name} falls by {drop:.1%}, more than {limits.metric_drop:.1%}"
+        for name, drop in drops.items()
+        if drop > limits.metric_drop
+    ]
+
+
+def latencies(
+    sessions: Sequence[Session], tensor: NDArray[np.float32], *, runs: int, threads: int
+) -> dict[str, LatencySummary]:
+    """Seconds of one inference by variant, measured in turn on the same input."""
+    calls = {session.variant: (lambda each=session: each.infer(tensor)) for session in sessions}
+    return measure_interleaved(calls, runs=runs, threads=threads)
+
+
+def _drop(mine: float | None, reference: float | None) -> float:
+    return 0.0 if mine is None or reference is None else reference - mine

@@ -1,0 +1,185 @@
+"""The story of an export: graph -> int8 -> certificates -> drift reference -> golden samples -> manifest -> bundle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from contracts.bundle import Certificate, Variant
+from contracts.errors import BundleError
+from exporter.certificate import ask, certify, latencies
+from exporter.golden import write_golden_samples
+from exporter.graph import export_graph
+from exporter.quantise import quantise, simplify
+from exporter.reference import write_reference
+from exporter.settings import ExportSettings
+from exporter.source import Source, balanced, some, source_of, tensors
+from runtime.bundle import Bundle, open_bundle, write_bundle_manifest
+from runtime.probe import probe
+from runtime.session import TARGET, Session
+from trainer.trained import TrainedModel, load_run
+
+Progress = Callable[[str], None]
+
+FP32 = Variant(target=TARGET, precision="fp32", file="model.fp32.onnx")
+INT8 = Variant(target=TARGET, precision="int8", file="model.int8.onnx")
+
+
+def silent(step: str) -> None:
+    """Tells nobody."""
+
+
+def export(
+    run: Path | TrainedModel,
+    out: Path,
+    *,
+    threads: int = 1,
+    progress: Progress = silent,
+    settings: ExportSettings | None = None,
+) -> Bundle:
+    """The bundle of a training run, written to `out`, complete or not at all.
+
+    int8 is the default variant where its certificate passes, otherwise fp32, and the certificate says why. `threads` is
+    for torch and onnxruntime alike. Raises BundleError, ConfigurationError (no finished run) and DatasetError (images
+    missing or changed); `out` is then as it was.
+    """
+    model = load_run(run) if isinstance(run, Path) else run
+    return export_source(source_of(model), out, threads=threads, progress=progress, settings=settings)
+
+
+def export_source(
+    source: Source,
+    out: Path,
+    *,
+    threads: int = 1,
+    progress: Progress = silent,
+    settings: ExportSettings | None = None,
+) -> Bundle:
+    """`export` for a model that does not come from a run folder."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BundleError(f"{out} exists already and is not empty; choose another folder or remove it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        with tempfile.TemporaryDirectory(prefix="lineside-export-") as scratch:
+            _write(
+                source, draft, Path(scratch), threads=threads, progress=progress, settings=settings or ExportSettings()
+            )
+        _check(draft, threads=threads)
+        _publish(draft, out)
+    finally:
+        torch.set_num_threads(before)
+        shutil.rmtree(draft, ignore_errors=True)
+    progress("bundle written")
+    return open_bundle(out)
+
+
+def _write(
+    source: Source, draft: Path, scratch: Path, *, threads: int, progress: Progress, settings: ExportSettings
+) -> None:
+    progress("writing the float model as ONNX")
+    export_graph(source.module, source.signature, draft / FP32.file)
+    progress("quantising to int8")
+    _quantise(source, draft, scratch, settings=settings)
+    sessions = [_session(source, draft, variant, threads) for variant in (INT8, FP32)]
+    progress("comparing fp32 and int8 with the trained model")
+    certificates = _certify(source, sessions, threads=threads, settings=settings)
+    default = next((item for item in certificates if item.passed), None)
+    if default is None:
+        raise BundleError(f"no variant answers like the trained model: {'; '.join(certificates[-1].reasons)}")
+    progress(f"{default.variant} serves; fitting the drift reference")
+    serving = next(session for session in sessions if session.variant == default.variant)
+    fitted_on = some(source.train, settings.reference_images, seed=settings.seed)
+    reference = write_reference(source, serving, fitted_on, draft, components=settings.components)
+    progress("choosing golden samples")
+    chosen = balanced(source.test, settings.golden_samples, seed=settings.seed)
+    golden = write_golden_samples(chosen, sessions, source.preprocessing, draft)
+    write_bundle_manifest(
+        draft,
+        {
+            "site": source.site,
+            "product": source.product,
+            "created_at": datetime.now(UTC),
+            "labels": source.labels,
+            "good_labels": source.good_labels,
+            "preprocessing": source.preprocessing,
+            "variants": (INT8, FP32),
+            "default_variant": default.variant,
+            "thresholds": source.thresholds,
+            "temperature": source.temperature,
+            "drift_reference": reference,
+            "golden_samples": golden,
+            "certificates": certificates,
+            "test_metrics": default.metrics,
+            "licence": source.licence,
+            "lineage": source.lineage,
+        },
+    )
+
+
+def _quantise(source: Source, draft: Path, scratch: Path, *, settings: ExportSettings) -> None:
+    simplify(draft / FP32.file, scratch / "simplified.onnx")
+    chosen = balanced(source.train, settings.calibration_images, seed=settings.seed)
+    images = tensors(chosen, source.preprocessing)
+    quantise(scratch / "simplified.onnx", draft / INT8.file, images, ranges=scratch / "ranges.json")
+
+
+def _session(source: Source, draft: Path, variant: Variant, threads: int) -> Session:
+    return Session.of_model(
+        (draft / variant.file).read_bytes(),
+        variant=variant.name,
+        signature=source.signature,
+        temperature=source.temperature,
+        threads=threads,
+    )
+
+
+def _certify(
+    source: Source, sessions: Sequence[Session], *, threads: int, settings: ExportSettings
+) -> list[Certificate]:
+    """One certificate a session, in order."""
+    test = some(source.test, settings.certificate_images, seed=settings.seed)
+    lacking = max(0, settings.certificate_images_at_least - len(test))
+    more = some([*source.validation, *source.train], lacking, seed=settings.seed)
+    answers = ask(source, sessions, test, more)
+    timed = latencies(sessions, next(tensors(test, source.preprocessing)), runs=settings.latency_runs, threads=threads)
+    return [
+        certify(session.variant, answers, source, latency=timed[session.variant], limits=settings.limits)
+        for session in sessions
+    ]
+
+
+def _check(draft: Path, *, threads: int) -> None:
+    """Open what was written as a station will, and probe every variant."""
+    bundle = open_bundle(draft)
+    for variant in bundle.manifest.variants:
+        probe(bundle, Session(bundle, variant=variant.name, threads=threads), limit_seconds=60.0, rounds=1)
+
+
+def _publish(draft: Path, out: Path) -> None:
+    """Everything on disk first, then one rename."""
+    draft.chmod(0o755)
+    for folder, _, files in os.walk(draft):
+        for name in files:
+            _sync(Path(folder) / name)
+        _sync(Path(folder))
+    if out.exists():
+        out.rmdir()
+    draft.rename(out)
+    _sync(out.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,45 @@
+"""Samples that travel along with the answers every variant must give: the station's probe before it switches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from contracts.bundle import GoldenSample, Preprocessing
+from exporter.source import Labelled, pixels
+from runtime.preprocessing import decode, prepare
+from runtime.session import Session
+
+FOLDER = "golden"
+
+
+def write_golden_samples(
+    examples: Sequence[Labelled], sessions: Sequence[Session], spec: Preprocessing, root: Path
+) -> list[GoldenSample]:
+    """Store the examples as PNG under `root/golden` and ask every session about what was stored."""
+    (root / FOLDER).mkdir()
+    samples = []
+    for number, example in enumerate(examples, start=1):
+        name = f"{FOLDER}/{number:02d}.png"
+        Image.fromarray(_small(pixels(example, spec), spec)).save(root / name, optimize=True)
+        tensor = prepare(decode((root / name).read_bytes(), spec), spec)
+        expected = {
+            session.variant: tuple(float(value) for value in session.infer(tensor).probabilities)
+            for session in sessions
+        }
+        samples.append(GoldenSample(file=name, expected=expected))
+    return samples
+
+
+def _small(image: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.uint8]:
+    """At most twice the network's input in each direction: a bundle travels. A region of interest needs all pixels."""
+    height, width = image.shape[:2]
+    scale = max(2 * spec.width / width, 2 * spec.height / height)
+    if spec.region_of_interest is not None or scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(image).resize(size, resample=Image.Resampling.BOX))

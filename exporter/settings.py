@@ -1,0 +1,36 @@
+"""Limits and sizes of an export. The defaults suit a few hundred to a few thousand images."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from contracts.settings import Settings
+
+
+class Limits(Settings):
+    """When a variant counts as equal to the float model. One of the two ways is enough:
+
+    - it gives the same most probable class on at least `agreement` of the images, or
+    - on at least `agreement_at_least`, and balanced accuracy and AUROC on the test split fall by at most
+      `metric_drop`: images whose float answer was a toss-up may fall either way as long as nothing gets worse.
+    """
+
+    agreement: float = Field(default=0.98, ge=0.0, le=1.0)
+    agreement_at_least: float = Field(default=0.93, ge=0.0, le=1.0)
+    metric_drop: float = Field(default=0.01, ge=0.0, le=1.0)
+
+
+class ExportSettings(Settings):
+    """`[export]` of a configuration file. Numbers of images are upper limits."""
+
+    limits: Limits = Limits()
+    components: int = Field(default=16, ge=1, le=64, description="principal components of the drift reference")
+    calibration_images: int = Field(default=128, ge=1, description="from the training split, for the int8 ranges")
+    certificate_images: int = Field(default=400, ge=1, description="compared with the float model")
+    certificate_images_at_least: int = Field(
+        default=100, ge=1, description="a smaller test split is filled up for the comparison (not for the metrics)"
+    )
+    reference_images: int = Field(default=2000, ge=4, description="from the training split, for the drift reference")
+    golden_samples: int = Field(default=8, ge=1, le=64)
+    latency_runs: int = Field(default=40, ge=1)
+    seed: int = 0
