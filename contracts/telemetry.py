@@ -57,6 +57,7 @@ class CameraState(Wire):
     camera: Name
     product: Name
     source: str
+    line: Name = Field(default="line-1", description="cameras of one line and product are siblings")
 
 
 class Birth(Wire):
@@ -86,7 +87,9 @@ class Window(Wire):
     ended_at: Moment
     first_frame: int = Field(ge=0, description="first frame sequence of the camera in this window")
     last_frame: int = Field(ge=0)
-    images: int = Field(ge=0, description="images in the sums; those without a verdict come on top, in `decisions` only")
+    images: int = Field(
+        ge=0, description="images in the sums; those without a verdict come on top, in `decisions` only"
+    )
     vector_names: tuple[str, ...]
     vector_sum: tuple[float, ...] = Field(description="sum of the drift vectors")
     vector_square_sum: tuple[float, ...] = Field(description="sum of their squares, entry by entry")
