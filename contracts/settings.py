@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -45,6 +46,22 @@ def _explain(item: Any, model: type[BaseModel]) -> str:
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
         return f"{key}: {item['msg']}"
-    near = difflib.get_close_matches(str(item["loc"][-1]), list(model.model_fields), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(sorted(model.model_fields))}"
+    known = _table(model, item["loc"][:-1]).model_fields
+    near = difflib.get_close_matches(str(item["loc"][-1]), list(known), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(sorted(known))}"
     return f"unknown key {key!r}{hint}"
+
+
+def _table(model: type[BaseModel], path: Iterable[str | int]) -> type[BaseModel]:
+    """The model of the table at `path`: `("broker",)` or `("users", 0)`."""
+    for part in path:
+        if part in model.model_fields:
+            model = next(_models(model.model_fields[str(part)].annotation), model)
+    return model
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)

@@ -1,0 +1,78 @@
+"""What every test may ask for: the real images, real services, a small real bundle.
+
+Where one of them is missing the test is skipped with the reason; with LINESIDE_REQUIRE=all it fails instead, so that
+continuous integration cannot pass by testing nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from runtime.bundle import Bundle
+from tests.simulators.mosquitto import Mosquitto
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# The same examples in every run: a failure at a desk is the failure in CI.
+hypothesis_settings.register_profile("lineside", derandomize=True, deadline=None, max_examples=50, database=None)
+hypothesis_settings.load_profile("lineside")
+
+
+def missing(what: str) -> None:
+    """Skip the test, or fail it where everything is required."""
+    if os.environ.get("LINESIDE_REQUIRE") == "all":
+        pytest.fail(f"{what} (and LINESIDE_REQUIRE=all)", pytrace=False)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The real images: LINESIDE_DATA, by default `shared/data` beside the checkout."""
+    folder = Path(os.environ.get("LINESIDE_DATA") or ROOT.parent / "shared" / "data").resolve()
+    if not folder.is_dir():
+        missing(f"no real images at {folder}: set LINESIDE_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def require_program() -> Callable[[str], str]:
+    """`require_program("mosquitto")` is its path, or skips the test."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
+        if path is None:
+            missing(f"{name} is not installed: scripts/services does it where it may")
+        return str(path)
+
+    return find
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path, require_program: Callable[[str], str]) -> Iterator[Mosquitto]:
+    """A running Mosquitto of this test alone; `stop`, `kill` and `start` it as you like."""
+    folder = tmp_path / "mosquitto"
+    folder.mkdir()
+    broker = Mosquitto(require_program("mosquitto"), folder)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A real bundle that takes a second to make: bright pictures are `scratch`, dark ones `good`. Do not change it."""
+    from tests.simulators.small_bundle import write_small_bundle
+
+    return write_small_bundle(tmp_path_factory.mktemp("bundle") / "small")

@@ -1,0 +1,55 @@
+"""A manifest that contradicts itself is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from contracts.bundle import Manifest
+from contracts.schema import EXAMPLE_FOLDER
+
+
+@pytest.fixture
+def manifest() -> dict[str, Any]:
+    text = (EXAMPLE_FOLDER / "v1" / "manifest.json").read_text(encoding="utf-8")
+    fields: dict[str, Any] = json.loads(text)
+    return fields
+
+
+def test_default_variant_must_exist(manifest: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="default_variant"):
+        Manifest.model_validate(manifest | {"default_variant": "tensorrt/int8"})
+
+
+def test_good_labels_must_be_labels(manifest: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="fine"):
+        Manifest.model_validate(manifest | {"good_labels": ["fine"]})
+
+
+def test_every_file_that_is_used_must_be_listed(manifest: dict[str, Any]) -> None:
+    del manifest["files"]["golden/0.png"]
+    with pytest.raises(ValidationError, match=r"golden/0\.png"):
+        Manifest.model_validate(manifest)
+
+
+def test_review_band_lies_below_the_threshold(manifest: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="review_from must not exceed ng"):
+        Manifest.model_validate(manifest | {"thresholds": {"ng": 0.4, "review_from": 0.5}})
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_number_that_is_none_is_refused(manifest: dict[str, Any], number: str) -> None:
+    text = json.dumps(manifest | {"temperature": "HERE"}).replace('"HERE"', number)
+    with pytest.raises(ValidationError):
+        Manifest.model_validate_json(text)
+
+
+def test_variant_is_found_by_name_or_is_the_default(manifest: dict[str, Any]) -> None:
+    read = Manifest.model_validate(manifest)
+    assert read.variant().file == "int8.onnx"
+    assert read.variant("onnxruntime-cpu/fp32").file == "fp32.onnx"
+    with pytest.raises(KeyError, match="tensorrt/int8"):
+        read.variant("tensorrt/int8")
