@@ -11,42 +11,38 @@ from sqlalchemy.orm import Mapped, mapped_column
 from monitor.store.columns import Table
 
 
-class CursorRow(Table):
-    """How far a numbered stream (labels) has been worked through; moves in the transaction of its effects."""
+class ModelRow(Table):
+    """What the rules remember of one site's model (see `rules.model`). `clock` is the newest frame time seen, and
+    `clock_set_at` when that was, by the monitor's own clock."""
 
-    __tablename__ = "cursors"
-    name: Mapped[str] = mapped_column(primary_key=True)
-    value: Mapped[int] = mapped_column(default=0)
+    __tablename__ = "models"
+    site: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[dict[str, Any]]
+    clock: Mapped[datetime]
+    clock_set_at: Mapped[datetime]
 
 
-class ProfileRow(Table):
-    """Commissioning and profile of one bundle x camera x product x runtime. `profile` is None while learning."""
+class CameraRow(Table):
+    """Where one camera x product stands, as of its last window: what pages and metrics show of the rules' memory."""
 
-    __tablename__ = "profiles"
+    __tablename__ = "cameras"
     site: Mapped[str] = mapped_column(primary_key=True)
     agent: Mapped[str] = mapped_column(primary_key=True)
     camera: Mapped[str] = mapped_column(primary_key=True)
     product: Mapped[str] = mapped_column(primary_key=True)
-    bundle_hash: Mapped[str] = mapped_column(primary_key=True)
-    runtime: Mapped[str] = mapped_column(primary_key=True)
-    commissioning: Mapped[dict[str, Any]]
-    profile: Mapped[dict[str, Any] | None]
-    updated_at: Mapped[datetime]
-
-
-class MachineRow(Table):
-    """State machine and label evidence of one camera x product x bundle."""
-
-    __tablename__ = "machines"
-    site: Mapped[str] = mapped_column(primary_key=True)
-    agent: Mapped[str] = mapped_column(primary_key=True)
-    camera: Mapped[str] = mapped_column(primary_key=True)
-    product: Mapped[str] = mapped_column(primary_key=True)
-    bundle_hash: Mapped[str] = mapped_column(primary_key=True)
-    state: Mapped[str]
-    machine: Mapped[dict[str, Any]]
+    bundle_hash: Mapped[str]
+    runtime: Mapped[str]
+    state: Mapped[str] = mapped_column(doc="phase of the rules, e.g. LEARNING, OK, SUSPECT")
+    learned_windows: Mapped[int]
+    windows_needed: Mapped[int]
+    t2: Mapped[float | None]
+    limit: Mapped[float | None]
+    fault: Mapped[str | None] = mapped_column(doc="hard camera fault the agent reported and not yet taken back")
     incident_id: Mapped[str | None]
-    updated_at: Mapped[datetime]
+    windows: Mapped[int] = mapped_column(default=0)
+    images: Mapped[int] = mapped_column(default=0)
+    decisions: Mapped[dict[str, Any]]
+    last_window_at: Mapped[datetime]
 
 
 class IncidentRow(Table):
@@ -56,13 +52,14 @@ class IncidentRow(Table):
     __table_args__ = (Index("ix_incidents_state", "site", "state"),)
     incident_id: Mapped[str] = mapped_column(primary_key=True)
     site: Mapped[str]
-    product: Mapped[str]
-    bundle_hash: Mapped[str]
+    bundle_hash: Mapped[str | None]
     state: Mapped[str] = mapped_column(doc="open or closed")
-    diagnosis: Mapped[str | None] = mapped_column(doc="sensor, prior, product, fault, labels")
-    title: Mapped[str] = mapped_column(Text)
-    cameras: Mapped[list[Any]] = mapped_column(doc="[agent, camera] pairs")
-    details: Mapped[dict[str, Any]]
+    phase: Mapped[str]
+    diagnosis: Mapped[str] = mapped_column(doc="sensor, prior, product or labels")
+    title: Mapped[str] = mapped_column(Text, doc="the newest reason in plain words")
+    reason: Mapped[dict[str, Any]] = mapped_column(doc="the same as code and parameters")
+    cameras: Mapped[list[Any]] = mapped_column(doc="`agent/camera` names")
+    details: Mapped[dict[str, Any]] = mapped_column(doc="tickets, offers, holds, alerts: what a person may act on")
     opened_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]

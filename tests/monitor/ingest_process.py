@@ -1,4 +1,4 @@
-"""A monitor that only ingests, as a process of its own, to be killed: `python -m tests.monitor.ingest_process DB PORT`."""
+"""A monitor that only ingests, as a process to be killed: `python -m tests.monitor.ingest_process DB PORT`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from contracts.errors import ConfigurationError
 from monitor.store import Store, migrate
 from monitor.store.columns import Table
 from monitor.store.migration import STEPS
-from monitor.store.rule_tables import CursorRow
+from monitor.store.rollout_tables import RefusedRow
 from monitor.store.telemetry_tables import BootRow
 from tests.monitor.telemetry import START
 
@@ -29,7 +29,7 @@ branch_labels = None
 depends_on = None
 def upgrade():
     op.execute("CREATE TABLE half_done (a INTEGER)")
-    op.execute("DROP TABLE cursors")
+    op.execute("DROP TABLE refused")
     op.execute("this is no SQL")
 def downgrade():
     pass
@@ -48,7 +48,7 @@ def test_failed_migration_stops_start_up_and_leaves_the_old_database_usable(tmp_
     path = tmp_path / "monitor.db"
     store = Store(path)
     with store.write() as session:
-        session.add(CursorRow(name="labels", value=7))
+        session.add(RefusedRow(site="mono", bundle_hash="a", reason="worse", at=START))
     store.close()
     steps = tmp_path / "steps"
     shutil.copytree(STEPS, steps, ignore=shutil.ignore_patterns("__pycache__"))
@@ -60,7 +60,7 @@ def test_failed_migration_stops_start_up_and_leaves_the_old_database_usable(tmp_
 
     store = Store(path)
     with store.read() as session:
-        assert session.get_one(CursorRow, "labels").value == 7
+        assert session.get_one(RefusedRow, ("mono", "a")).reason == "worse"
     store.close()
     assert sorted(file.name for file in tmp_path.glob("monitor.db*")) == ["monitor.db"]
 
@@ -71,7 +71,7 @@ def test_migration_keeps_what_still_lay_in_the_write_ahead_log(tmp_path: Path) -
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA wal_autocheckpoint=0")
-    connection.execute("INSERT INTO cursors VALUES ('labels', 3)")
+    connection.execute("INSERT INTO refused VALUES ('mono', 'a', 'worse', '2026-01-01 00:00:00')")
     connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.commit()
     for suffix in ("", "-wal"):  # what a kill leaves behind
@@ -80,7 +80,7 @@ def test_migration_keeps_what_still_lay_in_the_write_ahead_log(tmp_path: Path) -
     steps = tmp_path / "steps"
     shutil.copytree(STEPS, steps, ignore=shutil.ignore_patterns("__pycache__"))
     next_step = (
-        BROKEN_STEP.format(head="0001").replace("this is no SQL", "SELECT 1").replace("DROP TABLE cursors", "SELECT 1")
+        BROKEN_STEP.format(head="0001").replace("this is no SQL", "SELECT 1").replace("DROP TABLE refused", "SELECT 1")
     )
     for step in (steps / "versions").glob("*.py"):
         if not step.name.startswith("0001"):
@@ -90,7 +90,7 @@ def test_migration_keeps_what_still_lay_in_the_write_ahead_log(tmp_path: Path) -
     migrate(tmp_path / "crashed.db", steps=steps)
 
     with sqlite3.connect(tmp_path / "crashed.db") as check:
-        assert check.execute("SELECT value FROM cursors").fetchall() == [(3,)]
+        assert check.execute("SELECT reason FROM refused").fetchall() == [("worse",)]
         assert check.execute("SELECT name FROM sqlite_master WHERE name = 'half_done'").fetchall() == [("half_done",)]
     check.close()
 
@@ -121,8 +121,8 @@ def test_moment_without_a_zone_is_refused(tmp_path: Path) -> None:
 
 def test_readers_cannot_write(tmp_path: Path) -> None:
     store = Store(tmp_path / "monitor.db")
-    with pytest.raises(OperationalError, match="readonly"), store.read() as session:
-        session.add(CursorRow(name="x", value=1))
+    with pytest.raises(OperationalError, match="readonly"), store.read() as session:  # noqa: PT012
+        session.add(RefusedRow(site="mono", bundle_hash="a", reason="worse", at=START))
         session.commit()
     store.close()
 

@@ -49,6 +49,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("bundle_hash", name=op.f("pk_bundles")),
     )
     op.create_table(
+        "cameras",
+        sa.Column("site", sa.String(), nullable=False),
+        sa.Column("agent", sa.String(), nullable=False),
+        sa.Column("camera", sa.String(), nullable=False),
+        sa.Column("product", sa.String(), nullable=False),
+        sa.Column("bundle_hash", sa.String(), nullable=False),
+        sa.Column("runtime", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("learned_windows", sa.Integer(), nullable=False),
+        sa.Column("windows_needed", sa.Integer(), nullable=False),
+        sa.Column("t2", sa.Double(), nullable=True),
+        sa.Column("limit", sa.Double(), nullable=True),
+        sa.Column("fault", sa.String(), nullable=True),
+        sa.Column("incident_id", sa.String(), nullable=True),
+        sa.Column("windows", sa.Integer(), nullable=False),
+        sa.Column("images", sa.Integer(), nullable=False),
+        sa.Column("decisions", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("last_window_at", UtcMoment(), nullable=False),
+        sa.PrimaryKeyConstraint("site", "agent", "camera", "product", name=op.f("pk_cameras")),
+    )
+    op.create_table(
         "candidates",
         sa.Column("candidate_id", sa.String(), nullable=False),
         sa.Column("site", sa.String(), nullable=False),
@@ -79,12 +100,6 @@ def upgrade() -> None:
         sa.Column("created_at", UtcMoment(), nullable=False),
         sa.Column("published_at", UtcMoment(), nullable=True),
         sa.PrimaryKeyConstraint("site", "sequence", name=op.f("pk_channels")),
-    )
-    op.create_table(
-        "cursors",
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("value", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_cursors")),
     )
     op.create_table(
         "events",
@@ -146,11 +161,12 @@ def upgrade() -> None:
         "incidents",
         sa.Column("incident_id", sa.String(), nullable=False),
         sa.Column("site", sa.String(), nullable=False),
-        sa.Column("product", sa.String(), nullable=False),
-        sa.Column("bundle_hash", sa.String(), nullable=False),
+        sa.Column("bundle_hash", sa.String(), nullable=True),
         sa.Column("state", sa.String(), nullable=False),
-        sa.Column("diagnosis", sa.String(), nullable=True),
+        sa.Column("phase", sa.String(), nullable=False),
+        sa.Column("diagnosis", sa.String(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("reason", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("cameras", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("details", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("opened_at", UtcMoment(), nullable=False),
@@ -185,19 +201,6 @@ def upgrade() -> None:
     )
     op.create_index("ix_labels_bundle", "labels", ["site", "bundle_hash"], unique=False)
     op.create_table(
-        "machines",
-        sa.Column("site", sa.String(), nullable=False),
-        sa.Column("agent", sa.String(), nullable=False),
-        sa.Column("camera", sa.String(), nullable=False),
-        sa.Column("product", sa.String(), nullable=False),
-        sa.Column("bundle_hash", sa.String(), nullable=False),
-        sa.Column("state", sa.String(), nullable=False),
-        sa.Column("machine", sa.JSON(none_as_null=True), nullable=False),
-        sa.Column("incident_id", sa.String(), nullable=True),
-        sa.Column("updated_at", UtcMoment(), nullable=False),
-        sa.PrimaryKeyConstraint("site", "agent", "camera", "product", "bundle_hash", name=op.f("pk_machines")),
-    )
-    op.create_table(
         "messages",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("site", sa.String(), nullable=False),
@@ -210,6 +213,14 @@ def upgrade() -> None:
         sa.Column("body", sa.JSON(none_as_null=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
         sa.UniqueConstraint("site", "agent", "boot", "sequence", name=op.f("uq_messages_site_agent_boot_sequence")),
+    )
+    op.create_table(
+        "models",
+        sa.Column("site", sa.String(), nullable=False),
+        sa.Column("state", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("clock", UtcMoment(), nullable=False),
+        sa.Column("clock_set_at", UtcMoment(), nullable=False),
+        sa.PrimaryKeyConstraint("site", name=op.f("pk_models")),
     )
     op.create_table(
         "orders",
@@ -238,21 +249,6 @@ def upgrade() -> None:
         sa.Column("last_at", UtcMoment(), nullable=False),
         sa.Column("sample", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("site", "agent", "reason", name=op.f("pk_poison")),
-    )
-    op.create_table(
-        "profiles",
-        sa.Column("site", sa.String(), nullable=False),
-        sa.Column("agent", sa.String(), nullable=False),
-        sa.Column("camera", sa.String(), nullable=False),
-        sa.Column("product", sa.String(), nullable=False),
-        sa.Column("bundle_hash", sa.String(), nullable=False),
-        sa.Column("runtime", sa.String(), nullable=False),
-        sa.Column("commissioning", sa.JSON(none_as_null=True), nullable=False),
-        sa.Column("profile", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("updated_at", UtcMoment(), nullable=False),
-        sa.PrimaryKeyConstraint(
-            "site", "agent", "camera", "product", "bundle_hash", "runtime", name=op.f("pk_profiles")
-        ),
     )
     op.create_table(
         "refused",
@@ -345,12 +341,11 @@ def downgrade() -> None:
     op.drop_table("retrains")
     op.drop_table("releases")
     op.drop_table("refused")
-    op.drop_table("profiles")
     op.drop_table("poison")
     op.drop_index("ix_orders_state", table_name="orders")
     op.drop_table("orders")
+    op.drop_table("models")
     op.drop_table("messages")
-    op.drop_table("machines")
     op.drop_index("ix_labels_bundle", table_name="labels")
     op.drop_table("labels")
     op.drop_index("ix_incidents_state", table_name="incidents")
@@ -361,10 +356,10 @@ def downgrade() -> None:
     op.drop_index("ix_events_site", table_name="events")
     op.drop_index("ix_events_kind", table_name="events")
     op.drop_table("events")
-    op.drop_table("cursors")
     op.drop_table("channels")
     op.drop_index("ix_candidates_state", table_name="candidates")
     op.drop_table("candidates")
+    op.drop_table("cameras")
     op.drop_table("bundles")
     op.drop_table("boots")
     op.drop_table("agents")

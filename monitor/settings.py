@@ -1,0 +1,151 @@
+"""The monitor's configuration file (TOML), read once at the door. Units are in the names; unknown keys are errors."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+from pydantic import Field, SecretStr, model_validator
+
+from contracts.errors import ConfigurationError
+from contracts.frame import Probability
+from contracts.names import Label, Name
+from contracts.settings import Settings
+from monitor.rules.settings import ApprovalMode, RuleSettings
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` can be reached from this machine only.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0"), is_loopback("plant-7")
+    (True, False, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def secret(value: SecretStr | None, file: Path | None) -> str | None:
+    """The secret itself, or the first line of its file, or None. Raises ConfigurationError for an unreadable file."""
+    if value is not None:
+        return value.get_secret_value()
+    if file is None:
+        return None
+    try:
+        text = file.read_text(encoding="utf-8").splitlines()[0].strip()
+    except (OSError, IndexError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read a secret from {file}: {error}; it must hold one line of text") from error
+    if not text:
+        raise ConfigurationError(f"{file} is empty; it must hold one line of text")
+    return text
+
+
+class BrokerSettings(Settings):
+    """Where telemetry comes from (MQTT 3.1.1). Beyond loopback it needs a user and a password."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=1883, ge=1, le=65535)
+    user: str | None = None
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = Field(default=None, description="turns TLS on")
+
+    @model_validator(mode="after")
+    def _named(self) -> BrokerSettings:
+        if not is_loopback(self.host) and (self.user is None or (self.password is None and self.password_file is None)):
+            raise ValueError(f"{self.host} is another machine: set user and password_file")
+        return self
+
+
+class WebSettings(Settings):
+    """The HTTP door: pages, API, registry, metrics. Beyond loopback people need the password and agents the token."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8500, ge=0, le=65535, description="0: any free port")
+    user: str = "operator"
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    agent_token: SecretStr | None = None
+    agent_token_file: Path | None = None
+    allowed_hosts: tuple[str, ...] = Field(default=(), description="names it may be called by, beside its own address")
+    max_image_bytes: int = Field(default=32_000_000, ge=1)
+
+    @model_validator(mode="after")
+    def _closed(self) -> WebSettings:
+        if is_loopback(self.host):
+            return self
+        if self.password is None and self.password_file is None:
+            raise ValueError(f"{self.host} can be reached from elsewhere: set password_file, or host = '127.0.0.1'")
+        if self.agent_token is None and self.agent_token_file is None:
+            raise ValueError(f"{self.host} can be reached from elsewhere: set agent_token_file")
+        return self
+
+
+class LabelSettings(Settings):
+    """Which images people are asked about, beside those that a drift calls for (see `rules`)."""
+
+    gate_fraction: Probability = Field(default=0.25, description="share of random labels kept for the gate")
+    audit_per_camera_day: float = Field(default=50.0, ge=0.0, description="random images at all times")
+    audit_fraction: Probability | None = Field(default=None, description="fixed share of images instead")
+    extra: tuple[Label, ...] = Field(default=(), description="classes a rater may name that no model knows yet")
+
+
+class RetrainSettings(Settings):
+    """The process that obeys a retrain order. `--order FILE --out DIR` is appended; it writes `DIR/bundle`."""
+
+    command: tuple[str, ...] = ()
+    limit_seconds: float = Field(default=4 * 3600.0, gt=0.0)
+    attempts: int = Field(default=2, ge=1, le=10, description="starts of one order, a restart of the monitor included")
+    threads: int = Field(default=2, ge=1, description="OMP_NUM_THREADS of the process")
+
+
+class RolloutSettings(Settings):
+    """From a candidate to a release. `approvals`: `site` or `site/product` -> who approves."""
+
+    approval: ApprovalMode = "person"
+    approvals: dict[str, ApprovalMode] = {}
+    replay_images: int = Field(default=500, ge=1, le=100_000)
+    replay_wait_seconds: float = Field(default=3600.0, gt=0.0, description="then an absent agent is left out")
+    threads: int = Field(default=1, ge=1, description="of the gate's inference")
+
+    def approval_for(self, site: str, product: str) -> ApprovalMode:
+        """Who approves for that site and product."""
+        return self.approvals.get(f"{site}/{product}", self.approvals.get(site, self.approval))
+
+
+class OrderSettings(Settings):
+    """How orders reach agents that may be away."""
+
+    valid_hours: float = Field(default=72.0, gt=0.0)
+    resend_seconds: float = Field(default=30.0, gt=0.0)
+
+
+class RetentionSettings(Settings):
+    """How long things are kept. The timeline, releases and labels stay."""
+
+    telemetry_days: float = Field(default=90.0, gt=0.0)
+    image_days: float = Field(default=90.0, gt=0.0, description="of images that no training or gate uses")
+
+
+class MonitorSettings(Settings):
+    """Everything a monitor needs to know. `state_folder` holds its database, images, bundles, jobs and registry."""
+
+    state_folder: Path
+    sites: tuple[Name, ...] = Field(min_length=1)
+    registry_folder: Path | None = Field(default=None, description="of `lineside monitor init`; default: registry/")
+    broker: BrokerSettings = BrokerSettings()
+    web: WebSettings = WebSettings()
+    rules: RuleSettings = RuleSettings()
+    labels: LabelSettings = LabelSettings()
+    retraining: RetrainSettings = RetrainSettings()
+    rollout: RolloutSettings = RolloutSettings()
+    orders: OrderSettings = OrderSettings()
+    retention: RetentionSettings = RetentionSettings()
+
+    @property
+    def registry(self) -> Path:
+        """Where the registry lies."""
+        return self.registry_folder or self.state_folder / "registry"

@@ -1,0 +1,92 @@
+"""The timeline: every decision and deed with its time, reason code, parameters and plain words.
+
+Codes and parameters are what machines and translations use; the words of each language lie in `texts/timeline.*.toml`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from monitor.store.rule_tables import EventRow
+
+TEXTS = Path(__file__).parent / "texts"
+LANGUAGES = ("en", "de")
+
+
+def note(
+    session: Session,
+    code: str,
+    *,
+    site: str,
+    at: datetime,
+    agent: str | None = None,
+    camera: str | None = None,
+    product: str | None = None,
+    bundle_hash: str | None = None,
+    incident_id: str | None = None,
+    order_id: str | None = None,
+    **parameters: Any,
+) -> EventRow:
+    """Add one line, `at` the clock of the frames. `code` is `kind.reason`; parameters must be plain JSON values."""
+    row = EventRow(
+        site=site,
+        at=at,
+        recorded_at=datetime.now(UTC),
+        kind=code.split(".")[0],
+        code=code,
+        parameters=parameters,
+        text="",
+        agent=agent,
+        camera=camera,
+        product=product,
+        bundle_hash=bundle_hash,
+        incident_id=incident_id,
+        order_id=order_id,
+    )
+    row.text = words(row)
+    session.add(row)
+    return row
+
+
+def words(row: EventRow, language: str = "en") -> str:
+    """The line in plain words."""
+    places = {
+        "site": row.site,
+        "agent": row.agent or "",
+        "camera": row.camera or "",
+        "product": row.product or "",
+        "bundle": (row.bundle_hash or "")[:12],
+        "incident": row.incident_id or "",
+        "order": row.order_id or "",
+    }
+    return render(row.code, places | row.parameters, language)
+
+
+def render(code: str, parameters: Mapping[str, Any], language: str = "en") -> str:
+    """The template of `code` filled in. Raises KeyError for a code or parameter that the language's file lacks."""
+    return _templates(language)[code].format_map({name: _plain(value) for name, value in parameters.items()})
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
+    return str(value)
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def _templates(language: str) -> dict[str, str]:
+    """`kind.reason` -> template."""
+    with (TEXTS / f"timeline.{language}.toml").open("rb") as file:
+        kinds = tomllib.load(file)
+    return {f"{kind}.{reason}": text for kind, reasons in kinds.items() for reason, text in reasons.items()}
