@@ -56,12 +56,12 @@ def _plain(gain: NDArray[np.float64]) -> Patch:
 
 def scratch(rng: np.random.Generator, severity: int) -> Patch:
     """A thin, slightly bent line: dark groove with a bright lip."""
-    length, width = rng.uniform(16, 22) + 7 * severity, 0.65 + 0.18 * severity
+    length, width = rng.uniform(16, 22) + 7 * severity, 0.75 + 0.18 * severity
     half = int(length / 2) + 4
     points = _curve(rng, length, 0.35, 5)
     groove = np.exp(-((_line_distance(points, half) / width) ** 2))
     lip = np.exp(-((_line_distance(points + 1.2, half) / width) ** 2))
-    return _plain(1 - (0.45 + 0.10 * severity) * groove + (0.22 + 0.06 * severity) * lip)
+    return _plain(1 - (0.55 + 0.10 * severity) * groove + (0.30 + 0.06 * severity) * lip)
 
 
 def pit(rng: np.random.Generator, severity: int) -> Patch:
@@ -71,9 +71,9 @@ def pit(rng: np.random.Generator, severity: int) -> Patch:
     gain = np.ones_like(y)
     for _ in range(rng.integers(1, 4)):
         cy, cx = rng.uniform(-7, 7, 2)
-        radius = rng.uniform(2.0, 2.5) + 0.6 * severity
+        radius = rng.uniform(2.4, 2.8) + 0.6 * severity
         r = np.hypot(y - cy, x - cx)
-        gain -= (0.46 + 0.10 * severity) * np.exp(-((r / radius) ** 4))
+        gain -= (0.55 + 0.10 * severity) * np.exp(-((r / radius) ** 4))
         gain += 0.25 * np.exp(-(((r - radius - 0.8) / 0.9) ** 2)) * np.clip((y - cy + x - cx) / (r + 1e-6), 0, None)
     return _plain(np.maximum(gain, 0.1))
 
@@ -86,7 +86,7 @@ def stain(rng: np.random.Generator, severity: int) -> Patch:
     for _ in range(5):
         cy, cx = rng.normal(0, 3.5, 2)
         blob += np.exp(-((np.hypot(y - cy, x - cx) / (4.5 + 1.3 * severity)) ** 2))
-    cover = (0.45 + 0.09 * severity) / (1 + np.exp(-6 * (blob - 1.3))) * (np.hypot(y, x) < half)
+    cover = (0.55 + 0.09 * severity) / (1 + np.exp(-6 * (blob - 1.3))) * (np.hypot(y, x) < half)
     red = rng.uniform(0.2, 0.4)
     return Patch(np.ones_like(y), cover, (red, red * 0.7, red * 0.4))
 

@@ -87,25 +87,32 @@ def draw_pretrain_finish(rng: np.random.Generator) -> Finish:
 
 
 def draw_new_finish(rng: np.random.Generator, product: str) -> Finish:
-    """A new finish of `product`: learnable, but its texture or colour looks like defects to a model of the home finish.
+    """A new finish of `product`: a coat of another colour and grain, on which a home-trained model sees defects
+    everywhere, and which a few hundred labelled parts teach it.
 
     Defects and their rates stay as they are; only the surface changes.
     """
     texture = DEMO_TEXTURES[rng.integers(len(DEMO_TEXTURES))]
-    (low, high), (fine, coarse) = _NEW_FINISH[texture]
+    coat = sorted(_COATS)[rng.integers(len(_COATS))]
+    (low, high), (fine, coarse) = _GRAINS[texture]
+    red, green, blue = np.array(_COATS[coat]) + rng.uniform(-0.03, 0.03, 3)
     return Finish(
-        name=f"{product}-{texture}-{int(rng.integers(1000)):03d}", texture=texture,
-        colour=_draw_colour(rng, 0.42, 0.62, 0.1), contrast=float(rng.uniform(low, high)),
-        grain_px=float(rng.uniform(fine, coarse)), angle_deg=float(rng.uniform(20, 160)),
+        name=f"{product}-{coat}-{texture}-{int(rng.integers(1000)):03d}",
+        texture=texture,
+        colour=(float(red), float(green), float(blue)),
+        contrast=float(rng.uniform(low, high)),
+        grain_px=float(rng.uniform(fine, coarse)),
+        angle_deg=float(rng.uniform(20, 160)),
         seed=int(rng.integers(1 << 31)),
-    )  # fmt: skip
+    )
 
 
+_COATS = {"copper": (0.66, 0.38, 0.24), "bronze": (0.61, 0.39, 0.21)}
 # texture: (contrast from, to), (grain_px from, to)
-_NEW_FINISH: dict[Texture, tuple[tuple[float, float], tuple[float, float]]] = {
-    "brushed": ((0.09, 0.11), (0.5, 0.6)),
-    "sandblasted": ((0.10, 0.12), (0.6, 0.9)),
-    "painted": ((0.07, 0.085), (0.9, 1.3)),
+_GRAINS: dict[Texture, tuple[tuple[float, float], tuple[float, float]]] = {
+    "brushed": ((0.02, 0.03), (0.6, 0.9)),
+    "sandblasted": ((0.04, 0.055), (0.7, 0.9)),
+    "painted": ((0.025, 0.035), (1.0, 1.3)),
 }
 
 
