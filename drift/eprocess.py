@@ -4,8 +4,8 @@ Bernoulli e-process by betting (Waudby-Smith and Ramdas 2024, "Estimating means 
 betting", JRSS B 86; sections 2 and 4): after each label the wealth of bettor c is multiplied by the likelihood ratio of
 error q = p + c (1 - p) against the tolerated p, that is by 1 + c (1 - p) / p for a wrong verdict and by 1 - c for a
 right one. Under any error <= p every bettor's wealth is a non-negative supermartingale, and so is their average; by
-Ville's inequality it ever reaches 1 / a with probability at most a. p may change from label to label as long as it is fixed
-before that label is seen. The average over bettors needs no guess of how bad things are.
+Ville's inequality it ever reaches 1 / a with probability at most a. p may change from label to label as long as it is
+fixed before that label is seen. The average over bettors needs no guess of how bad things are.
 """
 
 from __future__ import annotations

@@ -1,0 +1,68 @@
+"""Every limit of the rules, with production's defaults. A demo shortens the two window counts and nothing else."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from typing import Literal
+
+from pydantic import Field
+
+from contracts.settings import Settings
+from drift.eprocess import PROOF
+from drift.tolerance import LABEL_NOISE, MARGIN
+
+ApprovalMode = Literal["person", "two-people", "automatic-after-shadow"]
+
+
+class MaintenanceWindow(Settings):
+    """A weekly span, in UTC, in which no retrain may start. `to` before `from_` runs past midnight."""
+
+    weekdays: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4, 5, 6), description="0 is Monday; day on which it starts")
+    from_: time
+    to: time
+
+    def covers(self, moment: datetime) -> bool:
+        """Whether `moment` (UTC) lies inside."""
+        clock = moment.time()
+        if self.from_ <= self.to:
+            return moment.weekday() in self.weekdays and self.from_ <= clock < self.to
+        yesterday = (moment - timedelta(days=1)).weekday()
+        return (moment.weekday() in self.weekdays and clock >= self.from_) or (
+            yesterday in self.weekdays and clock < self.to
+        )
+
+
+class RuleSettings(Settings):
+    """Limits of detection, diagnosis, labels, retraining and withdrawal."""
+
+    commissioning_windows: int = Field(default=300, ge=20)
+    level: float = Field(default=0.01, gt=0, lt=0.5, description="p of the T2 limit of one window")
+    windows_over: int = Field(default=3, ge=1, description="k of ...")
+    windows_looked_at: int = Field(default=3, ge=1, description="... n windows over the limit raise drift")
+    sibling_wait_windows: int = Field(default=1, ge=0, description="windows to wait for siblings after drift")
+    sibling_patience_windows: int = Field(default=4, ge=0, description="give up on a sibling that reports nothing")
+    confirm_windows: int = Field(default=3, ge=1, description="quiet windows that confirm a repair")
+    vanish_windows: int = Field(default=10, ge=1, description="quiet windows after which a drift counts as gone")
+    merge_minutes: float = Field(default=30.0, ge=0, description="alarms of one model this close are one incident")
+
+    random_labels: int = Field(default=200, ge=20)
+    atypical_labels: int = Field(default=60, ge=0)
+    label_days: float = Field(default=2.0, gt=0, description="ask again for what is missing after this long")
+    proof: float = Field(default=PROOF, gt=1, description="e-value taken for proof")
+    margin: float = Field(default=MARGIN, ge=0, lt=1, description="error allowed above the certificate's upper bound")
+    label_noise: float = Field(default=LABEL_NOISE, ge=0, lt=0.3, description="share of labels that may be wrong")
+    escapes_tolerated: float | None = Field(default=None, gt=0, lt=1, description="instead of certificate + margin")
+    false_rejects_tolerated: float | None = Field(default=None, gt=0, lt=1)
+    unseen_class_parts: int = Field(default=5, ge=1, description="confirmed parts of a class the model does not know")
+
+    retrain_labels: int = Field(default=200, ge=1, description="new labels needed before a retrain")
+    retrain_labels_per_side: int = Field(default=20, ge=1, description="of the side (good, defect) that failed")
+    retrain_labels_after_refusal: int = Field(default=50, ge=0, description="further labels before trying again")
+    cool_down_hours: float = Field(default=24.0, ge=0)
+    jobs_at_once: int = Field(default=2, ge=1, description="of all models together; one per model always")
+    retrains_a_week: int = Field(default=3, ge=1, description="this many in 7 days: the next one needs a person")
+    job_hours: float = Field(default=24.0, gt=0, description="a job that says nothing for this long is given up")
+    shadow_hours: float = Field(default=72.0, gt=0, description="a shadow without a decision for this long is given up")
+    maintenance: tuple[MaintenanceWindow, ...] = ()
+
+    probation_days: float = Field(default=7.0, ge=0, description="a release this young is withdrawn on proof of harm")
