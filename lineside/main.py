@@ -30,6 +30,7 @@ _SERVICES = "Services"
 
 Threads = Annotated[int, typer.Option(help="Threads for computing.", min=1)]
 Workspace = Annotated[Path, typer.Option(help="Folder for snapshots, runs and bundles; made when it is missing.")]
+Components = Annotated[int | None, typer.Option(help="Principal components of the drift reference.", min=1, max=64)]
 MonitorUrl = Annotated[str, typer.Option("--monitor", help="Address of the monitor.")]
 
 
@@ -146,11 +147,12 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
     out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
     threads: Threads = 2,
+    components: Components = None,
 ) -> None:
     """Model -> bundle: fp32 and int8 ONNX, certified equal and measured on this machine."""
     from lineside.training import run_export
 
-    _run(run_export, run, out, threads=threads)
+    _run(run_export, run, out, threads=threads, components=components)
 
 
 @app.command(rich_help_panel=_PARTS)
@@ -175,11 +177,12 @@ def retrain(
     out: Annotated[Path, typer.Option(help="Folder for run/ and bundle/.")],
     workspace: Workspace = Path("workspace"),
     threads: Threads = 2,
+    components: Components = None,
 ) -> None:
     """Obey a retrain order: base snapshot + new labels -> candidate bundle. Started by the monitor."""
     from lineside.training import run_retrain
 
-    _run(run_retrain, order, out, workspace=workspace, threads=threads)
+    _run(run_retrain, order, out, workspace=workspace, threads=threads, components=components)
 
 
 @app.command(rich_help_panel=_SERVICES)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from contracts.errors import LinesideError, LinkError
 from contracts.settings import read_settings
+
+if TYPE_CHECKING:
+    import httpx
 
 
 def _log_to_stderr() -> None:
@@ -52,6 +56,7 @@ def run_monitor_init(folder: Path, sites: Sequence[str]) -> None:
 def run_monitor_service(config: Path) -> None:
     """`lineside monitor run`."""
     from monitor.service import run_monitor
+
     from monitor.settings import MonitorSettings
 
     _log_to_stderr()
@@ -73,10 +78,7 @@ def run_rollback(monitor: str, *, site: str, to: int | None, reason: str, token:
     Console(highlight=False, soft_wrap=True).print(f"[green]✓[/] {response.text}")
 
 
-def _detail(response: object) -> str:
-    import httpx
-
-    assert isinstance(response, httpx.Response)
+def _detail(response: httpx.Response) -> str:
     try:
         return str(response.json()["detail"])
     except (ValueError, KeyError, TypeError):

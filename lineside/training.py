@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -100,35 +101,75 @@ def run_train(options: TrainOptions) -> None:
     print_trained(model)
 
 
-def run_export(run: Path, out: Path, *, threads: int) -> None:
-    """`lineside export`."""
+def export_model(
+    run: Path | TrainedModel,
+    out: Path,
+    *,
+    threads: int,
+    components: int | None = None,
+    progress: Callable[..., None] | None = None,
+) -> Bundle:
+    """The bundle of a run; `components` of the drift reference where it should differ from the exporter's default."""
     from exporter.export import export
+    from exporter.settings import ExportSettings
 
+    settings = ExportSettings() if components is None else ExportSettings(components=components)
+    return export(run, out, threads=threads, settings=settings, progress=progress or (lambda _: None))
+
+
+def run_export(run: Path, out: Path, *, threads: int, components: int | None) -> None:
+    """`lineside export`."""
     with shown_progress() as progress:
-        bundle = export(run, out, threads=threads, progress=lambda step: progress(step, None))
+        bundle = export_model(run, out, threads=threads, components=components, progress=progress)
     print_bundle(bundle)
 
 
-def run_retrain(order_file: Path, out: Path, *, workspace: Path, threads: int) -> None:
-    """`lineside retrain`: writes `out/run` and `out/bundle`; one line of JSON a step on standard output.
-
-    Raises OrderError when the order cannot be read.
-    """
-    from exporter.export import export
-
+def obey(
+    order_file: Path,
+    workspace: Path,
+    out: Path,
+    *,
+    threads: int,
+    use_gate_labels: bool = False,
+    progress: Callable[..., None] = lambda *_, **__: None,
+) -> TrainedModel:
+    """The model that the retrain order in `order_file` asks for. `use_gate_labels` trains on the gate's labels as well,
+    for a comparison only: such a model must never meet the gate. Raises OrderError when the order cannot be read."""
     from trainer.retrain import retrain
+    from trainer.workspace import recall_site
 
     try:
         order = Retrain.model_validate_json(order_file.read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
         raise OrderError(f"{order_file} is not a retrain order: {error}") from error
+    if use_gate_labels:
+        order = order.model_copy(update={"labels_manifest": str(_without_gate(Path(order.labels_manifest), out))})
+    settings = recall_site(workspace).settings.model_copy(update={"threads": threads})
+    return retrain(order, workspace, out, settings=settings, progress=progress)
+
+
+def _without_gate(labels: Path, out: Path) -> Path:
+    """A copy of a labels manifest in which every row may be trained on, with absolute paths."""
+    with labels.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    copy = out.with_name(out.name + "-labels.csv")
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with copy.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({**row, "split": "train", "path": str((labels.parent / row["path"]).resolve())})
+    return copy
+
+
+def run_retrain(order_file: Path, out: Path, *, workspace: Path, threads: int, components: int | None) -> None:
+    """`lineside retrain`: writes `out/run` and `out/bundle`; one line of JSON a step on standard output."""
 
     def say(stage: str, fraction: float | None = None, note: str = "") -> None:
         print(json.dumps({"stage": stage, "fraction": fraction, "note": note}), flush=True)
 
-    settings = TrainingSettings(seed=order.seed, threads=threads)
-    model = retrain(order, workspace, out / "run", settings=settings, progress=say)
-    bundle = export(model, out / "bundle", threads=threads, progress=say)
+    model = obey(order_file, workspace, out / "run", threads=threads, progress=say)
+    bundle = export_model(model, out / "bundle", threads=threads, components=components, progress=say)
     say("done", 1.0, bundle.hash)
 
 
@@ -183,8 +224,8 @@ def print_bundle(bundle: Bundle) -> None:
         mark = "[green]passed[/]" if certificate.passed else "[red]refused[/] " + "; ".join(certificate.reasons)
         console.print(f"  {certificate.variant}: {mark}")
         console.print(
-            f"    same answer as the trained model on {certificate.argmax_agreement:.1%} of {certificate.images} images; "
-            f"{_quality(certificate.metrics)}; {certificate.latency.p50_seconds * 1000:.2f} ms"
+            f"    same answer as the trained model on {certificate.argmax_agreement:.1%} of {certificate.images} images;"
+            f" {_quality(certificate.metrics)}; {certificate.latency.p50_seconds * 1000:.2f} ms"
         )
     console.print(f"  served: {bundle.manifest.default_variant}")
 

@@ -44,9 +44,11 @@ class Quality:
         ]
 
 
-def quality_of_bundle(bundle: Bundle, examples: Iterable[Labelled], note: str, *, threads: int = 1) -> Quality:
-    """The bundle's default variant on labelled images, through the runtime that serves it."""
-    session = Session(bundle, threads=threads)
+def quality_of_bundle(
+    bundle: Bundle, examples: Iterable[Labelled], note: str, *, variant: str | None = None, threads: int = 1
+) -> Quality:
+    """A variant of the bundle (its default one) on labelled images, through the runtime that serves it."""
+    session = Session(bundle, variant=variant, threads=threads)
     rows, labels = [], []
     for example in examples:
         rows.append(session.infer(prepare(example.image, bundle.manifest.preprocessing)).probabilities)

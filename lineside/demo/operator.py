@@ -8,11 +8,12 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
+from lineside.plant import Plant
 from lineside.stream.truth import Truth, TruthReader
 
 RATER = "operator-7"
@@ -28,67 +29,83 @@ class Habits:
 
 
 class Operator:
-    """Works through the label queue. `step` is called again and again; it never blocks for long."""
+    """Works through the label queue and reports wrong verdicts. `step` is called again and again; it never waits."""
 
-    def __init__(self, monitor_url: str, truth: TruthReader, habits: Habits, *, seed: int) -> None:
-        self._client = httpx.Client(base_url=monitor_url, timeout=20.0)
+    def __init__(
+        self, plant: Plant, truth: TruthReader, habits: Habits, *, good_labels: tuple[str, ...], seed: int
+    ) -> None:
+        self._monitor = httpx.Client(base_url=plant.monitor_url, timeout=20.0)
+        self._agent = httpx.Client(base_url=plant.agent_url, timeout=20.0)
         self._truth = truth
         self._habits = habits
+        self._good = good_labels
         self._random = random.Random(seed)
         self._known: dict[str, Truth] = {}
         self._waiting: deque[tuple[float, str, str, list[str]]] = deque()
         self._asked: set[str] = set()
+        self._looked_at = 0
+        self.reports_wrong_verdicts = False
         self.answered = 0
         self.mistakes = 0
-        self.relabel: Callable[[str], str] = lambda label: label
+        self.overridden = 0
 
-    def learn(self) -> list[Truth]:
-        """Read what the line has made since the last call."""
-        fresh = list(self._truth.new())
-        for truth in fresh:
+    def step(self) -> None:
+        """Look at the queue, answer what is due, report wrong verdicts where that is the operator's work now."""
+        for truth in self._truth.new():
             self._known[truth.part_id] = truth
-        return fresh
-
-    def truth_of(self, part_id: str) -> Truth | None:
-        """The truth of a part that the line has made."""
-        return self._known.get(part_id)
-
-    def step(self) -> int:
-        """Look at the queue, answer what is due; returns how many labels were given."""
-        self.learn()
         self._notice()
-        return self._answer()
+        self._answer()
+        if self.reports_wrong_verdicts:
+            self._override()
 
     def _notice(self) -> None:
-        response = self._client.get("/v1/labels/queue", params={"limit": 500})
-        response.raise_for_status()
-        queue = response.json()
-        labels = queue["labels"]
+        queue = _json(self._monitor.get("/v1/labels/queue", params={"limit": 500}))
         for item in queue["items"]:
             if item["image_id"] not in self._asked and item["part_id"] in self._known:
                 self._asked.add(item["image_id"])
                 due = time.monotonic() + self._habits.late_seconds
-                self._waiting.append((due, item["image_id"], item["part_id"], labels))
+                self._waiting.append((due, item["image_id"], item["part_id"], item.get("labels") or queue["labels"]))
 
-    def _answer(self) -> int:
-        given = 0
+    def _answer(self) -> None:
         while self._waiting and self._waiting[0][0] <= time.monotonic():
             _, image_id, part_id, labels = self._waiting.popleft()
             answer = {"image_id": image_id, "label": self._label(part_id, labels), "rater": RATER}
-            response = self._client.post("/v1/labels", json=answer)
-            if response.status_code not in (200, 201, 409, 410):  # 409, 410: somebody was faster, or it expired
+            response = self._monitor.post("/v1/labels", json=answer)
+            if response.status_code not in (201, 409, 410):  # 409, 410: somebody was faster, or it is no longer asked
                 response.raise_for_status()
-            given += response.is_success
-        self.answered += given
-        return given
+            self.answered += response.status_code == 201
 
     def _label(self, part_id: str, labels: list[str]) -> str:
-        true = self.relabel(self._known[part_id].label)
+        true = self._known[part_id].label
         if self._random.random() >= self._habits.wrong_share:
             return true
         self.mistakes += 1
         return self._random.choice([label for label in labels if label != true] or [true])
 
+    def _override(self) -> None:
+        """Press "wrong, it is ..." for some of the wrong verdicts among the last ones."""
+        entries = _json(self._agent.get("/v1/verdicts", params={"limit": 300}))["verdicts"]
+        for entry in entries:
+            if entry["number"] > self._looked_at:
+                self._judge(entry)
+        self._looked_at = max([self._looked_at, *(entry["number"] for entry in entries)])
+
+    def _judge(self, entry: dict[str, Any]) -> None:
+        truth = self._known.get(entry["part_id"])
+        if truth is None or entry["decision"] == "NO_VERDICT":
+            return
+        wrong = (entry["decision"] != "OK") != (truth.label not in self._good)
+        if wrong and self._random.random() < self._habits.override_share:
+            body = {"part_id": truth.part_id, "camera": truth.camera, "label": truth.label, "rater": RATER}
+            self._agent.post("/v1/outcomes", json=body).raise_for_status()
+            self.overridden += 1
+
     def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
+        """Close the connections."""
+        self._monitor.close()
+        self._agent.close()
+
+
+def _json(response: httpx.Response) -> Any:
+    response.raise_for_status()
+    return response.json()

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from contracts.errors import DatasetError
+from contracts.errors import ConfigurationError, DatasetError
 from lineside.demo.scene import CAMERAS, Labelled
 from lineside.stream.control import LineControl
-from lineside.stream.pictures import Fault, Picture, PictureConditions, draw_fault, read_picture
+from lineside.stream.pictures import Fault, PictureConditions, draw_fault, read_picture
 from lineside.stream.source import StreamSettings
-from trainer.dataset import Example
+from trainer.dataset import Dataset, Example, read
 
 _HOME_FOLDS = 6  # one for test, one for the stream, the rest to train on
 _SHIFTED_FOLDS = 3  # one for test, the rest for the stream
@@ -34,6 +34,9 @@ class PictureScene:
     folder: Path
     seed: int
     fold: int = 0
+    product: str = "default"
+    licence: str = ""
+    judged_on_held_out: bool = True
     roles: dict[str, list[Example]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +69,12 @@ class PictureScene:
         _write_rows(path, [*self.roles["train"], *self.roles["validation"], *self.roles["test"]], self._split_of())
         return path
 
+    def write_shifted(self, folder: Path) -> Path:
+        """The pictures of the shifted stream; without a shift those of the stream."""
+        path = folder / "manifest.csv"
+        _write_rows(path, self.roles["shifted-stream" if self.shifted else "stream"])
+        return path
+
     def _split_of(self) -> dict[Path, str]:
         return {example.path: split for split in ("train", "validation", "test") for example in self.roles[split]}
 
@@ -96,9 +105,42 @@ class PictureScene:
             yield Labelled(read_picture(example.path), example.label)
 
 
-def pictures_of(examples: Sequence[Example]) -> list[Picture]:
-    """The examples as pictures of a pool; the file's name without its ending is the part."""
-    return [Picture(example.path, example.label, example.path.stem) for example in examples]
+def picture_scene(
+    data: Path,
+    *,
+    site: str | None,
+    shift_to: str | None,
+    good_labels: tuple[str, ...],
+    folder: Path,
+    seed: int,
+    fold: int,
+) -> PictureScene:
+    """The scene of the user's own pictures. Raises DatasetError and ConfigurationError."""
+    from trainer.licence import found
+    from trainer.run import good_labels as chosen_good
+
+    dataset = read(data)
+    home = _of_site(dataset, site, data) if site else list(dataset.examples)
+    shifted = _of_site(dataset, shift_to, data) if shift_to else []
+    labels = tuple(sorted({example.label for example in home}))
+    return PictureScene(
+        home=home,
+        shifted=shifted,
+        site=site or "my-site",
+        good_labels=chosen_good(labels, good_labels),
+        folder=folder,
+        seed=seed,
+        fold=fold,
+        licence=found(data).licence,
+    )
+
+
+def _of_site(dataset: Dataset, site: str, source: Path) -> list[Example]:
+    chosen = [example for example in dataset.examples if example.site == site]
+    if not chosen:
+        sites = ", ".join(sorted({example.site for example in dataset.examples}))
+        raise ConfigurationError(f"{source} has no rows of site {site!r}; it has {sites}")
+    return chosen
 
 
 def _deal_home(examples: Sequence[Example], fold: int) -> dict[str, list[Example]]:

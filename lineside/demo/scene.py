@@ -31,12 +31,28 @@ class Scene(Protocol):
     """What the story needs to know about its images."""
 
     site: str
+    product: str
+    seed: int
     good_labels: tuple[str, ...]
-    nuisance: str
-    shift: str
+    licence: str
+    judged_on_held_out: bool  # whether before / drifted / after come from held-out images or from the line's record
+
+    @property
+    def nuisance(self) -> str:
+        """What is wrong with one camera, in plain words."""
+        ...
+
+    @property
+    def shift(self) -> str:
+        """What changes for good, in plain words."""
+        ...
 
     def write_home(self, folder: Path) -> Path:
         """The manifest of the images for the site's first model."""
+        ...
+
+    def write_shifted(self, folder: Path) -> Path:
+        """A manifest of parts after the shift, for planted candidates; none of them is in a test set."""
         ...
 
     def stream(self, control: Path, truth: Path) -> StreamSettings:

@@ -21,7 +21,8 @@ from lineside.line import (
 from lineside.stream.control import LineControl
 from lineside.stream.source import StreamSettings
 
-_STREAM_FROM = 100_000  # part numbers: below are training images, above 900,000 the test sets
+_STREAM_FROM = 100_000  # part numbers: below are training images, above 800,000 what the stream never shows
+_PLANTED_FROM = 800_000
 _HOME_TEST_FROM = 900_000
 _SHIFTED_TEST_FROM = 950_000
 
@@ -35,6 +36,8 @@ class SimulatedScene:
     test_parts: int = 1000
     site: str = "plant-1"
     good_labels: tuple[str, ...] = ("good",)
+    licence: str = "Apache-2.0"
+    judged_on_held_out: bool = False
     product: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +67,13 @@ class SimulatedScene:
         """Parts of the home finish as PNG, with a manifest."""
         line = SimulatedLine(self.seed, CAMERAS)
         return write_dataset(folder, line, CAMERAS, self.conditions("home"), self.training_parts, site=self.site)
+
+    def write_shifted(self, folder: Path) -> Path:
+        """Parts of the new finish with numbers of their own."""
+        line = SimulatedLine(self.seed, CAMERAS)
+        for camera in CAMERAS:
+            line.resume(camera, _PLANTED_FROM)
+        return write_dataset(folder, line, CAMERAS, self.conditions("shifted"), self.training_parts, site=self.site)
 
     def stream(self, control: Path, truth: Path) -> StreamSettings:
         """The same line and cameras, later in the day."""

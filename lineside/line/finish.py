@@ -95,7 +95,7 @@ def draw_new_finish(rng: np.random.Generator, product: str) -> Finish:
     texture = DEMO_TEXTURES[rng.integers(len(DEMO_TEXTURES))]
     coat = sorted(_COATS)[rng.integers(len(_COATS))]
     (low, high), (fine, coarse) = _GRAINS[texture]
-    red, green, blue = np.array(_COATS[coat]) + rng.uniform(-0.03, 0.03, 3)
+    red, green, blue = np.array(_COATS[coat]) + rng.uniform(-0.02, 0.02, 3)
     return Finish(
         name=f"{product}-{coat}-{texture}-{int(rng.integers(1000)):03d}",
         texture=texture,
@@ -107,12 +107,12 @@ def draw_new_finish(rng: np.random.Generator, product: str) -> Finish:
     )
 
 
-_COATS = {"copper": (0.66, 0.38, 0.24), "bronze": (0.61, 0.39, 0.21)}
+_COATS = {"copper": (0.66, 0.38, 0.24), "bronze": (0.64, 0.41, 0.21)}
 # texture: (contrast from, to), (grain_px from, to)
 _GRAINS: dict[Texture, tuple[tuple[float, float], tuple[float, float]]] = {
-    "brushed": ((0.02, 0.03), (0.6, 0.9)),
-    "sandblasted": ((0.04, 0.055), (0.7, 0.9)),
-    "painted": ((0.025, 0.035), (1.0, 1.3)),
+    "brushed": ((0.015, 0.025), (0.6, 0.9)),
+    "sandblasted": ((0.03, 0.045), (0.7, 0.9)),
+    "painted": ((0.02, 0.03), (1.0, 1.3)),
 }
 
 

@@ -1,0 +1,117 @@
+"""Trainings that the story needs beside the line: planted candidates, and the offline model to compare with.
+
+They run in one child process of their own, one after the other, so that the line goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contracts.errors import LinesideError
+from lineside.demo.planted import Row, lost_convention, read_rows, relabelled, shuffled, write_rows
+from lineside.demo.scene import Scene
+from lineside.process import Child
+
+_PATIENCE_SECONDS = 900
+
+
+@dataclass
+class Backstage:
+    """`prepare` writes the manifests and starts the trainings; `candidate` waits for one of them."""
+
+    scene: Scene
+    folder: Path
+    common: dict[str, Any]  # options that all trainings share
+    children: dict[str, Child] = field(default_factory=dict)
+    convention: str = ""
+
+    def prepare(self, home: Path) -> None:
+        """Plan both planted candidates and begin to train them."""
+        rows = read_rows(home)
+        everything = [*rows, *read_rows(self.scene.write_shifted(self.folder / "shifted"))]
+        rule, self.convention = lost_convention(everything, self.scene.good_labels[0])
+        plans = {
+            "wrong": write_rows(self.folder / "wrong.csv", relabelled(everything, rule)),
+            "worse": write_rows(self.folder / "worse.csv", shuffled(rows, seed=self.scene.seed)),
+        }
+        self._start("planted", [{"name": name, "data": str(path)} for name, path in plans.items()])
+
+    def train_offline(self, order: Path, workspace: Path) -> None:
+        """Begin to train on all labels of a retrain order in one go, gate labels included."""
+        self._start("offline", [{"name": "offline", "order": str(order), "workspace": str(workspace)}])
+
+    def candidate(self, name: str) -> Path:
+        """The bundle folder of that name, once it is there. Raises LinesideError when its training failed."""
+        child = self.children["offline" if name == "offline" else "planted"]
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not (self.folder / name / "bundle" / "manifest.json").exists():
+            if not child.running or time.monotonic() > deadline:
+                raise LinesideError(f"the training of the {name} model failed; see {child.log}:\n{child.tail()}")
+            time.sleep(0.2)
+        return self.folder / name / "bundle"
+
+    def wrong_gold(self) -> Path:
+        """The gold set of the rater with the wrong convention: the test split of the model that follows it."""
+        from trainer.trained import load_run
+
+        test = load_run(self.folder / "wrong" / "run").snapshot.of("test")
+        rows = [Row(example.path, example.label, example.group, 0) for example in test]
+        return write_rows(self.folder / "wrong-gold.csv", rows)
+
+    def stop(self) -> None:
+        """End what still runs."""
+        for child in self.children.values():
+            child.stop()
+
+    def _start(self, name: str, jobs: list[dict[str, str]]) -> None:
+        plan = self.folder / f"{name}.json"
+        plan.write_text(json.dumps({"folder": str(self.folder), "common": self.common, "jobs": jobs}), "utf-8")
+        command = [sys.executable, "-m", "lineside.demo.backstage", str(plan)]
+        child = Child(name, command, self.folder / f"{name}.log", {"OMP_NUM_THREADS": "1"})
+        self.children[name] = child
+        child.start()
+
+
+def work(plan_file: Path) -> None:
+    """Carry out a plan: one training and export after the other."""
+    plan = json.loads(plan_file.read_text(encoding="utf-8"))
+    for job in plan["jobs"]:
+        folder = Path(plan["folder"]) / job["name"]
+        if "order" in job:
+            _train_offline(Path(job["order"]), Path(job["workspace"]), folder, plan["common"])
+        else:
+            _train_candidate(Path(job["data"]), folder, plan["common"])
+
+
+def _train_candidate(data: Path, folder: Path, common: dict[str, Any]) -> None:
+    from lineside.training import TrainOptions, export_model, train_model
+
+    options = TrainOptions(
+        data=data,
+        out=folder / "run",
+        workspace=folder / "workspace",
+        site=common["site"],
+        product=common["product"],
+        weights=Path(common["weights"]) if common["weights"] else None,
+        good_labels=tuple(common["good_labels"]),
+        threads=1,
+        settings=common["settings"],
+    )
+    model = train_model(options, lambda *_, **__: None)
+    export_model(model, folder / "bundle", threads=1, components=common["components"])
+
+
+def _train_offline(order: Path, workspace: Path, folder: Path, common: dict[str, Any]) -> None:
+    from lineside.training import export_model, obey
+
+    model = obey(order, workspace, folder / "run", threads=1, use_gate_labels=True)
+    export_model(model, folder / "bundle", threads=1, components=common["components"])
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]))

@@ -1,0 +1,54 @@
+"""What is said about the first model: against random weights, int8 against fp32, and the gold set it leaves."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from contracts.report import Figure
+from runtime.bundle import Bundle
+from trainer.trained import TrainedModel, load_run
+
+
+def int8_figures(bundle: Bundle) -> list[Figure]:
+    """int8 against fp32, from the certificates: agreement, accuracy and latency."""
+    certificates = {certificate.variant.split("/")[1]: certificate for certificate in bundle.manifest.certificates}
+    int8, fp32 = certificates.get("int8"), certificates.get("fp32")
+    if int8 is None or fp32 is None:
+        return []
+    note = f"release 1, {int8.images} images, {int8.latency.threads} thread"
+    lost = None
+    if int8.metrics.balanced_accuracy is not None and fp32.metrics.balanced_accuracy is not None:
+        lost = fp32.metrics.balanced_accuracy - int8.metrics.balanced_accuracy
+    return [
+        Figure(name="int8_agreement", value=int8.argmax_agreement, note=f"same answer as the trained model; {note}"),
+        Figure(name="int8_balanced_accuracy_lost", value=lost, note=f"fp32 minus int8; {note}"),
+        Figure(
+            name="int8_speedup",
+            value=fp32.latency.p50_seconds / int8.latency.p50_seconds,
+            unit="x",
+            note=f"median seconds, fp32 / int8, interleaved; {note}",
+        ),
+    ]
+
+
+def write_gold(path: Path, run: Path) -> Path:
+    """The pinned test split of a training run as a gold set: a manifest with absolute paths."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label", "group"))
+        for example in load_run(run).snapshot.of("test"):
+            writer.writerow((str(example.path.resolve()), example.label, example.group))
+    return path
+
+
+def yardstick_figures(model: TrainedModel) -> list[Figure]:
+    """The backbone against the same architecture with random weights, where the training measured it."""
+    found = model.record.details.get("yardstick")
+    if not isinstance(found, dict):
+        return []
+    return [
+        Figure(name=f"yardstick_{name}", value=float(value), note="linear probe on the validation split")
+        for name, value in found.items()
+        if isinstance(value, (int, float))
+    ]

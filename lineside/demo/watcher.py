@@ -1,0 +1,96 @@
+"""Watches the monitor as a person at the pages would, and waits for things to happen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from contracts.errors import LinesideError
+from lineside.demo.narrator import Narrator
+from lineside.demo.operator import Operator
+from lineside.plant import Plant
+
+_POLL_SECONDS = 0.25
+
+
+class StoryError(LinesideError):
+    """Something that the story waits for did not happen in time."""
+
+
+class Watcher:
+    """Polls the monitor, tells every event once, lets the operator work meanwhile."""
+
+    def __init__(self, plant: Plant, narrator: Narrator, operator: Operator) -> None:
+        self._plant = plant
+        self._narrator = narrator
+        self.operator = operator
+        self._client = httpx.Client(base_url=plant.monitor_url, timeout=30.0)
+        self._last_event = 0
+        self.events: list[dict[str, Any]] = []
+        self.operator_works = True
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """JSON of a page of the monitor's API."""
+        response = self._client.get(path, params=parameters)
+        if not response.is_success:
+            raise LinesideError(f"GET {path}: {response.status_code} {response.text[:300]}")
+        return response.json()
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Post JSON as a click would."""
+        response = self._client.post(path, json=body)
+        if not response.is_success:
+            raise LinesideError(f"POST {path}: {response.status_code} {response.text[:300]}")
+        return response.json()
+
+    def wait_until(self, happened: Callable[[], bool], what: str, *, patience_seconds: float) -> None:
+        """Poll until `happened`. Raises StoryError naming `what` when patience runs out."""
+        deadline = time.monotonic() + patience_seconds
+        with self._narrator.working(f"waiting until {what} ..."):
+            while True:
+                self.poll()
+                if happened():
+                    return
+                if time.monotonic() > deadline:
+                    raise StoryError(f"waited {patience_seconds:.0f} s in vain until {what}")
+                time.sleep(_POLL_SECONDS)
+
+    def poll(self) -> None:
+        """One round: services alive, new events told, the operator at work."""
+        self._plant.check()
+        for event in self.get("/v1/events", after=self._last_event, limit=500)["events"]:
+            self._last_event = max(self._last_event, event["id"])
+            self.events.append(event)
+            self._narrator.say(event["text"], mark="»")
+        if self.operator_works:
+            self.operator.step()
+
+    def seen(self, code: str, **wanted: Any) -> list[dict[str, Any]]:
+        """Events whose code starts with `code` and whose fields are as wanted."""
+        return [
+            event
+            for event in self.events
+            if event["code"].startswith(code) and all(event.get(key) == value for key, value in wanted.items())
+        ]
+
+    def agents(self) -> list[dict[str, Any]]:
+        """All agents of the site, each with its cameras."""
+        sites = self.get("/v1/fleet")["sites"]
+        return [agent for site in sites for agent in site["agents"]]
+
+    def cameras(self) -> list[dict[str, Any]]:
+        """All cameras with their drift state, number of windows and bundle."""
+        return [camera for agent in self.agents() for camera in agent["cameras"]]
+
+    def releases(self) -> list[dict[str, Any]]:
+        """All releases of the site, newest first."""
+        releases: list[dict[str, Any]] = self.get("/v1/releases")["releases"]
+        return releases
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+        self.operator.close()
