@@ -6,7 +6,7 @@ import csv
 import difflib
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -75,13 +75,16 @@ def read_rows(manifest: Path) -> tuple[Example, ...]:
     return tuple(examples)
 
 
-def read_folder(folder: Path) -> Dataset:
-    """The dataset of a folder with one sub-folder per class (for example `good/` and `bad/`), searched recursively."""
+def read_folder(folder: Path, *, skip: Container[str] = ()) -> Dataset:
+    """The dataset of a folder with one sub-folder per class (for example `good/` and `bad/`), searched recursively.
+    Sub-folders named in `skip` are no classes."""
     if not folder.is_dir():
         raise DatasetError(f"{folder} is not a folder; give a folder with one sub-folder per class, or a manifest CSV")
     examples, problems = [], []
     for path in _images(folder):
         label = path.relative_to(folder).parts[0]
+        if label in skip:
+            continue
         try:
             examples.append(Example(path=path, label=label, sha256=readable(path)))
         except DatasetError as error:
