@@ -1,4 +1,8 @@
-"""The agent, put together: one process, a thread for each thing that waits on the outside."""
+"""The agent, put together: one process, a thread for each thing that waits on the outside.
+
+Source threads inspect; `uplink` sends; `follower`, `sampler` and `replay` do what the monitor asks; `caretaker` does
+what is due; `web` answers. None of them can stop inspection but a full disk, and that says so.
+"""
 
 from __future__ import annotations
 
@@ -6,43 +10,34 @@ import fcntl
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
-from prometheus_client import CollectorRegistry
-
-from contracts.errors import BundleError, ConfigurationError
-from drift.camera import CameraHealth
-from edge_agent.buffer import ImageBuffer
-from edge_agent.inspection import Inspection, Inspector
-from edge_agent.ledger import Ledger
-from edge_agent.metrics import Metrics
-from edge_agent.outbox import Outbox
+from contracts.errors import ConfigurationError
+from contracts.orders import Configure
+from contracts.telemetry import Birth, CameraState
+from edge_agent.caretaker import Duty, take_care
+from edge_agent.core import AUDIT_FRACTION, build_core
+from edge_agent.folder import FolderSource
+from edge_agent.follower import Follower, channel_sequence
 from edge_agent.push import PushSource
-from edge_agent.recent import Recent
-from edge_agent.record import Record
-from edge_agent.sequences import Sequences
-from edge_agent.settings import AgentSettings, secret
+from edge_agent.replay import Replayer
+from edge_agent.sampling import Sampler
+from edge_agent.settings import AgentSettings, MonitorSettings, secret
 from edge_agent.source import Source
-from edge_agent.station import Station
-from edge_agent.store import Store
-from edge_agent.web.app import create_app
-from edge_agent.web.inspect import Defaults, inspect_routes
+from edge_agent.updates import UpdateClient
+from edge_agent.uplink import Address, Uplink
+from edge_agent.upload import ImageUploader
+from edge_agent.version import software_version
+from edge_agent.web.door import web_app
+from edge_agent.web.page import CameraView, StationView
 from edge_agent.web.server import WebServer
-from edge_agent.window import Windows
-from runtime.bundle import open_bundle
-from runtime.probe import probe
 from runtime.session import runtime_name
 
 _log = logging.getLogger(__name__)
-
-
-class NoShadow:
-    """No bundle runs beside the active one."""
-
-    def offer(self, inspection: Inspection) -> None:
-        """Nothing to do."""
+_JOIN_SECONDS = 10.0
 
 
 def run_agent(
@@ -54,7 +49,7 @@ def run_agent(
 ) -> None:
     """Run until SIGTERM or SIGINT (in a main thread) or until `stop` is set; `started` gets the page's address.
 
-    State is resumed from `settings.state_folder`. Raises ConfigurationError before anything runs.
+    State is resumed from `settings.state_folder`. Raises ConfigurationError or BundleError before anything runs.
     """
     stop = stop or threading.Event()
     if threading.current_thread() is threading.main_thread():
@@ -72,44 +67,19 @@ def run_agent(
 class Agent:
     """All parts of one agent; `start` and `close` once each."""
 
-    def __init__(self, settings: AgentSettings, sources: Sequence[Source]) -> None:
+    def __init__(self, settings: AgentSettings, sources: Sequence[Source] = ()) -> None:
         self.settings = settings
         self._lock_file = _claim(settings.state_folder)
+        self._started_at = datetime.now(UTC)
         self._stopping = threading.Event()
-        self.store = Store(settings.state_folder / "agent.sqlite")
-        self.record = Record(self.store)
-        self.outbox = Outbox(self.store, agent=settings.agent, max_bytes=settings.outbox.max_bytes)
-        self.metrics = Metrics(CollectorRegistry())
-        self.recent = Recent()
-        self.buffer = ImageBuffer(
-            self.store,
-            settings.state_folder / "images",
-            quota_bytes=settings.buffer.quota_bytes,
-            random_fraction=settings.buffer.random_fraction,
-            atypical_fraction=settings.buffer.atypical_fraction,
-        )
-        self.ledger = Ledger(
-            self.store,
-            self.record,
-            self.outbox,
-            Windows(seconds=settings.window.seconds, images=settings.window.images, runtime=runtime_name()),
-            images=settings.record.commit_images,
-            seconds=settings.record.commit_seconds,
-        )
-        self.station = Station(
-            self.ledger,
-            health=CameraHealth,
-            keeper=self.buffer,
-            beside=NoShadow(),
-            recent=self.recent,
-            metrics=self.metrics,
-            trust_faulty_cameras=settings.inspection.on_camera_fault == "model",
-        )
-        self.sequences = Sequences(self.record.last_sequences())
-        self.push = PushSource(length=settings.web.queue, next_sequence=self.sequences.next)
-        self.sources: tuple[Source, ...] = (*sources, self.push)
-        self._web = WebServer(settings.web.host, settings.web.port)
         self._threads: list[threading.Thread] = []
+        self._drift: dict[str, str] = {}
+        self._web = WebServer(settings.web.host, settings.web.port)
+        self.core = build_core(settings)
+        self.push = PushSource(length=settings.web.queue, next_sequence=self.core.sequences.next)
+        self.sources: tuple[Source, ...] = (*sources, *map(self._folder, settings.folders), self.push)
+        self.uplink = self._uplink()
+        self.follower, self.sampler = self._monitored(settings.monitor)
 
     @property
     def url(self) -> str:
@@ -118,64 +88,222 @@ class Agent:
 
     def start(self) -> None:
         """Begin to inspect."""
-        if self.settings.bundle is not None:
-            self._install_by_hand()
+        core = self.core
+        self._begin_orders()
+        core.bundles.start()
+        if self.settings.bundle is not None and core.station.active is None:
+            core.station.activate(core.loader.load(self.settings.bundle.path, self.settings.bundle.hash))
         for source in self.sources:
-            self._run(f"source {source.name}", self.station.watch, source, self._stopping)
-        self._web.start(self._app())
+            self._run(f"source {source.name}", core.station.watch, source, self._stopping)
+        replayer = Replayer(
+            core.store,
+            core.outbox,
+            core.orders,
+            core.buffer,
+            active=lambda: core.station.active,
+            shadow=lambda: core.shadow.inspector,
+        )
+        self._run("replay", replayer.run, self._stopping)
+        self._run("caretaker", take_care, self._duties(), self._stopping)
+        if self.follower is not None and self.sampler is not None:
+            self._run("follower", self.follower.run, self._stopping)
+            self._run("sampler", self.sampler.run, self._stopping)
+        if self.uplink is not None:
+            core.ledger.committed = self.uplink.wake
+            self.uplink.start()
+        self._web.start(web_app(self))
 
     def close(self) -> None:
         """Stop taking images, commit what was inspected, let go of everything."""
         self._stopping.set()
         for source in self.sources:
             source.close()
+        if self.follower is not None:
+            self.follower.wake()
         for thread in self._threads:
-            thread.join(timeout=10.0)
+            thread.join(timeout=_JOIN_SECONDS)
         self._web.close()
-        self.store.close()
+        self.core.shadow.stop()
+        if self.uplink is not None:
+            self.uplink.close()
+        self.core.store.close()
         self._lock_file.close()
 
     def unready(self) -> str | None:
         """Why no image can be inspected now, or None."""
-        if self.station.active is None:
+        if self.core.station.active is None:
             return "no model is installed yet"
-        return self.station.unwritable
+        return self.core.station.unwritable
 
-    def _install_by_hand(self) -> None:
-        chosen = self.settings.bundle
-        assert chosen is not None
-        bundle = open_bundle(chosen.path, expected_hash=chosen.hash)
-        if self.settings.production and not bundle.manifest.licence.production:
-            raise BundleError(
-                f"bundle {bundle.hash[:12]} is not for production; set production = false to use it anyway"
-            )
-        options = self.settings.inspection
-        inspector = Inspector(bundle, variant=options.variant, threads=options.threads)
-        probe(bundle, inspector.session)
-        self.station.activate(inspector)
+    def view(self) -> StationView:
+        """What the operator's page says."""
+        core, active = self.core, self.core.station.active
+        manifest = None if active is None else active.bundle.manifest
+        labels = [] if manifest is None else list(manifest.labels)
+        return StationView(
+            site=self.settings.site,
+            agent=self.settings.agent,
+            bundle_hash=None if active is None else active.bundle.hash,
+            release=None if active is None else core.bundles.release_number(active.bundle.hash),
+            shadow=core.shadow.inspector is not None,
+            connected=None if self.uplink is None else self.uplink.connected.is_set(),
+            acknowledged_at=None if self.uplink is None else self.uplink.acknowledged_at,
+            waiting_messages=core.outbox.size()[0],
+            cameras=[
+                CameraView(name, core.station.faults.get(name), self._drift.get(name))
+                for name in sorted({*core.record.last_sequences(), *self._drift, *core.station.faults})
+            ],
+            troubles=self._troubles(),
+            labels=[*labels, *(label for label in self.settings.extra_labels if label not in labels)],
+            good_labels=[] if manifest is None else list(manifest.good_labels),
+        )
+
+    def refresh_metrics(self) -> None:
+        """Bring gauges up to date before they are read."""
+        metrics, core = self.core.metrics, self.core
+        messages, size = core.outbox.size()
+        metrics.outbox_messages.set(messages)
+        metrics.outbox_bytes.set(size)
+        images, size = core.buffer.size()
+        metrics.buffer_images.set(images)
+        metrics.buffer_bytes.set(size)
+        metrics.connected.set(self.uplink is not None and self.uplink.connected.is_set())
+
+    def birth(self) -> Birth:
+        """Full state, for every new connection."""
+        core, active, shadow = self.core, self.core.station.active, self.core.shadow.inspector
+        bundle_hash = None if active is None else active.bundle.hash
+        return Birth(
+            software_version=software_version(),
+            started_at=self._started_at,
+            cameras=tuple(
+                CameraState(camera=row["camera"], product=row["product"], source=row["source"])
+                for row in core.store.rows("SELECT * FROM cameras ORDER BY camera")
+            ),
+            bundle_hash=bundle_hash,
+            release_number=core.bundles.release_number(bundle_hash),
+            shadow_hash=None if shadow is None else shadow.bundle.hash,
+            channel_sequence=channel_sequence(core.store),
+            runtime=runtime_name(),
+            production=self.settings.production,
+        )
+
+    def _troubles(self) -> list[str]:
+        found = [
+            self.core.station.unwritable,
+            self.follower and self.follower.trouble,
+            self.sampler and self.sampler.trouble,
+        ]
+        return [trouble for trouble in found if trouble]
+
+    def _uplink(self) -> Uplink | None:
+        broker = self.settings.broker
+        if broker is None:
+            return None
+        address = Address(
+            host=broker.host,
+            port=broker.port,
+            user=broker.user,
+            password=secret(broker.password, broker.password_file),
+            ca_file=None if broker.ca_file is None else str(broker.ca_file),
+        )
+        return Uplink(
+            self.core.outbox,
+            address,
+            site=self.settings.site,
+            agent=self.settings.agent,
+            birth=self.birth,
+            on_order=self.core.orders.receive,
+            on_states=self._note_drift,
+            resend_seconds=broker.resend_seconds,
+            longest_wait_seconds=broker.longest_wait_seconds,
+        )
+
+    def _monitored(self, monitor: MonitorSettings | None) -> tuple[Follower | None, Sampler | None]:
+        if monitor is None:
+            return None, None
+        core, site, token = self.core, self.settings.site, secret(monitor.token, monitor.token_file)
+        try:
+            root = monitor.root_file.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot read {monitor.root_file}: {error.strerror}; copy the registry's root.json there"
+            ) from error
+        url = monitor.url.rstrip("/")
+        client = UpdateClient(
+            self.settings.state_folder / "updates",
+            site,
+            f"{url}/registry/metadata/",
+            f"{url}/registry/targets/",
+            root,
+            headers=None if token is None else {"Authorization": f"Bearer {token}"},
+        )
+        follower = Follower(
+            client, core.bundles, core.shadow, core.orders, core.store, poll_seconds=monitor.poll_seconds
+        )
+        uploader = ImageUploader(url, token=token)
+        sampler = Sampler(
+            core.store, core.record, core.buffer, core.orders, uploader, site=site, agent=self.settings.agent,
+            count=lambda result: core.metrics.uploads.labels(result).inc(),
+        )  # fmt: skip
+        return follower, sampler
+
+    def _folder(self, folder):  # type: ignore[no-untyped-def]
+        return FolderSource(
+            folder.path,
+            camera=folder.camera,
+            product=folder.product,
+            line=folder.line,
+            view=folder.view,
+            scan_seconds=folder.scan_seconds,
+            settle_seconds=folder.settle_seconds,
+            max_bytes=self.settings.inspection.max_image_bytes,
+            next_sequence=self.core.sequences.next,
+            on_record=self.core.record.has,
+        )
+
+    def _begin_orders(self) -> None:
+        """Who carries out which kind of order. Sample and replay orders are picked up where they lie."""
+        orders = self.core.orders
+        orders.count = lambda kind: self.core.metrics.orders.labels(kind).inc()
+        begin: dict[str, Callable[..., None]] = {"configure": self._configure, "replay": lambda order: None}
+        if self.follower is not None:
+            begin |= {"install": self.follower.hint, "rollback": self.follower.hint, "sample": lambda order: None}
+        orders.begin = begin
+
+    def _configure(self, order: Configure) -> None:
+        with self.core.store.transaction():
+            if order.audit_fraction is not None:
+                self.core.store.remember(AUDIT_FRACTION, str(order.audit_fraction))
+            self.core.orders.finish(order)
+        if order.audit_fraction is not None:
+            self.core.buffer.audit_fraction = order.audit_fraction
+
+    def _note_drift(self, states: Mapping[str, str]) -> None:
+        self._drift.update({camera: state.lower() for camera, state in states.items()})
+
+    def _duties(self) -> list[Duty]:
+        core, retention = self.core, timedelta(days=self.settings.record.retention_days)
+        return [
+            Duty("commit", 0.1, self._commit_due),
+            Duty("idle windows", 1.0, lambda: core.ledger.commit(end=core.ledger.idle_windows())),
+            Duty("silent cameras", 1.0, lambda: core.station.check_silence(datetime.now(UTC))),
+            Duty("bundles", 0.5, core.bundles.watch),
+            Duty("image buffer", 0.5, lambda: core.metrics.buffer_dropped.inc(core.buffer.trim())),
+            Duty("outbox", 1.0, lambda: core.metrics.outbox_dropped.inc(core.outbox.shrink())),
+            Duty("retention of verdicts", 10.0, lambda: core.record.forget_before(datetime.now(UTC) - retention)),
+            Duty("retention of images", 60.0, lambda: core.buffer.forget_before(datetime.now(UTC) - retention)),
+            Duty("retention of orders", 600.0, lambda: core.orders.forget_before(datetime.now(UTC) - retention)),
+        ]
+
+    def _commit_due(self) -> None:
+        if self.core.ledger.due():
+            self.core.station.commit()
 
     def _run(self, name: str, target: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
-
-    def _app(self):  # type: ignore[no-untyped-def]
-        web = self.settings.web
-        routes = inspect_routes(
-            self.push,
-            defaults=Defaults(camera=web.camera, product=web.product, line=web.line),
-            max_bytes=self.settings.inspection.max_image_bytes,
-            unready=self.unready,
-            count_refused=self.metrics.refused_images.inc,
-        )
-        return create_app(
-            [routes],
-            registry=self.metrics.registry,
-            refresh_metrics=lambda: None,
-            unready=self.unready,
-            user=web.user,
-            password=secret(web.password, web.password_file),
-        )
 
 
 def _claim(folder: Path) -> IO[str]:

@@ -71,7 +71,7 @@ class ImageBuffer:
 
     def offer(self, inspection: Inspection) -> Callable[[], None] | None:
         """Keep the image or not. The file is written at once; what is returned writes its row, within a commit."""
-        if inspection.pixels is None or self._quota_bytes == 0:
+        if inspection.pixels is None or inspection.vector is None or self._quota_bytes == 0:
             return None
         part_id = inspection.verdict.frame.part_id
         number = draw("buffer", part_id)
@@ -79,7 +79,7 @@ class ImageBuffer:
         atypical = self._atypical.stands_out(inspection)
         if not drawn and not atypical:
             return None
-        data, suffix = _encoded(inspection)
+        data, suffix = _encoded(inspection, inspection.pixels)
         name = self._write(data, suffix)
         if name is None:
             return None
@@ -205,20 +205,18 @@ class _Atypical:
             limit = self._limits.get(key)
             seen = self._distances.setdefault(key, deque(maxlen=_REMEMBERED))
             seen.append(inspection.distance)
-            if limit is None and len(seen) >= _REFIT_EVERY or inspection.verdict.frame.sequence % _REFIT_EVERY == 0:
+            if (limit is None and len(seen) >= _REFIT_EVERY) or inspection.verdict.frame.sequence % _REFIT_EVERY == 0:
                 self._limits[key] = float(np.quantile(seen, 1.0 - self._fraction))
         return limit is not None and inspection.distance > limit
 
 
-def _encoded(inspection: Inspection) -> tuple[bytes, str]:
+def _encoded(inspection: Inspection, pixels: NDArray[np.uint8]) -> tuple[bytes, str]:
     """The image file to keep, and its suffix: as it came where that is a file and nothing must be hidden, else PNG."""
     image = inspection.capture.image
     if isinstance(image, bytes) and inspection.hidden is None:
         for magic, suffix in _SUFFIXES.items():
             if image.startswith(magic):
                 return image, suffix
-    pixels = inspection.pixels
-    assert pixels is not None  # offer() asked
     if inspection.hidden is not None:
         pixels = _masked(pixels, inspection.hidden)
     file = io.BytesIO()

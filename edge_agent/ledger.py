@@ -21,7 +21,6 @@ from edge_agent.record import Record
 from edge_agent.store import Store
 from edge_agent.window import ShadowAnswer, WindowKey, Windows, WindowSums
 
-
 _MOST_EARLY_ANSWERS = 1000  # of a shadow bundle, waiting for their next window to open
 
 
@@ -40,6 +39,7 @@ class Item:
 class _Batch:
     items: list[Item] = field(default_factory=list)
     shadow: list[ShadowAnswer] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     since: float | None = None  # monotonic
 
 
@@ -67,6 +67,11 @@ class Ledger:
             batch.since = batch.since or time.monotonic()
             return bool(item.events) or len(batch.items) >= self._images or self._aged(batch)
 
+    def append_event(self, event: Event) -> None:
+        """Take an event that belongs to no image; commit it soon."""
+        with self._lock:
+            self._batch.events.append(event)
+
     def append_shadow(self, answer: ShadowAnswer) -> None:
         """Take one answer of the shadow bundle; it is committed with the next images."""
         with self._lock:
@@ -85,7 +90,7 @@ class Ledger:
         """
         with self._committing:
             batch = self._take()
-            if not batch.items and not end and not end_all:
+            if not batch.items and not batch.events and not end and not end_all:
                 self._keep_shadow(batch)
                 return 0
             try:
@@ -120,11 +125,12 @@ class Ledger:
         with self._lock:
             self._batch.items[:0] = stays
             self._batch.shadow[:0] = batch.shadow
+            self._batch.events[:0] = batch.events
             self._batch.since = batch.since
 
     def _write(self, batch: _Batch, end: list[WindowKey]) -> int:
         draft = self._windows.copy()
-        messages: list[Window | Event] = []
+        messages: list[Window | Event] = [*batch.events]
         for item in batch.items:
             messages.extend(item.events)
             messages.extend(draft.fold(item.inspection, item.vector_names))

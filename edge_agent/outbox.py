@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
 
-from contracts.telemetry import Birth, Body, Envelope, Event, EventKind, Window
+from contracts.telemetry import Body, Envelope
+from edge_agent.shrink import drop_oldest, merge_oldest
 from edge_agent.store import Store
 
 _BODY: TypeAdapter[Body] = TypeAdapter(Body)
@@ -48,8 +49,8 @@ class Outbox:
             db.execute("UPDATE boots SET last_sequence = last_sequence + 1 WHERE boot = ?", (self.boot,))
             sequence = int(db.execute("SELECT last_sequence FROM boots WHERE boot = ?", (self.boot,)).fetchone()[0])
             db.execute(
-                "INSERT INTO outbox (boot, sequence, kind, body, made_at, bytes) VALUES (?, ?, ?, ?, ?, ?)",
-                (self.boot, sequence, body.kind, text, datetime.now(UTC).timestamp(), len(text)),
+                "INSERT INTO outbox (boot, sequence, last, kind, body, made_at, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (self.boot, sequence, sequence, body.kind, text, datetime.now(UTC).timestamp(), len(text)),
             )
         return sequence
 
@@ -92,6 +93,16 @@ class Outbox:
         """How many messages up to that number wait for their acknowledgement."""
         return int(self._store.rows("SELECT COUNT(*) AS n FROM outbox WHERE id <= ?", (through,))[0]["n"])
 
+    def shrink(self) -> int:
+        """Bring the outbox under its cap; returns how many messages lost their place. Sent ones are never touched."""
+        lost = 0
+        while self.size()[1] > self._max_bytes:
+            with self._store.transaction() as db:
+                gone = drop_oldest(db) or merge_oldest(db)
+            if gone == 0:
+                break
+            lost += gone
+        return lost
+
 
 _HELD = "SELECT boot, MIN(sequence) AS held FROM outbox GROUP BY boot"
-__all__ = ["Birth", "Event", "EventKind", "Message", "Outbox", "Window"]

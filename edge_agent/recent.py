@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import io
 import threading
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contracts.frame import Verdict
+from contracts.frame import Decision, Verdict
 
-_SIDE = 224  # pixels of a thumbnail, at most
+_SIDE = 320  # pixels of a picture, at most
 
 
-@dataclass(frozen=True)
+@dataclass
 class Glance:
-    """One verdict and its picture, [h, w, 3] uint8 of at most 224 px a side; None where there was none."""
+    """One verdict, its picture [h, w, 3] uint8 of at most 320 px a side (None where there was none), and what somebody
+    has said the part is (None so far)."""
 
     number: int
     verdict: Verdict
     picture: NDArray[np.uint8] | None
+    said: str | None = None
 
     def jpeg(self) -> bytes | None:
         """The picture as a JPEG file."""
@@ -34,10 +36,12 @@ class Glance:
 
 
 class Recent:
-    """A short memory of verdicts; thread-safe."""
+    """A short memory of verdicts; thread-safe. Those that are not OK are remembered longer."""
 
-    def __init__(self, length: int = 24) -> None:
-        self._glances: deque[Glance] = deque(maxlen=length)
+    def __init__(self, length: int = 48) -> None:
+        self._all: deque[Glance] = deque(maxlen=length)
+        self._not_ok: deque[Glance] = deque(maxlen=length)
+        self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._number = 0
 
@@ -46,19 +50,40 @@ class Recent:
         picture = None if pixels is None else _thin(pixels)
         with self._lock:
             self._number += 1
-            self._glances.appendleft(Glance(self._number, verdict, picture))
+            self._counts[verdict.decision.value] += 1
+            glance = Glance(self._number, verdict, picture)
+            self._all.appendleft(glance)
+            if verdict.decision is not Decision.OK:
+                self._not_ok.appendleft(glance)
 
-    def newest(self, limit: int) -> list[Glance]:
+    def newest(self, limit: int, *, not_ok: bool = False) -> list[Glance]:
         """Newest first."""
         with self._lock:
-            return list(self._glances)[:limit]
+            return list(self._not_ok if not_ok else self._all)[:limit]
+
+    def newest_number(self) -> int:
+        """Number of the newest verdict; 0 before the first."""
+        with self._lock:
+            return self._number
 
     def find(self, number: int) -> Glance | None:
         """The glance of that number while it is remembered."""
         with self._lock:
-            return next((glance for glance in self._glances if glance.number == number), None)
+            return next((glance for glance in (*self._all, *self._not_ok) if glance.number == number), None)
+
+    def note(self, part_id: str, label: str) -> None:
+        """Somebody said what a part is."""
+        with self._lock:
+            for glance in (*self._all, *self._not_ok):
+                if glance.verdict.frame.part_id == part_id:
+                    glance.said = label
+
+    def counts(self) -> dict[str, int]:
+        """Verdicts since the start, by decision."""
+        with self._lock:
+            return dict(self._counts)
 
 
 def _thin(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     step = -(-max(pixels.shape[:2]) // _SIDE)
-    return np.ascontiguousarray(pixels[::step, ::step])
+    return pixels[::step, ::step].copy()

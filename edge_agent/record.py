@@ -1,4 +1,4 @@
-"""The record of verdicts: one row for each image, only ever added to, joined by part with what turned out to be true."""
+"""The record of verdicts: one row for each image, only ever added to, joined by part with what turned out later."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -38,7 +39,15 @@ class InspectionSettings(Settings):
     on_camera_fault: Literal["no-verdict", "model"] = Field(
         default="no-verdict", description="what a part gets while its camera is black, frozen, saturated or covered"
     )
+    silent_after_seconds: float | None = Field(
+        default=None, gt=0.0, description="a camera without images for that long is reported dead; default: never"
+    )
     max_image_bytes: int = Field(default=32 * MEGABYTE, ge=1)
+
+    @property
+    def silent_after(self) -> timedelta | None:
+        """As a duration."""
+        return None if self.silent_after_seconds is None else timedelta(seconds=self.silent_after_seconds)
 
 
 class WindowSettings(Settings):
@@ -49,7 +58,7 @@ class WindowSettings(Settings):
 
 
 class RecordSettings(Settings):
-    """The append-only record of verdicts. At most `commit_images` images or `commit_seconds` wait for the next commit."""
+    """The append-only record of verdicts. At most `commit_images` or `commit_seconds` wait for the next commit."""
 
     retention_days: float = Field(default=365.0, gt=0.0)
     commit_images: int = Field(default=20, ge=1, le=1000)

@@ -1,4 +1,4 @@
-"""Where images come from. A source makes `Capture`s; the agent inspects them in order and says when each is on record."""
+"""Where images come from. A source makes `Capture`s; the agent inspects them and says when each is on record."""
 
 from __future__ import annotations
 

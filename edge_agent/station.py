@@ -30,6 +30,8 @@ class Health(Protocol):
 
     def update(self, image: NDArray[np.uint8], moment: datetime) -> str | None: ...
 
+    def check(self, moment: datetime) -> str | None: ...
+
 
 class Keeper(Protocol):
     """Decides whether an image is kept; `edge_agent.buffer.ImageBuffer` fits."""
@@ -69,6 +71,8 @@ class Station:
         """Why nothing can be put on record now, or None."""
         self.failures_in_a_row = 0
         """Images in a row that the active model itself could not answer."""
+        self.answered = 0
+        """Images with a verdict since the start."""
 
     @property
     def active(self) -> Inspector | None:
@@ -101,6 +105,7 @@ class Station:
         events: list[Event] = []
         inspection = active.inspect(capture, check=lambda frame, pixels: self._check(frame, pixels, events))
         self.failures_in_a_row = self.failures_in_a_row + 1 if inspection.model_failed else 0
+        self.answered += inspection.vector is not None
         keep = self._keeper.offer(inspection)
         self._beside.offer(inspection)
         self._recent.add(inspection.verdict, inspection.pixels)
@@ -113,6 +118,18 @@ class Station:
         self._ledger.commit()
         self._metrics.commit_seconds.observe(time.perf_counter() - started)
         self.unwritable = None
+
+    def check_silence(self, now: datetime) -> None:
+        """Report cameras from which nothing has come for too long."""
+        for camera, health in list(self._healths.items()):
+            fault = health.check(now)
+            if fault is not None and camera not in self.faults:
+                self.faults[camera] = str(fault)
+                self._metrics.camera_fault.labels(camera).set(1)
+                reason = {"fault": str(fault)}
+                event = Event(event=EventKind.CAMERA_FAULT, at=now, camera=camera, reason=str(fault), details=reason)
+                self._ledger.append_event(event)
+                self._ledger.commit()
 
     def _commit(self, stopping: threading.Event) -> None:
         """Commit, and where the disk is full hold this source until it is not."""

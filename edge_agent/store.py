@@ -30,16 +30,18 @@ CREATE TABLE outcomes (
     rater TEXT NOT NULL, decided_at REAL NOT NULL
 );
 CREATE INDEX outcomes_part ON outcomes (part_id);
-CREATE TABLE cameras (camera TEXT PRIMARY KEY, last_sequence INTEGER NOT NULL, product TEXT NOT NULL, source TEXT NOT NULL);
+CREATE TABLE cameras (
+    camera TEXT PRIMARY KEY, last_sequence INTEGER NOT NULL, product TEXT NOT NULL, source TEXT NOT NULL
+);
 CREATE TABLE open_windows (key TEXT PRIMARY KEY, state TEXT NOT NULL);
 CREATE TABLE boots (
     number INTEGER PRIMARY KEY AUTOINCREMENT, boot TEXT NOT NULL UNIQUE, last_sequence INTEGER NOT NULL,
     started_at REAL NOT NULL
 );
 CREATE TABLE outbox (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, boot TEXT NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL,
-    body TEXT NOT NULL, made_at REAL NOT NULL, bytes INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (boot, sequence)
+    id INTEGER PRIMARY KEY AUTOINCREMENT, boot TEXT NOT NULL, sequence INTEGER NOT NULL, last INTEGER NOT NULL,
+    kind TEXT NOT NULL, body TEXT NOT NULL, made_at REAL NOT NULL, bytes INTEGER NOT NULL,
+    sent INTEGER NOT NULL DEFAULT 0, UNIQUE (boot, sequence)
 );
 CREATE INDEX outbox_bytes ON outbox (bytes);
 CREATE TABLE images (

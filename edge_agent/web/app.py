@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fastapi import APIRouter, FastAPI, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from edge_agent.web.access import Access
-from edge_agent.web.errors import Refusal, answer_refusal
+from edge_agent.web.errors import Refusal, answer_invalid, answer_refusal, answer_unknown
 
 
 def create_app(
@@ -24,6 +26,8 @@ def create_app(
     """All routes behind the access rules; `/live`, `/ready` and `/metrics` are made here."""
     app = FastAPI(title="Lineside agent", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(Refusal, answer_refusal)
+    app.add_exception_handler(RequestValidationError, answer_invalid)
+    app.add_exception_handler(StarletteHTTPException, answer_unknown)
     for router in routers:
         app.include_router(router)
 

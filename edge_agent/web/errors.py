@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 
 class Refusal(Exception):
@@ -25,3 +27,18 @@ async def answer_refusal(_: Request, refusal: Exception) -> JSONResponse:
     if not isinstance(refusal, Refusal):
         raise refusal
     return refusal.response()
+
+
+async def answer_invalid(_: Request, error: Exception) -> JSONResponse:
+    """FastAPI's handler for query parameters that do not fit."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    wrong = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors()[:5])
+    return Refusal(422, wrong, "correct the parameters").response()
+
+
+async def answer_unknown(_: Request, error: Exception) -> JSONResponse:
+    """FastAPI's handler for paths and methods that do not exist."""
+    if not isinstance(error, HTTPException):
+        raise error
+    return Refusal(error.status_code, str(error.detail), "see the guide for the addresses of the agent").response()

@@ -1,0 +1,124 @@
+"""The parts of an agent that need no network, made from its settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from drift.camera import CameraHealth
+from edge_agent.buffer import ImageBuffer
+from edge_agent.follower import Bundles, Loader
+from edge_agent.ledger import Ledger
+from edge_agent.metrics import Metrics
+from edge_agent.orders import Orders
+from edge_agent.outbox import Outbox
+from edge_agent.outcomes import Outcomes
+from edge_agent.recent import Recent
+from edge_agent.record import Record
+from edge_agent.sequences import Sequences
+from edge_agent.settings import AgentSettings
+from edge_agent.shadow import ShadowRunner
+from edge_agent.slots import Slots
+from edge_agent.station import Station
+from edge_agent.store import Store
+from edge_agent.window import Windows
+from runtime.session import runtime_name
+
+
+@dataclass(frozen=True)
+class Core:
+    """What inspects, remembers and decides what to say."""
+
+    store: Store
+    record: Record
+    outbox: Outbox
+    metrics: Metrics
+    recent: Recent
+    buffer: ImageBuffer
+    ledger: Ledger
+    shadow: ShadowRunner
+    station: Station
+    sequences: Sequences
+    orders: Orders
+    outcomes: Outcomes
+    bundles: Bundles
+    loader: Loader
+
+
+def build_core(settings: AgentSettings) -> Core:
+    """Everything in `settings.state_folder`, resumed where an earlier run left it."""
+    store = Store(settings.state_folder / "agent.sqlite")
+    record = Record(store)
+    outbox = Outbox(store, agent=settings.agent, max_bytes=settings.outbox.max_bytes)
+    metrics = Metrics(CollectorRegistry())
+    recent = Recent()
+    buffer = _buffer(settings, store)
+    ledger = _ledger(settings, store, record, outbox)
+    failed_shadows: list[tuple[str, str]] = []
+    shadow = _shadow(settings, ledger, metrics, failed_shadows)
+    options = settings.inspection
+    station = Station(
+        ledger,
+        health=lambda: CameraHealth(silent_after=options.silent_after),
+        keeper=buffer,
+        beside=shadow,
+        recent=recent,
+        metrics=metrics,
+        trust_faulty_cameras=options.on_camera_fault == "model",
+    )
+    loader = Loader(production=settings.production, variant=options.variant, threads=options.threads)
+    bundles = Bundles(
+        store, outbox, Slots(settings.state_folder / "slots"), station, shadow, loader, failed_shadows=failed_shadows
+    )
+    return Core(
+        store=store,
+        record=record,
+        outbox=outbox,
+        metrics=metrics,
+        recent=recent,
+        buffer=buffer,
+        ledger=ledger,
+        shadow=shadow,
+        station=station,
+        sequences=Sequences(record.last_sequences()),
+        orders=Orders(store, outbox),
+        outcomes=Outcomes(store, record, outbox),
+        bundles=bundles,
+        loader=loader,
+    )
+
+
+def _buffer(settings: AgentSettings, store: Store) -> ImageBuffer:
+    options = settings.buffer
+    buffer = ImageBuffer(
+        store,
+        settings.state_folder / "images",
+        quota_bytes=options.quota_bytes,
+        random_fraction=options.random_fraction,
+        atypical_fraction=options.atypical_fraction,
+    )
+    buffer.audit_fraction = float(store.fact(AUDIT_FRACTION) or 0.0)
+    return buffer
+
+
+def _ledger(settings: AgentSettings, store: Store, record: Record, outbox: Outbox) -> Ledger:
+    windows = Windows(seconds=settings.window.seconds, images=settings.window.images, runtime=runtime_name())
+    options = settings.record
+    return Ledger(store, record, outbox, windows, images=options.commit_images, seconds=options.commit_seconds)
+
+
+def _shadow(settings: AgentSettings, ledger: Ledger, metrics: Metrics, failed: list[tuple[str, str]]) -> ShadowRunner:
+    options = settings.shadow
+    return ShadowRunner(
+        record=ledger.append_shadow,
+        count=lambda result: metrics.shadow_images.labels(result).inc(),
+        disabled=lambda bundle_hash, reason: failed.append((bundle_hash, reason)),
+        timeout_seconds=options.timeout_seconds,
+        slower_than_active=options.slower_than_active,
+        failures_allowed=options.failures_allowed,
+    )
+
+
+AUDIT_FRACTION = "audit_fraction"
+"""Name under which the audit's share is remembered over restarts."""

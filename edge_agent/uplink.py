@@ -1,0 +1,202 @@
+"""The agent's side of MQTT: waiting messages out, acknowledgements and orders in.
+
+The broker is trusted with nothing: a message stays in the outbox until the monitor acknowledges it, and is sent again
+after every reconnect and whenever no acknowledgement comes for a while. The hot path never waits for this.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from pydantic import ValidationError
+
+from contracts.errors import QuotaError
+from contracts.telemetry import Ack, Birth, Event, Status, topic
+from edge_agent.outbox import Message, Outbox
+
+IN_FLIGHT = 64  # messages sent and not acknowledged
+LARGEST_PAYLOAD_BYTES = 64 * 1024
+_KEEPALIVE_SECONDS = 20
+_BEAT_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the broker is and who we are to it. `ca_file` turns TLS on."""
+
+    host: str
+    port: int
+    user: str | None = None
+    password: str | None = None
+    ca_file: str | None = None
+
+
+class Uplink:
+    """Owns the connection and the thread that sends. The broker may be away at any time, also at the start."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        address: Address,
+        *,
+        site: str,
+        agent: str,
+        birth: Callable[[], Birth],
+        on_order: Callable[[bytes], None],
+        on_states: Callable[[Mapping[str, str]], None],
+        resend_seconds: float,
+        longest_wait_seconds: float,
+    ) -> None:
+        self._outbox, self._address, self._site, self._agent = outbox, address, site, agent
+        self._birth, self._on_order, self._on_states = birth, on_order, on_states
+        self._resend_seconds = resend_seconds
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._fresh = threading.Event()  # a connection whose birth has not been written yet
+        self._cursor = 0  # number of the newest message sent over this connection
+        self._progress = time.monotonic()
+        self._sender = threading.Thread(target=self._send_for_ever, name="uplink", daemon=True)
+        self._client = self._make_client(longest_wait_seconds)
+        self.connected = threading.Event()
+        self.acknowledged_at: datetime | None = None
+        """When the monitor last acknowledged something."""
+
+    def start(self) -> None:
+        """Begin to connect, in the background."""
+        self._client.connect_async(self._address.host, self._address.port, keepalive=_KEEPALIVE_SECONDS)
+        self._client.loop_start()
+        self._sender.start()
+
+    def close(self) -> None:
+        """Say good-bye and leave. What was not acknowledged stays in the outbox."""
+        self._stopping.set()
+        self._wake.set()
+        self._sender.join(timeout=5.0)
+        if self.connected.is_set():
+            said = self._client.publish(self._topic("status"), self._status(online=False), qos=1, retain=True)
+            if said.rc == mqtt.MQTT_ERR_SUCCESS:
+                said.wait_for_publish(timeout=1.0)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def wake(self) -> None:
+        """There is something to send."""
+        self._wake.set()
+
+    def _make_client(self, longest_wait_seconds: float) -> mqtt.Client:
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="", protocol=mqtt.MQTTv311, clean_session=True)
+        if self._address.user is not None:
+            client.username_pw_set(self._address.user, self._address.password)
+        if self._address.ca_file is not None:
+            client.tls_set(ca_certs=self._address.ca_file)
+        client.will_set(self._topic("status"), self._status(online=False), qos=1, retain=True)
+        client.reconnect_delay_set(min_delay=1, max_delay=max(1, int(longest_wait_seconds)))
+        client.max_queued_messages_set(4 * IN_FLIGHT)
+        client.on_connect = self._when_connected
+        client.on_disconnect = self._when_disconnected
+        client.on_message = self._when_message
+        return client
+
+    def _when_connected(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        host, port = self._address.host, self._address.port
+        if reason.is_failure:
+            _log.error(
+                "the broker at %s:%d refuses this agent: %s; check [broker] user and password", host, port, reason
+            )
+            return
+        client.subscribe([(self._topic("ack"), 1), (self._topic("orders"), 1)])
+        client.publish(self._topic("status"), self._status(online=True), qos=1, retain=True)
+        self._fresh.set()
+        self.connected.set()
+        self._wake.set()
+        _log.info("connected to the broker at %s:%d", host, port)
+
+    def _when_disconnected(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if self.connected.is_set() and not self._stopping.is_set():
+            _log.warning("the broker at %s is away (%s); messages wait in the outbox", self._address.host, reason)
+        self.connected.clear()
+        client.will_set(self._topic("status"), self._status(online=False), qos=1, retain=True)
+
+    def _when_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        if len(message.payload) > LARGEST_PAYLOAD_BYTES:
+            _log.warning("a message of %d bytes was ignored", len(message.payload))
+        elif message.topic == self._topic("ack"):
+            self._acknowledge(bytes(message.payload))
+        elif message.topic == self._topic("orders"):
+            self._on_order(bytes(message.payload))
+
+    def _acknowledge(self, payload: bytes) -> None:
+        try:
+            ack = Ack.model_validate_json(payload)
+            gone = self._outbox.acknowledge(ack.boot, ack.sequence)
+        except ValidationError as error:
+            _log.warning("an acknowledgement cannot be read: %s", error.errors()[0]["msg"])
+            return
+        except QuotaError as error:
+            _log.error("%s", error)
+            return
+        if gone:
+            self._progress = time.monotonic()
+            self.acknowledged_at = datetime.now(UTC)
+            self._wake.set()
+        if ack.cameras:
+            self._on_states(ack.cameras)
+
+    def _send_for_ever(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait(_BEAT_SECONDS)
+            self._wake.clear()
+            if not self.connected.is_set():
+                continue
+            try:
+                self._begin_connection()
+                self._send_waiting()
+            except QuotaError as error:
+                _log.error("%s", error)
+                self._stopping.wait(_BEAT_SECONDS)
+
+    def _begin_connection(self) -> None:
+        """Everything that waits is sent over a new connection, and a birth after it."""
+        if self._fresh.is_set():
+            self._outbox.add(self._birth())
+            self._fresh.clear()
+            self._cursor = 0
+            self._progress = time.monotonic()
+
+    def _send_waiting(self) -> None:
+        in_flight = self._outbox.in_flight(self._cursor)
+        if in_flight == 0:
+            self._progress = time.monotonic()
+        elif time.monotonic() - self._progress > self._resend_seconds:
+            _log.warning("no acknowledgement for %g s; sending %d messages again", self._resend_seconds, in_flight)
+            self._cursor, in_flight = 0, 0
+            self._progress = time.monotonic()
+        messages = (
+            self._outbox.waiting(after=self._cursor, limit=IN_FLIGHT - in_flight) if in_flight < IN_FLIGHT else []
+        )
+        if messages:
+            self._outbox.mark_sent(messages[-1].number)
+        for message in messages:
+            self._publish(message)
+            self._cursor = message.number
+
+    def _publish(self, message: Message) -> None:
+        kind = "event" if isinstance(message.envelope.body, Event) else "telemetry"
+        self._client.publish(self._topic(kind), message.envelope.model_dump_json(), qos=1)
+
+    def _topic(self, kind: str) -> str:
+        return topic(self._site, self._agent, kind)
+
+    def _status(self, *, online: bool) -> str:
+        status = Status(agent=self._agent, boot=self._outbox.boot, online=online, at=datetime.now(UTC))
+        return status.model_dump_json()

@@ -1,0 +1,53 @@
+"""The routes of one running agent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from contracts.frame import Outcome
+from edge_agent.settings import secret
+from edge_agent.web.app import create_app
+from edge_agent.web.inspect import Defaults, inspect_routes
+from edge_agent.web.outcomes import outcome_routes
+from edge_agent.web.page import page_routes
+from edge_agent.web.verdicts import verdict_routes
+
+if TYPE_CHECKING:
+    from edge_agent.agent import Agent
+
+
+def web_app(agent: Agent) -> FastAPI:
+    """The application of this agent."""
+    web, core = agent.settings.web, agent.core
+
+    def recorded(outcome: Outcome) -> None:
+        core.recent.note(outcome.part_id, outcome.label)
+        core.ledger.committed()
+
+    routers = [
+        inspect_routes(
+            agent.push,
+            defaults=Defaults(camera=web.camera, product=web.product, line=web.line),
+            max_bytes=agent.settings.inspection.max_image_bytes,
+            unready=agent.unready,
+            count_refused=core.metrics.refused_images.inc,
+        ),
+        outcome_routes(
+            core.outcomes,
+            labels=lambda: agent.view().labels,
+            good_labels=lambda: agent.view().good_labels,
+            recorded=recorded,
+        ),
+        verdict_routes(core.record),
+        page_routes(agent.view, core.recent, boot=core.outbox.boot),
+    ]
+    return create_app(
+        routers,
+        registry=core.metrics.registry,
+        refresh_metrics=agent.refresh_metrics,
+        unready=agent.unready,
+        user=web.user,
+        password=secret(web.password, web.password_file),
+    )

@@ -1,0 +1,123 @@
+"""The operator's page: what the station sees, says and needs, and two buttons to say otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from jinja2 import Environment, FileSystemLoader
+
+from contracts.frame import Decision
+from edge_agent.outcomes import confirmed_label
+from edge_agent.recent import Glance, Recent
+from edge_agent.web.texts import choose_language, read_texts
+
+_FOLDER = Path(__file__).parent
+_SHOWN = 24
+_STATIC = {"page.css": "text/css", "page.js": "text/javascript", "mark.svg": "image/svg+xml"}
+_POLICY = "default-src 'self'; img-src 'self'; style-src 'self'; script-src 'self'; frame-ancestors 'none'"
+
+
+@dataclass(frozen=True)
+class CameraView:
+    """One camera as the page shows it: `fault` is a `CameraFault`, `drift` the monitor's word, both may be None."""
+
+    name: str
+    fault: str | None
+    drift: str | None
+
+
+@dataclass(frozen=True)
+class StationView:
+    """What the page says about the station. `connected` None: there is no broker to connect to."""
+
+    site: str
+    agent: str
+    bundle_hash: str | None
+    release: int | None
+    shadow: bool
+    connected: bool | None
+    acknowledged_at: datetime | None
+    waiting_messages: int
+    cameras: Sequence[CameraView]
+    troubles: Sequence[str]
+    labels: Sequence[str]
+    good_labels: Sequence[str]
+
+
+def page_routes(view: Callable[[], StationView], recent: Recent, *, boot: str) -> APIRouter:
+    """The page, its pieces and its pictures."""
+    texts = read_texts()
+    pages = Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    files = {name: (_FOLDER / "static" / name).read_bytes() for name in _STATIC}
+    router = APIRouter()
+
+    def render(template: str, request: Request, **values: Any) -> str:
+        language = choose_language(
+            request.query_params.get("lang"), request.headers.get("accept-language", ""), list(texts)
+        )
+        common = {"t": texts[language], "language": language, "languages": sorted(texts), "boot": boot}
+        return pages.get_template(template).render(**common, **values)
+
+    def pieces(request: Request, glances: Sequence[Glance]) -> dict[str, Any]:
+        now = view()
+        return {
+            "state": render("state.html", request, view=now, counts=recent.counts()),
+            "cards": render("cards.html", request, glances=glances),
+            "panel": render("panel.html", request, **_panel(glances[0], now)) if glances else None,
+            "newest": recent.newest_number(),
+        }
+
+    @router.get("/")
+    def page(request: Request) -> HTMLResponse:
+        """The page."""
+        glances = recent.newest(_SHOWN)
+        html = render("page.html", request, view=view(), **pieces(request, glances))
+        return HTMLResponse(html, headers={"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"})
+
+    @router.get("/fragments")
+    def fragments(request: Request, after: int = 0, not_ok: bool = False) -> JSONResponse:
+        """What is new since image number `after`, as pieces of the page."""
+        glances = [glance for glance in recent.newest(_SHOWN, not_ok=not_ok) if glance.number > after]
+        return JSONResponse(pieces(request, glances), headers={"Cache-Control": "no-store"})
+
+    @router.get("/fragments/{number}")
+    def panel(request: Request, number: int) -> Response:
+        """One image of the last ones, large."""
+        glance = recent.find(number)
+        if glance is None:
+            return Response(status_code=404)
+        return HTMLResponse(render("panel.html", request, **_panel(glance, view())))
+
+    @router.get("/thumbnails/{of_boot}/{number}.jpg")
+    def thumbnail(of_boot: str, number: int) -> Response:
+        """The picture of one of the last images."""
+        glance = recent.find(number) if of_boot == boot else None
+        data = None if glance is None else glance.jpeg()
+        if data is None:
+            return Response(status_code=404)
+        return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    @router.get("/static/{name}")
+    def static(name: str) -> Response:
+        """Style, script and mark of the page."""
+        if name not in files:
+            return Response(status_code=404)
+        return Response(files[name], media_type=_STATIC[name], headers={"Cache-Control": "max-age=300"})
+
+    return router
+
+
+def _panel(glance: Glance, view: StationView) -> Mapping[str, Any]:
+    verdict = glance.verdict
+    confirmed = confirmed_label(verdict, view.good_labels)
+    others = [label for label in view.labels if label != confirmed]
+    took_side = verdict.decision in (Decision.OK, Decision.NG)
+    return {"glance": glance, "confirmed": confirmed if took_side else None, "others": others}
