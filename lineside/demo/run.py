@@ -26,7 +26,7 @@ from lineside.machine import describe_commit, describe_machine
 from lineside.plant import Plant
 from lineside.stream.truth import TruthReader
 
-_GOALS = Path(__file__).resolve().parents[2] / "benchmarks" / "goals"
+GOALS_FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "goals"
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _folder(options: DemoOptions) -> Iterator[Path]:
 
 
 def _report(options: DemoOptions, story: Story, narrator: Narrator) -> Report:
-    goals_file = _GOALS / ("demo-shift.toml" if options.shift_to else "demo.toml")
+    goals_file = GOALS_FOLDER / ("demo-shift.toml" if options.shift_to else "demo.toml")
     goals = read_goals(goals_file) if goals_file.exists() and not (options.data and not options.shift_to) else []
     figures = figures_of(story.notes, wall_seconds=narrator.seconds)
     return Report(
