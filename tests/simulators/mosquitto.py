@@ -11,13 +11,15 @@ from tests.simulators.port import free_port, wait_until_it_listens
 
 @dataclass
 class Mosquitto:
-    """`program` is the path of mosquitto, `folder` takes configuration and log, `port` stays over restarts."""
+    """`program` is the path of mosquitto, `folder` takes configuration and log, `port` stays over restarts.
+    `complete` replaces the whole configuration; it must listen on `port`."""
 
     program: str
     folder: Path
     port: int = field(default_factory=free_port)
     configuration: str = "allow_anonymous true\npersistence false\n"
     host: str = "127.0.0.1"
+    complete: str | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -28,7 +30,8 @@ class Mosquitto:
     def start(self) -> None:
         """Start it and wait until it listens."""
         file = self.folder / "mosquitto.conf"
-        file.write_text(f"listener {self.port} {self.host}\n{self.configuration}", encoding="utf-8")
+        text = self.complete or f"listener {self.port} {self.host}\n{self.configuration}"
+        file.write_text(text, encoding="utf-8")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([self.program, "-v", "-c", str(file)], stdout=log, stderr=log)
         wait_until_it_listens(self.port, self.process)
