@@ -24,8 +24,11 @@ LEVEL = 0.01
 
 
 class Judgement(BaseModel):
-    """One window against the profile. `groups` holds T2 over limit (1 is the limit) for `image`, `embedding`, `class`;
-    `shifts` how far each entry moved, in standard deviations of window means."""
+    """One window against the profile. `groups` holds T2 over limit (1 is the limit) for `image`, `embedding`, `class`
+    alone; `given` the same for all that is left once a group is known (Mason, Young and Tracy 1995, "Decomposition of T2
+    for multivariate control chart interpretation", Journal of Quality Technology 27): `given["class"]` <= 1 means that
+    the shares of the answers explain the rest. `shifts` tells how far each entry moved, in standard deviations of
+    window means."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,6 +36,7 @@ class Judgement(BaseModel):
     limit: float
     over: bool
     groups: dict[str, float]
+    given: dict[str, float]
     shifts: dict[str, float]
 
 
@@ -42,6 +46,15 @@ class HotellingT2:
     def __init__(self, profile: Profile, *, p: float = LEVEL, persistence: Persistence | None = None) -> None:
         self.profile, self.p = profile, p
         self.persistence = persistence or Persistence()
+        self._groups = groups(profile.names)
+        sizes = {name: int(mask.sum()) for name, mask in self._groups.items()}
+        held_out = profile.held_out
+        self._limits = {name: limit(size, profile.windows, p, held_out[name]) for name, size in sizes.items()}
+        self._rest = {
+            name: limit(sizes["all"] - size, profile.windows, p, _less(held_out["all"], held_out[name]))
+            for name, size in sizes.items()
+            if size < sizes["all"]
+        }
 
     def judge(self, mean: NDArray[np.floating[Any]], images: int) -> Judgement:
         """Judge a window mean [m] of `images` images, remembering nothing. A window of fewer images than commissioning
@@ -50,16 +63,17 @@ class HotellingT2:
         deviation = np.asarray(mean, np.float64) - np.array(profile.mean)  # [m]
         covariance = np.array(profile.covariance)
         weight = min(1.0, images / profile.images)
-        values, limits = {}, {}
-        for name, mask in groups(profile.names).items():
-            values[name] = weight * float(t2(deviation[None, mask], covariance[np.ix_(mask, mask)])[0])
-            limits[name] = limit(int(mask.sum()), profile.windows, self.p, profile.held_out[name])
+        values = {
+            name: weight * float(t2(deviation[None, mask], covariance[np.ix_(mask, mask)])[0])
+            for name, mask in self._groups.items()
+        }
         shifts = deviation / np.sqrt(np.diag(covariance))
         return Judgement(
             t2=values["all"],
-            limit=limits["all"],
-            over=values["all"] > limits["all"],
-            groups={name: values[name] / limits[name] for name in values if name != "all"},
+            limit=self._limits["all"],
+            over=values["all"] > self._limits["all"],
+            groups={name: values[name] / self._limits[name] for name in values if name != "all"},
+            given={name: (values["all"] - values[name]) / limit for name, limit in self._rest.items()},
             shifts=dict(zip(profile.names, (round(float(shift), 3) for shift in shifts), strict=True)),
         )
 
@@ -73,6 +87,10 @@ class HotellingT2:
     def drift_detected(self) -> bool:
         """Whether k of the last n windows were over their limit."""
         return self.persistence.drift_detected
+
+
+def _less(whole: tuple[float, ...], part: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(a - b for a, b in zip(whole, part, strict=True))
 
 
 @lru_cache(maxsize=4096)

@@ -1,11 +1,12 @@
-"""The thinking of the monitor: values in, values out. Takes windows, labels, a person's words and the fate of candidates,
-all with their times; hands on the next state and the actions to carry out, each with its reason.
+"""The thinking of the monitor: values in, values out. Takes windows, labels, a person's words and the fate of
+candidates, all with their times; hands on the next state and the actions to carry out, each with its reason.
 
 Reading order: `reason` (why, in a form that pages can translate), `settings` (every limit), `facts` (what a bundle
-promises), `happening` (what may come in), `action` (what may come out); then `decision` (one camera), `diagnosis` (what a
-drift is), `evidence` (what labels prove), `incident` (alarms of one model, merged), `governor` (may a retrain run?),
-`withdrawal` (is the served release wrong?), and `model` (all of it for one model: `step(state, happening)`). Beside that
-circle stand `gate` (may a candidate go on?) and `shadowing` (may it be promoted?).
+promises), `happening` (what may come in), `action` (what may come out); then `decision` (one camera), `diagnosis` (what
+a drift is), `evidence` (what labels prove), `incident` (alarms of one model, merged), `governor` (may a retrain run?),
+`withdrawal` (is the served release wrong?), and `model` (all of it for one model: `step(state, happening)`). Beside
+that circle stand `paired` (two bundles on the same parts), `gate` (may a candidate go on?), `shadowing` (may it be
+promoted?) and `approval` (who says so?).
 
 No I/O, no clock, no randomness: times come in with what happens, and states are frozen pydantic models that survive a
 trip through JSON, so a monitor killed at any moment goes on where its last commit was.

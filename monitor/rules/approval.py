@@ -39,8 +39,8 @@ def approve(
     approved_by: Collection[str] = (),
     rejected_by: Collection[str] = (),
 ) -> ApprovalVerdict:
-    """Whether the candidate may serve now. People are pseudonyms; the same person twice counts once. A candidate that the
-    gate sent to a person needs at least one, whatever the mode. No approval outweighs a refusal by gate or shadow."""
+    """Whether the candidate may serve now. People are pseudonyms; the same person twice counts once. A candidate that
+    the gate sent to a person needs at least one, whatever the mode. Nobody outweighs a refusal by gate or shadow."""
     if rejected_by:
         return _verdict(Approval.STOP, "approval-rejected", who=", ".join(sorted(rejected_by)))
     if gate.next == "none":

@@ -11,7 +11,7 @@ from contracts.frame import Decision
 from contracts.names import Label, Moment
 from contracts.settings import Settings
 from drift.quantile import clopper_pearson
-from monitor.rules.gate import PairedPart, compare, sign_test
+from monitor.rules.paired import PairedPart, balanced, compare
 from monitor.rules.reason import Reason, because
 
 
@@ -94,7 +94,7 @@ def _failures(evidence: ShadowEvidence, settings: ShadowSettings) -> list[Reason
 
 def _labels(evidence: ShadowEvidence, settings: ShadowSettings) -> list[Reason]:
     found = compare("labelled", evidence.labelled, evidence.good_labels)
-    if sign_test(found.lost, found.gained) <= settings.level:
+    if balanced(evidence.labelled, evidence.good_labels).p_worse <= settings.level:
         return [because("shadow-labels-worse", gained=found.gained, lost=found.lost, parts=found.parts)]
     return []
 
