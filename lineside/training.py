@@ -224,7 +224,7 @@ def print_bundle(bundle: Bundle) -> None:
         mark = "[green]passed[/]" if certificate.passed else "[red]refused[/] " + "; ".join(certificate.reasons)
         console.print(f"  {certificate.variant}: {mark}")
         console.print(
-            f"    same answer as the trained model on {certificate.argmax_agreement:.1%} of {certificate.images} images;"
+            f"    same answer as the trained model on {certificate.argmax_agreement:.1%} of {certificate.images};"
             f" {_quality(certificate.metrics)}; {certificate.latency.p50_seconds * 1000:.2f} ms"
         )
     console.print(f"  served: {bundle.manifest.default_variant}")

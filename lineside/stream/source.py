@@ -57,7 +57,13 @@ class LineSource:
         self._closed = True
 
     def captures(self) -> Iterator[Capture]:
-        """One capture after another until `close`."""
+        """One capture after another until `close`; once only, the truth log ends with it."""
+        try:
+            yield from self._run()
+        finally:
+            self._truth.close()
+
+    def _run(self) -> Iterator[Capture]:
         due = time.monotonic()
         control = self._control.current()
         number = 0
@@ -72,7 +78,6 @@ class LineSource:
             number += 1
             yield self._capture(camera, control)
             due = _wait(due, control.parts_per_second)
-        self._truth.close()
 
     def _capture(self, camera: str, control: LineControl) -> Capture:
         part = self._part(camera, control)
