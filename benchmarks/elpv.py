@@ -2,8 +2,8 @@
 
     python -m benchmarks.elpv --data DATA --json benchmarks/reports/elpv.json
 
-`DATA` is the folder that holds `elpv/` and `weights/`. Each split is one run of `lineside demo --data ...`; reports that
-lie in `--folder` are not made again, so the benchmark can be interrupted.
+`DATA` is the folder that holds `elpv/` and `weights/`. Each split is one run of `lineside demo --data ...`; reports
+that lie in `--folder` are not made again, so the benchmark can be interrupted.
 """
 
 from __future__ import annotations
