@@ -122,17 +122,14 @@ def _disk(folder: Path) -> Iterator[Finding]:
 def print_findings(folder: Path) -> bool:
     """Print everything as a table; returns whether the demo can run here."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
-    findings = examine(folder)
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "what", "found", "needed for", "how to get it"):
-        table.add_column(column, overflow="fold")
+    findings, console = examine(folder), Console(highlight=False, soft_wrap=True)
     for finding in findings:
         mark = "[green]✓[/]" if finding.good else "[yellow]–[/]"
-        remedy = "" if finding.good else finding.remedy
-        row = (finding.name, finding.text, finding.needed_for, remedy)
-        table.add_row(mark, *(cell.replace("[", "\\[") for cell in row))
-    Console().print(table)
+        console.print(f"{mark} {escape(finding.name):<18} {escape(finding.text)}")
+        if not finding.good:
+            purpose = f" (for {finding.needed_for})" if finding.needed_for else ""
+            console.print(f"  {'':<18} {escape(finding.remedy)}{purpose}")
     needed = {"Python", "SQLite", "[edge]", "[monitor]", "[train]", "[export]"}
     return all(finding.good for finding in findings if finding.name in needed)

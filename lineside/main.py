@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from contracts.errors import LinesideError
 
@@ -39,14 +40,10 @@ def _run(action: Callable[..., Result], *arguments: Any, **options: Any) -> Resu
     try:
         return action(*arguments, **options)
     except LinesideError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error[/] {_escaped(str(error))}")
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error[/] {escape(str(error))}")
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(130) from error
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")
 
 
 @app.command(rich_help_panel=_FIRST)
