@@ -1,5 +1,5 @@
 # `make demo` and `make test` work on a fresh clone; ARGS passes options on: make demo ARGS="--seed 7 --fast"
-.PHONY: help demo setup services check test figures screenshots dashboard schemas clean
+.PHONY: help demo setup services check test figures screenshots dashboard schemas reference clean
 
 help:
 	@echo "make demo         the whole loop on this machine, live (ARGS=...)"
@@ -10,6 +10,7 @@ help:
 	@echo "make figures      the checked-in reports as tables, those that do not hold first"
 	@echo "make screenshots  the pictures of the pages in docs/pictures"
 	@echo "make dashboard    deploy/grafana/lineside.json from make_dashboard.py"
+	@echo "make reference    docs/commands.md and docs/settings.md from the code"
 	@echo "make schemas      contracts/schemas from the models"
 
 demo: setup
@@ -38,6 +39,9 @@ dashboard: setup
 
 schemas: setup
 	@.venv/bin/python -m contracts.schema
+
+reference: setup
+	@.venv/bin/python docs/make_reference.py
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
