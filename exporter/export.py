@@ -13,10 +13,11 @@ import torch
 
 from contracts.bundle import Certificate, Variant
 from contracts.errors import BundleError
+from exporter.bias_correction import correct_biases
 from exporter.certificate import ask, certify, latencies
 from exporter.golden import write_golden_samples
 from exporter.graph import export_graph
-from exporter.quantise import quantise, simplify
+from exporter.quantise import quantise, sensitive_stem, simplify
 from exporter.reference import write_reference
 from exporter.settings import ExportSettings
 from exporter.source import Source, balanced, some, source_of, tensors
@@ -126,10 +127,13 @@ def _write(
 
 
 def _quantise(source: Source, draft: Path, scratch: Path, *, settings: ExportSettings) -> None:
-    simplify(draft / FP32.file, scratch / "simplified.onnx")
+    simplified = scratch / "simplified.onnx"
+    simplify(draft / FP32.file, simplified)
     chosen = balanced(source.train, settings.calibration_images, seed=settings.seed)
     images = tensors(chosen, source.preprocessing)
-    quantise(scratch / "simplified.onnx", draft / INT8.file, images, ranges=scratch / "ranges.json")
+    quantise(simplified, draft / INT8.file, images, keep_float=sensitive_stem(simplified))
+    few = list(tensors(chosen[: settings.correction_images], source.preprocessing))
+    correct_biases(simplified, draft / INT8.file, few)
 
 
 def _session(source: Source, draft: Path, variant: Variant, threads: int) -> Session:

@@ -26,6 +26,7 @@ class ExportSettings(Settings):
     limits: Limits = Limits()
     components: int = Field(default=16, ge=1, le=64, description="principal components of the drift reference")
     calibration_images: int = Field(default=128, ge=1, description="from the training split, for the int8 ranges")
+    correction_images: int = Field(default=32, ge=1, description="of those, for the correction of the biases")
     certificate_images: int = Field(default=400, ge=1, description="compared with the float model")
     certificate_images_at_least: int = Field(
         default=100, ge=1, description="a smaller test split is filled up for the comparison (not for the metrics)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,16 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def saturates_int8() -> bool:
+    """Whether this processor may add uint8 x int8 products in 16 bits and saturate: x86 that says it has no VNNI.
+
+    False where the instruction sets are not known (no `/proc/cpuinfo`).
+    """
+    _, flags = _processor()
+    return "avx2" in flags and not flags & {"avx_vnni", "avx512_vnni"}
+
+
+@lru_cache(maxsize=1)
 def _processor(source: Path = Path("/proc/cpuinfo")) -> tuple[str, frozenset[str]]:
     if not source.is_file():
         return platform.processor() or platform.machine(), frozenset()
