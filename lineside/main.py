@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from contracts.errors import LinesideError
+from lineside.group import CommandGroup
 
 app = typer.Typer(
     name="lineside",
+    cls=CommandGroup,
     help="Small vision models beside production lines: trained, certified, served, watched, and replaced on evidence.",
     no_args_is_help=True,
     rich_markup_mode="rich",
