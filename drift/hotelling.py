@@ -25,9 +25,9 @@ LEVEL = 0.01
 
 class Judgement(BaseModel):
     """One window against the profile. `groups` holds T2 over limit (1 is the limit) for `image`, `embedding`, `class`
-    alone; `given` the same for all that is left once a group is known (Mason, Young and Tracy 1995, "Decomposition of T2
-    for multivariate control chart interpretation", Journal of Quality Technology 27): `given["class"]` <= 1 means that
-    the shares of the answers explain the rest. `shifts` tells how far each entry moved, in standard deviations of
+    alone; `given` the same for all that is left once a group is known (Mason, Young and Tracy 1995, "Decomposition of
+    T2 for multivariate control chart interpretation", Journal of Quality Technology 27): `given["class"]` <= 1 means
+    that the shares of the answers explain the rest. `shifts` tells how far each entry moved, in standard deviations of
     window means."""
 
     model_config = ConfigDict(frozen=True)

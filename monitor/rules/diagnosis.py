@@ -1,0 +1,166 @@
+"""What a drift is: SENSOR (one camera), PRIOR (the mix of parts) or PRODUCT (the parts), and what to tell people.
+
+Cameras of one line see the same parts, so they are each other's best witnesses: what only one of them sees is that
+camera's. Without a witness the picture itself must tell: image statistics that carry the drift and explain the
+embedding mean SENSOR; an embedding that moves under an unchanged picture means PRODUCT; anything between is in doubt,
+and doubt asks for labels and opens a ticket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from contracts.names import Label
+from drift.vector import IMAGE_NAMES
+from monitor.rules.action import Kind, Symptom
+from monitor.rules.decision import CameraState, Seen
+from monitor.rules.reason import Parameter, Reason, because
+from monitor.rules.settings import RuleSettings
+
+_MOVED_RATIO = 0.75  # mean T2 over limit above which a sibling moves too; in control it lies about 0.3
+_LOOKED_AT = 3  # windows, the last ones, that say what moved
+
+
+class Diagnosis(BaseModel):
+    """What it is, whether somebody should look at the camera, and why. `siblings` names those that moved too."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
+    ticket: bool
+    symptoms: tuple[Symptom, ...]
+    siblings: tuple[str, ...]
+    reason: Reason
+
+
+def diagnose(state: CameraState, siblings: Sequence[CameraState], settings: RuleSettings) -> Diagnosis | None:
+    """The diagnosis of a camera in DRIFT; None while it is worth waiting for the siblings' windows."""
+    if state.waited < settings.sibling_wait_windows:
+        return None
+    witnesses = {sibling.camera: testimony(state, sibling, settings) for sibling in siblings}
+    waiting = [name for name, moved in witnesses.items() if moved is None]
+    if waiting and state.waited < settings.sibling_patience_windows:
+        return None
+    together = tuple(sorted(name for name, moved in witnesses.items() if moved))
+    quiet = tuple(sorted(name for name, moved in witnesses.items() if moved is False))
+    groups, given = _means(state.recent)
+    symptoms = symptoms_of(_mean_shifts(state.recent))
+    if not together and quiet:
+        return _sensor(symptoms, groups, quiet)
+    if groups.get("class", 0.0) > 1.0 and given.get("class", 2.0) <= 1.0:
+        reason = because("diagnosis-prior", ratio=groups["class"])
+        return Diagnosis(kind=Kind.PRIOR, ticket=False, symptoms=(), siblings=together, reason=reason)
+    if together:
+        reason = because("diagnosis-product-siblings", siblings=", ".join(together))
+        return Diagnosis(kind=Kind.PRODUCT, ticket=False, symptoms=(), siblings=together, reason=reason)
+    return _alone(symptoms, groups, given)
+
+
+def _sensor(symptoms: tuple[Symptom, ...], groups: Mapping[str, float], quiet: tuple[str, ...]) -> Diagnosis:
+    seen = groups.get("image", 0.0) > 1.0
+    reason = because(
+        "diagnosis-sensor-siblings" if seen else "diagnosis-sensor-unclear",
+        siblings=", ".join(quiet),
+        symptoms=", ".join(symptoms),
+    )
+    return Diagnosis(kind=Kind.SENSOR, ticket=True, symptoms=symptoms, siblings=(), reason=reason)
+
+
+def _alone(symptoms: tuple[Symptom, ...], groups: Mapping[str, float], given: Mapping[str, float]) -> Diagnosis:
+    image, rest = groups.get("image", 0.0), given.get("image", 2.0)
+    said: dict[str, Parameter] = {"image": image, "rest": rest, "symptoms": ", ".join(symptoms)}
+    if image > 1.0 and rest <= 1.0:
+        reason = because("diagnosis-sensor-image", **said)
+        return Diagnosis(kind=Kind.SENSOR, ticket=True, symptoms=symptoms, siblings=(), reason=reason)
+    if image <= 1.0:
+        reason = because("diagnosis-product-embedding", **said)
+        return Diagnosis(kind=Kind.PRODUCT, ticket=False, symptoms=(), siblings=(), reason=reason)
+    reason = because("diagnosis-doubt", **said)
+    return Diagnosis(kind=Kind.PRODUCT, ticket=True, symptoms=symptoms, siblings=(), reason=reason)
+
+
+def testimony(state: CameraState, sibling: CameraState, settings: RuleSettings) -> bool | None:
+    """Whether the sibling moved too; None while it cannot tell: it is still learning, serves another bundle, is ill
+    itself since much earlier, or has not reported since."""
+    if state.onset is None or sibling.profile is None or sibling.key.bundle_hash != state.key.bundle_hash:
+        return None
+    if sibling.onset and (state.onset - sibling.onset).total_seconds() > settings.merge_minutes * 60:
+        return None
+    windows = [seen for seen in sibling.recent if seen.at > state.onset]
+    if len(windows) < 2:
+        return None
+    over = sum(seen.over for seen in windows)
+    return over >= 2 or float(np.mean([seen.ratio for seen in windows[-_LOOKED_AT:]])) > _MOVED_RATIO
+
+
+def _means(recent: Iterable[Seen]) -> tuple[dict[str, float], dict[str, float]]:
+    windows = list(recent)[-_LOOKED_AT:]
+    groups = {name: float(np.mean([seen.groups[name] for seen in windows])) for name in windows[-1].groups}
+    given = {name: float(np.mean([seen.given[name] for seen in windows])) for name in windows[-1].given}
+    return groups, given
+
+
+def _mean_shifts(recent: Iterable[Seen]) -> dict[str, float]:
+    windows = list(recent)[-_LOOKED_AT:]
+    return {name: float(np.mean([seen.shifts[name] for seen in windows])) for name in windows[-1].shifts}
+
+
+def symptoms_of(shifts: Mapping[str, float], *, least: float = 3.0, share: float = 0.3) -> tuple[Symptom, ...]:
+    """What the picture shows, strongest first, from shifts of image statistics in standard deviations of window means.
+    A statistic counts from `least` on, and from `share` of the strongest on.
+
+    >>> symptoms_of({"mean": -8.0, "contrast": -1.0, "sharpness": 0.5, "evenness": 0.0, "focus-evenness": 1.0})
+    (<Symptom.DARKER: 'darker'>,)
+    """
+    image = {name: shifts.get(name, 0.0) for name in IMAGE_NAMES}
+    strongest = max(abs(shift) for shift in image.values())
+    counted = {name: shift for name, shift in image.items() if abs(shift) >= max(least, share * strongest)}
+    found = [(abs(shift), _symptom(name, shift)) for name, shift in counted.items()]
+    if _is_haze(counted):
+        found = [item for item in found if item[1] not in (Symptom.BLURRED, Symptom.BRIGHTER)]
+    ordered = dict.fromkeys(symptom for _, symptom in sorted(found, key=lambda item: -item[0]) if symptom)
+    return tuple(ordered) or (Symptom.UNCLEAR,)
+
+
+def _is_haze(counted: Mapping[str, float]) -> bool:
+    """A veil lifts the dark, lowers contrast and softens every edge; blur alone leaves the contrast nearly as it
+    was."""
+    return counted.get("contrast", 0.0) < 0.0 and abs(counted.get("contrast", 0.0)) >= 0.5 * abs(
+        counted.get("sharpness", 0.0)
+    )
+
+
+def _symptom(name: str, shift: float) -> Symptom | None:
+    up = shift > 0.0
+    return {
+        "mean": Symptom.BRIGHTER if up else Symptom.DARKER,
+        "contrast": Symptom.HARSHER if up else Symptom.HAZE,
+        "sharpness": Symptom.NOISIER if up else Symptom.BLURRED,
+        "evenness": Symptom.DIRT if up else None,
+        "focus-evenness": Symptom.DIRT if up else None,
+    }[name]
+
+
+def estimated_shares(
+    confusion: Mapping[Label, Mapping[Label, int]], answers: Mapping[Label, int]
+) -> dict[Label, float] | None:
+    """True shares of the classes from the shares of the answers: black-box shift estimation (Lipton, Wang and Smola
+    2018, "Detecting and correcting for label shift with black box predictors", ICML). `confusion` is the
+    certificate's: true -> predicted -> count. None where a class was never tested or the matrix is too near to
+    singular to be inverted."""
+    labels = sorted(confusion)
+    counts = np.array(
+        [[confusion[true].get(answer, 0) for true in labels] for answer in labels], float
+    )  # [answer, true]
+    total = float(sum(answers.get(label, 0) for label in labels))
+    if total == 0.0 or not labels or (counts.sum(axis=0) == 0).any():
+        return None
+    rates = counts / counts.sum(axis=0)
+    if np.linalg.cond(rates) > 50.0:
+        return None
+    answered = np.array([answers.get(label, 0) for label in labels]) / total
+    shares = np.clip(np.linalg.solve(rates, answered), 0.0, None)
+    return {label: float(share) for label, share in zip(labels, shares / shares.sum(), strict=True)}

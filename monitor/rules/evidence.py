@@ -1,0 +1,118 @@
+"""What labels prove about the served model. Only parts drawn at random count; whoever looks for errors finds them.
+
+An escape is a labelled defect decided OK, a false reject a labelled good part decided NG; REVIEW is neither. Each has
+its own e-process within its own true class, and tolerates what the certificate allows plus what wrong labels alone
+would look like. How rare a side is decides how much its wrong labels weigh; that share is estimated from earlier
+labels only, so that the e-process stays valid.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from contracts.frame import Decision, OutcomeSource
+from contracts.names import Label
+from drift.eprocess import EProcess
+from drift.quantile import clopper_pearson
+from drift.tolerance import apparent_error
+from monitor.rules.facts import BundleFacts
+from monitor.rules.happening import LabelSeen
+from monitor.rules.reason import Reason, because
+from monitor.rules.settings import RuleSettings
+
+RANDOM = frozenset({OutcomeSource.AUDIT, OutcomeSource.DRIFT_SAMPLE})
+_PRIOR_LABELS = 10.0  # labels that the certificate's share of defects counts for
+
+
+class Evidence(BaseModel):
+    """Counts and e-processes; a value."""
+
+    model_config = ConfigDict(frozen=True)
+
+    escapes: EProcess
+    false_rejects: EProcess
+    defect_share: float
+    random: int = 0
+    wrong: int = 0
+    new_labels: dict[Label, int] = {}
+    unseen: dict[Label, int] = {}
+
+    @property
+    def labels(self) -> int:
+        """All new labels, also those that prove nothing."""
+        return sum(self.new_labels.values())
+
+
+def no_evidence(facts: BundleFacts, settings: RuleSettings) -> Evidence:
+    """Nothing known yet about a release."""
+    return Evidence(
+        escapes=EProcess(tolerated=facts.escapes_tolerated, proof=settings.proof),
+        false_rejects=EProcess(tolerated=facts.false_rejects_tolerated, proof=settings.proof),
+        defect_share=facts.defect_share,
+    )
+
+
+def counted(evidence: Evidence, label: LabelSeen, facts: BundleFacts, settings: RuleSettings) -> Evidence:
+    """The evidence after one more label of a part that the release of `facts` decided."""
+    new = {**evidence.new_labels, label.label: evidence.new_labels.get(label.label, 0) + 1}
+    unseen = evidence.unseen
+    if label.label not in facts.labels:
+        unseen = {**unseen, label.label: unseen.get(label.label, 0) + 1}
+    evidence = evidence.model_copy(update={"new_labels": new, "unseen": unseen})
+    if label.source not in RANDOM or label.decision is Decision.NO_VERDICT:
+        return evidence
+    return _tested(evidence, label, facts, settings)
+
+
+def _tested(evidence: Evidence, label: LabelSeen, facts: BundleFacts, settings: RuleSettings) -> Evidence:
+    defect = facts.side(label.label) == "defect"
+    wrong = label.decision is (Decision.OK if defect else Decision.NG)
+    share = _share_of_defects(evidence, settings.label_noise)
+    changes: dict[str, object] = {"random": evidence.random + 1, "wrong": evidence.wrong + wrong}
+    if defect:
+        tolerated = apparent_error(facts.escapes_tolerated, share=share, noise=settings.label_noise)
+        changes["escapes"] = evidence.escapes.update(wrong, tolerated=tolerated)
+    else:
+        tolerated = apparent_error(facts.false_rejects_tolerated, share=1.0 - share, noise=settings.label_noise)
+        changes["false_rejects"] = evidence.false_rejects.update(wrong, tolerated=tolerated)
+    return evidence.model_copy(update=changes)
+
+
+def _share_of_defects(evidence: Evidence, noise: float) -> float:
+    labelled = (evidence.escapes.labels + _PRIOR_LABELS * evidence.defect_share) / (evidence.random + _PRIOR_LABELS)
+    return (labelled - noise) / (1.0 - 2.0 * noise)
+
+
+def harms(evidence: Evidence, settings: RuleSettings) -> list[Reason]:
+    """All that the labels prove; empty while they prove nothing."""
+    found = []
+    for code, process in (("harm-escapes", evidence.escapes), ("harm-false-rejects", evidence.false_rejects)):
+        if process.drift_detected:
+            found.append(because(code, wrong=process.wrong, labels=process.labels, tolerated=process.tolerated))
+    for label, parts in sorted(evidence.unseen.items()):
+        if parts >= settings.unseen_class_parts:
+            found.append(because("harm-unseen-class", label=label, parts=parts))
+    return found
+
+
+def failed_sides(evidence: Evidence, settings: RuleSettings) -> tuple[str, ...]:
+    """Sides of which a retrain needs enough labels. A class that the model does not know is a defect."""
+    sides = []
+    if evidence.false_rejects.drift_detected:
+        sides.append("good")
+    if evidence.escapes.drift_detected or any(n >= settings.unseen_class_parts for n in evidence.unseen.values()):
+        sides.append("defect")
+    return tuple(sides)
+
+
+def labels_of_side(evidence: Evidence, facts: BundleFacts) -> dict[str, int]:
+    """New labels per side."""
+    sides = {"good": 0, "defect": 0}
+    for label, count in evidence.new_labels.items():
+        sides[facts.side(label)] += count
+    return sides
+
+
+def compatible_error(evidence: Evidence) -> tuple[float, float]:
+    """95 % interval of the error over the random labels (Clopper-Pearson): what "harmless" still allows."""
+    return clopper_pearson(evidence.wrong, evidence.random)
