@@ -19,6 +19,13 @@ CSV_COLUMNS = (
     "outcome_decided_at",
 )  # fmt: skip
 _CHUNK = 1000
+_CSV_QUERY = """
+SELECT v.*, o.label AS outcome, o.source AS outcome_source, o.rater AS outcome_rater, o.decided_at AS outcome_decided_at
+FROM verdicts v LEFT JOIN outcomes o ON o.id = (
+    SELECT max(id) FROM outcomes WHERE part_id = v.part_id AND (camera IS NULL OR camera = v.camera)
+)
+WHERE v.id > ? ORDER BY v.id LIMIT ?
+"""
 
 
 @dataclass(frozen=True)
@@ -90,9 +97,8 @@ class Record:
         """The whole record as CSV, oldest first, with a header; read in pieces so that the line never waits long."""
         yield _csv_line(CSV_COLUMNS)
         last = 0
-        while rows := self._store.rows("SELECT * FROM verdicts WHERE id > ? ORDER BY id LIMIT ?", (last, _CHUNK)):
-            for row in rows:
-                yield _csv_line(_csv_values(self._entry(row)))
+        while rows := self._store.rows(_CSV_QUERY, (last, _CHUNK)):
+            yield "".join(_csv_line(_csv_values(row)) for row in rows)
             last = rows[-1]["id"]
 
     def last_sequences(self) -> dict[str, int]:
@@ -167,29 +173,31 @@ def _verdict(row: Any) -> Verdict:
     )
 
 
-def _csv_values(entry: Entry) -> tuple[Any, ...]:
-    verdict, frame, outcome = entry.verdict, entry.verdict.frame, entry.outcome
-    found = (
-        ("", "", "", "")
-        if outcome is None
-        else (outcome.label, outcome.source.value, outcome.rater, outcome.decided_at.isoformat())
-    )
+def _csv_values(row: Any) -> tuple[Any, ...]:
+    """The columns of `CSV_COLUMNS`, times in ISO 8601."""
     return (
-        frame.part_id,
-        frame.camera,
-        frame.product,
-        frame.sequence,
-        frame.triggered_at.isoformat(),
-        verdict.decision.value,
-        verdict.label,
-        verdict.defect_score,
-        verdict.threshold,
-        json.dumps(verdict.scores),
-        verdict.bundle_hash,
-        verdict.latency_seconds,
-        verdict.reason,
-        *found,
+        row["part_id"],
+        row["camera"],
+        row["product"],
+        row["sequence"],
+        _iso(row["triggered_at"]),
+        row["decision"],
+        row["label"],
+        row["defect_score"],
+        row["threshold"],
+        row["scores"],
+        row["bundle_hash"],
+        row["latency_seconds"],
+        row["reason"],
+        row["outcome"],
+        row["outcome_source"],
+        row["outcome_rater"],
+        _iso(row["outcome_decided_at"]),
     )
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def _csv_line(values: Sequence[Any]) -> str:
