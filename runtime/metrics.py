@@ -92,7 +92,8 @@ def wilson_interval(successes: int, trials: int, *, z: float = _Z_95) -> tuple[f
     centre = share + z * z / (2 * trials)
     spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     scale = 1 + z * z / trials
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    # the bounds hold the share itself, which rounding may miss at 0 and 1
+    return max(0.0, min(share, (centre - spread) / scale)), min(1.0, max(share, (centre + spread) / scale))
 
 
 def bootstrap_interval(
