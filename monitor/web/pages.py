@@ -1,0 +1,169 @@
+"""The routes of the pages. They read; what a click changes goes to the HTTP API under `/v1` like everything else."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from PIL import Image, UnidentifiedImageError
+
+from contracts.errors import LinkError
+from monitor.blobs import Blobs
+from monitor.store import Store
+from monitor.store.label_tables import ImageRow
+from monitor.web.reading.camera import SPANS, camera_facts, label_points, series
+from monitor.web.reading.events import EventFilter, events
+from monitor.web.reading.fleet import CameraKey, attention, fleet
+from monitor.web.reading.incidents import incidents, incidents_of
+from monitor.web.reading.labels import progress
+from monitor.web.reading.releases import releases
+from monitor.web.rendering import environment, rendered
+from monitor.web.security import HEADERS
+from monitor.web.texts import Texts, choose, languages, texts
+
+STATIC_FOLDER = Path(__file__).parent / "static"
+LANGUAGE_COOKIE = "lineside-language"
+_SHOWN_AS_THEY_ARE = ("image/png", "image/jpeg", "image/bmp", "image/webp")
+_YEAR_SECONDS = 365 * 24 * 3600
+
+
+class Pages:
+    """The pages over one store and its images."""
+
+    def __init__(self, store: Store, blobs: Blobs) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._templates = environment()
+
+    def attach(self, app: FastAPI) -> None:
+        """Add the pages and their files to an application."""
+        router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+        camera = "/cameras/{site}/{agent}/{camera}/{product}"
+        router.add_api_route("/", self.fleet)
+        router.add_api_route(camera, self.camera)
+        router.add_api_route(f"{camera}/series.json", self.camera_series)
+        router.add_api_route("/labels", self.labels)
+        router.add_api_route("/labels/images/{image_id}", self.image)
+        router.add_api_route("/incidents", self.incidents)
+        router.add_api_route("/releases", self.releases)
+        router.add_api_route("/timeline", self.timeline)
+        app.include_router(router)
+        app.mount("/static", StaticFiles(directory=STATIC_FOLDER), name="static")
+
+    def fleet(self, request: Request) -> Response:
+        """Agents, cameras, states, releases."""
+        with self._store.read() as session:
+            return self._page(request, "fleet.html", waits=attention(session), sites=fleet(session))
+
+    def camera(self, request: Request, site: str, agent: str, camera: str, product: str) -> Response:
+        """One camera with its charts."""
+        key = CameraKey(site, agent, camera, product)
+        with self._store.read() as session:
+            facts = camera_facts(session, key)
+            if facts is None:
+                raise HTTPException(404, f"no camera {key.path}")
+            page = events(session, EventFilter(site=site, agent=agent, camera=camera))
+            return self._page(
+                request,
+                "camera.html",
+                waits=attention(session),
+                facts=facts,
+                spans=SPANS,
+                events=page.events[:15],
+                incidents=incidents_of(session, key),
+            )
+
+    def camera_series(
+        self,
+        site: str,
+        agent: str,
+        camera: str,
+        product: str,
+        windows: Annotated[int, Query(ge=1, le=max(SPANS))] = SPANS[0],
+    ) -> JSONResponse:
+        """What the charts draw."""
+        key = CameraKey(site, agent, camera, product)
+        with self._store.read() as session:
+            made = series(session, key, windows=windows)
+            since = datetime.fromtimestamp(made.at[0], UTC) if made.at else None
+            labelled = [
+                {"at": at.timestamp(), "right": score.right, "interval": score.interval, "labels": score.labels}
+                for at, score in label_points(session, key, since=since)
+                if score.right is not None
+            ]
+        return JSONResponse({**dataclasses.asdict(made), "labelled": labelled}, headers={"Cache-Control": "no-store"})
+
+    def labels(self, request: Request) -> Response:
+        """The queue, one big picture at a time."""
+        with self._store.read() as session:
+            return self._page(request, "labels.html", waits=attention(session), progress=progress(session))
+
+    def image(self, image_id: str) -> Response:
+        """One uploaded picture, in a format that browsers show."""
+        with self._store.read() as session:
+            row = session.get(ImageRow, image_id)
+        if row is None:
+            raise HTTPException(404, f"no image {image_id}")
+        try:
+            data = self._blobs.read(row.blob)
+            shown, media_type = _for_browsers(data, row.media_type)
+        except (LinkError, UnidentifiedImageError, OSError) as error:
+            raise HTTPException(410, f"image {image_id} is no longer there") from error
+        headers = {**HEADERS, "Cache-Control": "private, max-age=3600"}
+        return Response(shown, media_type=media_type, headers=headers)
+
+    def incidents(self, request: Request) -> Response:
+        """What needs a person, in plain words."""
+        with self._store.read() as session:
+            waiting, closed = incidents(session)
+            return self._page(request, "incidents.html", waits=attention(session), waiting=waiting, closed=closed)
+
+    def releases(self, request: Request) -> Response:
+        """Releases and candidates with their reasons."""
+        with self._store.read() as session:
+            return self._page(request, "releases.html", waits=attention(session), sites=releases(session))
+
+    def timeline(
+        self,
+        request: Request,
+        site: str = "",
+        kind: str = "",
+        agent: str = "",
+        camera: str = "",
+        before: Annotated[int | None, Query(ge=1)] = None,
+    ) -> Response:
+        """Everything that was decided or done, newest first."""
+        wanted = EventFilter(site=site, kind=kind, agent=agent, camera=camera)
+        with self._store.read() as session:
+            page = events(session, wanted, before=before)
+            waits = attention(session)
+            return self._page(request, "timeline.html", waits=waits, page=page, wanted=wanted, before=before)
+
+    def _page(self, request: Request, template: str, **values: Any) -> Response:
+        chosen = self._texts(request)
+        html = rendered(self._templates, template, chosen, path=request.url.path, languages=languages(), **values)
+        response = HTMLResponse(html, headers={**HEADERS, "Cache-Control": "no-store"})
+        response.headers["Content-Language"] = chosen.language
+        if request.query_params.get("lang") == chosen.language:
+            response.set_cookie(LANGUAGE_COOKIE, chosen.language, max_age=_YEAR_SECONDS, samesite="lax", httponly=True)
+        return response
+
+    def _texts(self, request: Request) -> Texts:
+        wanted, remembered = request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)
+        return texts(choose(wanted, remembered, request.headers.get("accept-language")))
+
+
+def _for_browsers(data: bytes, media_type: str) -> tuple[bytes, str]:
+    """The bytes as they are, or as PNG where browsers do not show the format."""
+    if media_type in _SHOWN_AS_THEY_ARE:
+        return data, media_type
+    with Image.open(BytesIO(data), formats=("TIFF", "PNG", "JPEG", "BMP")) as image:
+        target = BytesIO()
+        image.convert("RGB").save(target, "PNG")
+    return target.getvalue(), "image/png"
