@@ -1,173 +1,176 @@
-"""A retrain as a process of its own that obeys an order: its lines are recorded, its death is a recorded failure.
+"""Retrains: an order that the governor gave becomes a process, its result a candidate, its failure a record.
 
-The process is a session leader, so it outlives a kill of the monitor; after a restart it is recognised by pid and start
-time and waited for, or started again where it is gone. Whether it succeeded is told by the bundle alone.
+The attempt's number is committed before its process starts, so no two processes ever share a folder. A process that
+died by itself is a failure; one that died with the machine or was stopped with the monitor is started again.
 """
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import logging
-import os
-import shutil
-import signal
-import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from datetime import UTC, datetime
+from typing import Any
 
-from contracts.errors import BundleError
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from contracts.errors import BundleError, OrderError
 from contracts.orders import Retrain
+from monitor import timeline
 from monitor.blobs import Blobs
-from monitor.store.label_tables import ImageRow, LabelRow
-from runtime.bundle import Bundle, open_bundle
-
-LABEL_COLUMNS = ("path", "label", "group", "part_id", "source", "split")
-TAIL_BYTES = 4000
+from monitor.bundles import BundleShelf
+from monitor.candidates import Candidates
+from monitor.labels import labels_for_training
+from monitor.rulebook import Rulebook
+from monitor.rules.reason import Reason
+from monitor.settings import RetrainSettings
+from monitor.store.database import Store
+from monitor.store.rollout_tables import RetrainRow
+from monitor.trainer_process import Trainer
 
 _log = logging.getLogger(__name__)
-_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/bmp": ".bmp", "image/tiff": ".tif"}
 
 
-@dataclass(frozen=True)
-class ProcessMark:
-    """A process and when it started (clock ticks since boot), which together are never used twice."""
+class Retraining:
+    """The worker over retrains. `step` looks at each of them; `stop` ends what runs, to be started again later."""
 
-    pid: int
-    started_ticks: int
+    def __init__(
+        self,
+        store: Store,
+        blobs: Blobs,
+        shelf: BundleShelf,
+        trainer: Trainer,
+        candidates: Candidates,
+        rulebook: Rulebook,
+        settings: RetrainSettings,
+    ) -> None:
+        self._store, self._blobs, self._shelf, self._trainer = store, blobs, shelf, trainer
+        self._candidates, self._rulebook, self._settings = candidates, rulebook, settings
+        self._ours: set[str] = set()
 
-    def alive(self) -> bool:
-        """Whether exactly this process still runs (a zombie does not)."""
-        return _started_ticks(self.pid) == self.started_ticks
+    def step(self) -> bool:
+        """Start what is queued, follow what runs; True when something changed."""
+        with self._store.read() as session:
+            rows = session.scalars(select(RetrainRow).where(RetrainRow.state.in_(("queued", "running")))).all()
+        changed = False
+        for row in rows:
+            changed |= self._start(row) if row.state == "queued" else self._follow(row)
+        return changed
 
+    def stop(self) -> None:
+        """End running processes on a clean shutdown; the attempt does not count."""
+        with self._store.read() as session:
+            rows = session.scalars(select(RetrainRow).where(RetrainRow.state == "running")).all()
+        for row in rows:
+            self._trainer.end(row.order_id, row.attempts)
+            with self._store.write() as session:
+                kept = session.get_one(RetrainRow, row.order_id)
+                kept.state, kept.attempts = "queued", kept.attempts - 1
 
-class Trainer:
-    """Starts, watches and ends retrain processes. `command` gets `--order FILE --out DIR` appended."""
-
-    def __init__(self, command: Sequence[str], *, folder: Path, threads: int) -> None:
-        self._command = tuple(command)
-        self._folder = folder
-        self._threads = threads
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
-
-    def labels_path(self, order_id: str) -> Path:
-        """Where the order's labels lie."""
-        return self._folder / order_id / "labels.csv"
-
-    def attempt_folder(self, order_id: str, attempt: int) -> Path:
-        """Where one attempt writes. Each has its own, so that a broken one never mixes with the next."""
-        return self._folder / order_id / f"attempt-{attempt}"
-
-    def write_labels(self, order_id: str, rows: Sequence[tuple[LabelRow, ImageRow]], blobs: Blobs) -> int:
-        """Write the labels and their images for the trainer; returns how many."""
-        path = self.labels_path(order_id)
-        images = path.parent / "images"
-        images.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".draft")
-        with draft.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, LABEL_COLUMNS)
-            writer.writeheader()
-            for label, image in rows:
-                name = f"{image.image_id}{_SUFFIXES.get(image.media_type, '')}"
-                _place(blobs, image.blob, images / name)
-                writer.writerow(
-                    {
-                        "path": str(Path("images") / name),
-                        "label": label.label,
-                        "group": label.part_id,
-                        "part_id": label.part_id,
-                        "source": label.source,
-                        "split": label.use,
-                    }
-                )
-        os.replace(draft, path)
-        return len(rows)
-
-    def start(self, order: Retrain, *, attempt: int) -> ProcessMark:
-        """Begin one attempt. Raises BundleError where the command cannot be started."""
-        out = self.attempt_folder(order.order_id, attempt)
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-        file = out.parent / "order.json"
-        file.write_text(order.model_dump_json(indent=1), encoding="utf-8")
-        threads = str(self._threads)
-        with (out / "log.txt").open("wb") as log:
-            try:
-                child = subprocess.Popen(
-                    [*self._command, "--order", str(file), "--out", str(out)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    env={**os.environ, "OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"},
-                )
-            except OSError as error:
-                raise BundleError(f"the retrain command {self._command[:1]} cannot be started: {error}") from error
-        self._children[child.pid] = child
-        return ProcessMark(pid=child.pid, started_ticks=_started_ticks(child.pid) or 0)
-
-    def running(self, mark: ProcessMark) -> bool:
-        """Whether that process still works; collects it when it was our own and has ended."""
-        child = self._children.get(mark.pid)
-        if child is not None:
-            if child.poll() is None:
-                return True
-            del self._children[mark.pid]
-            return False
-        return mark.alive()
-
-    def end(self, mark: ProcessMark) -> None:
-        """Kill that process with all it started, and only that one."""
-        if self.running(mark):
-            _log.warning("ending retrain process %d", mark.pid)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(mark.pid, signal.SIGKILL)
-            child = self._children.pop(mark.pid, None)
-            if child is not None:
-                child.wait()
-
-    def progress(self, order_id: str, attempt: int) -> str | None:
-        """The newest line the process wrote."""
+    def _start(self, row: RetrainRow) -> bool:
+        with self._store.read() as session:
+            labels = labels_for_training(session, site=row.site, product=row.product)
+        order = Retrain.model_validate(row.body)
+        order = order.model_copy(update={"labels_manifest": str(self._trainer.labels_path(row.order_id))})
+        attempt = row.attempts + 1
+        self._trainer.end(row.order_id, attempt)  # a process that was started but never recorded
+        with self._store.write() as session:
+            kept = session.get_one(RetrainRow, row.order_id)
+            kept.state, kept.attempts, kept.started_at = "running", attempt, datetime.now(UTC)
+            kept.body, kept.labels = order.model_dump(mode="json"), len(labels)
+            self._note(session, kept, "retrain.started", labels=len(labels), attempt=attempt)
+            self._tell(session, kept, "training", Reason(code="retrain.runs", parameters={"labels": len(labels)}))
         try:
-            with (self.attempt_folder(order_id, attempt) / "log.txt").open("rb") as file:
-                file.seek(0, os.SEEK_END)
-                file.seek(max(0, file.tell() - TAIL_BYTES))
-                lines = file.read().decode("utf-8", errors="replace").split("\n")
-        except OSError:
-            return None
-        written = [line.strip() for line in lines if line.strip()]
-        return written[-1][:500] if written else None
+            self._trainer.write_labels(row.order_id, labels, self._blobs)
+            pid = self._trainer.start(order, attempt=attempt)
+        except (OrderError, OSError) as error:
+            self._fail(row.order_id, str(error))
+            return True
+        self._ours.add(row.order_id)
+        with self._store.write() as session:
+            session.get_one(RetrainRow, row.order_id).process = {"pid": pid}
+        return True
 
-    def result(self, order_id: str, attempt: int) -> Bundle:
-        """The bundle that an ended attempt left. Raises BundleError with what the process said last."""
+    def _follow(self, row: RetrainRow) -> bool:
+        running = self._trainer.running(row.order_id, row.attempts)
+        self._record_progress(row)
+        if running:
+            began = row.started_at or row.requested_at
+            if (datetime.now(UTC) - began).total_seconds() <= self._settings.limit_seconds:
+                return False
+            self._trainer.end(row.order_id, row.attempts)
+            self._fail(row.order_id, f"it took longer than {self._settings.limit_seconds:.0f} s")
+            return True
+        return self._collect(row)
+
+    def _record_progress(self, row: RetrainRow) -> None:
+        line = self._trainer.progress(row.order_id, row.attempts)
+        if line is not None and line != row.progress:
+            with self._store.write() as session:
+                session.get_one(RetrainRow, row.order_id).progress = line
+
+    def _collect(self, row: RetrainRow) -> bool:
         try:
-            return open_bundle(self.attempt_folder(order_id, attempt) / "bundle")
+            bundle = self._shelf.take(self._trainer.result(row.order_id, row.attempts).path)
+            if bundle.manifest.site != row.site:
+                raise BundleError(f"the trainer made a bundle for site {bundle.manifest.site!r}, not {row.site!r}")
         except BundleError as error:
-            said = self.progress(order_id, attempt) or "nothing"
-            raise BundleError(f"the trainer left no usable bundle ({error}); its last words: {said}") from error
+            if row.order_id not in self._ours and row.attempts < self._settings.attempts:
+                return self._queue_again(row)
+            self._fail(row.order_id, str(error))
+            return True
+        with self._store.write() as session:
+            kept = session.get_one(RetrainRow, row.order_id)
+            kept.state, kept.ended_at, kept.result = "done", datetime.now(UTC), bundle.hash
+            self._note(session, kept, "retrain.done", seconds=_seconds(kept))
+            try:
+                self._candidates.submit(
+                    session,
+                    bundle,
+                    origin="retrain",
+                    reason=f"retrained on {kept.labels} labels",
+                    submitted_by="governor",
+                    order_id=kept.order_id,
+                    incident_id=kept.incident_id,
+                )
+            except OrderError as error:
+                self._record_failure(session, kept, str(error))
+        return True
+
+    def _queue_again(self, row: RetrainRow) -> bool:
+        """Its process went away together with the monitor that had started it."""
+        _log.warning("retrain %s is gone without a result; starting it again", row.order_id)
+        with self._store.write() as session:
+            session.get_one(RetrainRow, row.order_id).state = "queued"
+        return True
+
+    def _fail(self, order_id: str, why: str) -> None:
+        with self._store.write() as session:
+            self._record_failure(session, session.get_one(RetrainRow, order_id), why)
+
+    def _record_failure(self, session: Session, row: RetrainRow, why: str) -> None:
+        row.state, row.ended_at, row.result = "failed", datetime.now(UTC), why
+        self._note(session, row, "retrain.failed", why=why)
+        self._tell(session, row, "failed", Reason(code="retrain.ended-badly", parameters={"why": why[:300]}))
+
+    def _tell(self, session: Session, row: RetrainRow, stage: Any, reason: Reason) -> None:
+        if row.incident_id is not None:
+            self._rulebook.tell_stage(
+                session, row.site, incident_id=row.incident_id, stage=stage, reason=reason, bundle_hash=None
+            )
+
+    def _note(self, session: Session, row: RetrainRow, code: str, **parameters: Any) -> None:
+        timeline.note(
+            session,
+            code,
+            site=row.site,
+            at=self._rulebook.clock(session, row.site),
+            product=row.product,
+            incident_id=row.incident_id,
+            order_id=row.order_id,
+            **parameters,
+        )
 
 
-def _started_ticks(pid: int) -> int | None:
-    """Start time of a live process in clock ticks since boot (field 22 of /proc/PID/stat); None when it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] in ("Z", "X") else int(fields[19])
-
-
-def _place(blobs: Blobs, name: str, target: Path) -> None:
-    """Give the trainer its own name for an image: a hard link where that works, else a copy."""
-    if target.exists():
-        return
-    source = blobs.local_path(name)
-    if source is not None:
-        try:
-            os.link(source, target)
-        except OSError:
-            _log.debug("no hard link to %s; copying", source)
-        else:
-            return
-    target.write_bytes(blobs.read(name))
+def _seconds(row: RetrainRow) -> float:
+    began = row.started_at or row.requested_at
+    return round((datetime.now(UTC) - began).total_seconds(), 1)

@@ -11,7 +11,9 @@ from contracts.errors import ConfigurationError
 from contracts.frame import Probability
 from contracts.names import Label, Name
 from contracts.settings import Settings
+from monitor.rules.gate import GateSettings
 from monitor.rules.settings import ApprovalMode, RuleSettings
+from monitor.rules.shadowing import ShadowSettings
 
 
 def is_loopback(host: str) -> bool:
@@ -107,6 +109,9 @@ class RolloutSettings(Settings):
 
     approval: ApprovalMode = "person"
     approvals: dict[str, ApprovalMode] = {}
+    first_balanced_accuracy: float = Field(
+        default=0.6, ge=0.5, le=1.0, description="least of a site's first release, on its gold set"
+    )
     replay_images: int = Field(default=500, ge=1, le=100_000)
     replay_wait_seconds: float = Field(default=3600.0, gt=0.0, description="then an absent agent is left out")
     threads: int = Field(default=1, ge=1, description="of the gate's inference")
@@ -139,6 +144,8 @@ class MonitorSettings(Settings):
     broker: BrokerSettings = BrokerSettings()
     web: WebSettings = WebSettings()
     rules: RuleSettings = RuleSettings()
+    gate: GateSettings = GateSettings()
+    shadow: ShadowSettings = ShadowSettings()
     labels: LabelSettings = LabelSettings()
     retraining: RetrainSettings = RetrainSettings()
     rollout: RolloutSettings = RolloutSettings()

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from monitor.rules.reason import Reason
 from monitor.store.rule_tables import EventRow
 
 TEXTS = Path(__file__).parent / "texts"
@@ -53,6 +54,51 @@ def note(
     row.text = words(row)
     session.add(row)
     return row
+
+
+def note_reason(
+    session: Session,
+    kind: str,
+    reason: Reason,
+    *,
+    site: str,
+    at: datetime,
+    agent: str | None = None,
+    camera: str | None = None,
+    product: str | None = None,
+    bundle_hash: str | None = None,
+    incident_id: str | None = None,
+    order_id: str | None = None,
+    **also: Any,
+) -> EventRow:
+    """Add one line for what the rules decided: `kind` of action, code and words of their reason."""
+    row = EventRow(
+        site=site,
+        at=at,
+        recorded_at=datetime.now(UTC),
+        kind=kind,
+        code=reason.code,
+        parameters={**reason.parameters, **also},
+        text=plain(reason),
+        agent=agent,
+        camera=camera,
+        product=product,
+        bundle_hash=bundle_hash,
+        incident_id=incident_id,
+        order_id=order_id,
+    )
+    session.add(row)
+    return row
+
+
+def plain(reason: Reason) -> str:
+    """A reason in plain English: the rules' own (`drift`) or one of this file's (`candidate.refused`)."""
+    return render(reason.code, reason.parameters) if "." in reason.code else reason.plain
+
+
+def as_json(reason: Reason) -> dict[str, Any]:
+    """A reason as rows keep it and pages show it."""
+    return {"code": reason.code, "parameters": reason.parameters, "plain": plain(reason)}
 
 
 def words(row: EventRow, language: str = "en") -> str:

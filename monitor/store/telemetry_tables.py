@@ -81,6 +81,7 @@ class AgentRow(Table):
     release_number: Mapped[int | None]
     shadow_hash: Mapped[str | None]
     channel_sequence: Mapped[int] = mapped_column(default=0)
+    audit_fraction: Mapped[float | None] = mapped_column(doc="what it was told; None: to be told again")
 
 
 class WindowRow(Table):

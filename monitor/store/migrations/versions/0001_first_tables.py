@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("release_number", sa.Integer(), nullable=True),
         sa.Column("shadow_hash", sa.String(), nullable=True),
         sa.Column("channel_sequence", sa.Integer(), nullable=False),
+        sa.Column("audit_fraction", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("site", "agent", name=op.f("pk_agents")),
     )
     op.create_table(

@@ -1,0 +1,308 @@
+"""Carries out what the rules decide: orders, tickets, retrains and withdrawals as rows, each with its line on the
+timeline. Nothing here reaches outside the transaction; workers do what the rows say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from contracts.bundle import Manifest
+from contracts.orders import Retrain, Sample
+from monitor import labels, releases, timeline
+from monitor.orders import OrderDesk, new_id
+from monitor.rulebook import camera_parts
+from monitor.rules.action import (
+    Action,
+    AskForLabels,
+    AskPerson,
+    ChangeIncident,
+    CloseIncident,
+    CloseTicket,
+    HoldRetrain,
+    OfferAdoption,
+    OpenIncident,
+    OpenTicket,
+    OrderRetrain,
+    PhaseChanged,
+    QualityAlert,
+    VerdictsUnsafe,
+    Withdraw,
+)
+from monitor.rules.incident import answers
+from monitor.rules.model import ModelState
+from monitor.rules.reason import Reason
+from monitor.store.rollout_tables import BundleRow, CandidateRow, ReleaseRow, RetrainRow
+from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
+
+RETRAIN_VALID = timedelta(days=7)
+
+
+class Actions:
+    """One method for each kind of action."""
+
+    def __init__(self, orders: OrderDesk) -> None:
+        self._orders = orders
+        self._deeds: dict[type[Any], Callable[..., ReleaseRow | None]] = {
+            PhaseChanged: self._phase_changed,
+            OpenIncident: self._open_incident,
+            ChangeIncident: self._change_incident,
+            CloseIncident: self._close_incident,
+            OpenTicket: self._open_ticket,
+            CloseTicket: self._close_ticket,
+            AskForLabels: self._ask_for_labels,
+            QualityAlert: self._quality_alert,
+            VerdictsUnsafe: self._verdicts_unsafe,
+            OfferAdoption: self._offer_adoption,
+            OrderRetrain: self._order_retrain,
+            HoldRetrain: self._hold_retrain,
+            AskPerson: self._ask_person,
+            Withdraw: self._withdraw,
+        }
+
+    def carry_out(self, session: Session, action: Action, state: ModelState, *, at: datetime) -> ReleaseRow | None:
+        """Do it; returns the release that this brought into service, if any."""
+        return self._deeds[type(action)](session, action, state, at)
+
+    def settle(self, session: Session, state: ModelState, *, at: datetime) -> None:
+        """Keep beside the open incident what a person may answer to it now."""
+        if state.incident is None:
+            return
+        row = session.get(IncidentRow, state.incident.incident_id)
+        if row is None or row.state != "open":
+            return
+        evidence = state.incident.evidence
+        told = {
+            "answers": list(answers(state.incident)),
+            "labels": evidence.labels,
+            "random": evidence.random,
+            "wrong": evidence.wrong,
+            "asked": state.incident.asked,
+        }
+        if any(row.details.get(name) != value for name, value in told.items()):
+            row.details = row.details | told
+
+    def _phase_changed(self, session: Session, action: PhaseChanged, state: ModelState, at: datetime) -> None:
+        agent, camera, product = camera_parts(action.camera)
+        row = session.get(CameraRow, (state.site, agent, camera, product))
+        if row is not None:
+            row.state = action.after.value
+        bundle_hash = state.facts.bundle_hash if state.facts is not None else None
+        timeline.note_reason(
+            session,
+            "phase",
+            action.reason,
+            site=state.site,
+            at=at,
+            agent=agent,
+            camera=camera,
+            product=product,
+            bundle_hash=bundle_hash,
+            incident_id=state.incident.incident_id if state.incident is not None else None,
+            before=action.before.value,
+            after=action.after.value,
+        )
+
+    def _open_incident(self, session: Session, action: OpenIncident, state: ModelState, at: datetime) -> None:
+        row = session.get(IncidentRow, action.incident_id)
+        if row is None:
+            row = IncidentRow(incident_id=action.incident_id, site=state.site, details={}, opened_at=at)
+            session.add(row)
+        row.bundle_hash = state.facts.bundle_hash if state.facts is not None else None
+        row.state, row.closed_at, row.resolution = "open", None, None
+        row.phase, row.diagnosis, row.cameras = "DIAGNOSE", action.diagnosis.value, list(action.cameras)
+        _explain(row, action.reason, at)
+        self._note(session, "incident", action, state, at, what="opened", diagnosis=action.diagnosis.value)
+
+    def _change_incident(self, session: Session, action: ChangeIncident, state: ModelState, at: datetime) -> None:
+        row = session.get_one(IncidentRow, action.incident_id)
+        before = (row.phase, row.diagnosis, row.cameras)
+        row.phase, row.diagnosis, row.cameras = action.phase.value, action.diagnosis.value, list(action.cameras)
+        _explain(row, action.reason, at)
+        if before != (row.phase, row.diagnosis, row.cameras):
+            self._note(
+                session,
+                "incident",
+                action,
+                state,
+                at,
+                what="changed",
+                phase=action.phase.value,
+                diagnosis=action.diagnosis.value,
+                cameras=list(action.cameras),
+            )
+
+    def _close_incident(self, session: Session, action: CloseIncident, state: ModelState, at: datetime) -> None:
+        row = session.get_one(IncidentRow, action.incident_id)
+        row.state, row.phase, row.closed_at, row.resolution = "closed", "CLOSED", at, timeline.plain(action.reason)
+        row.details = row.details | {"answers": []}
+        _explain(row, action.reason, at)
+        self._orders.cancel(session, site=state.site, kind="sample", incident_id=action.incident_id)
+        labels.expire_images(session, incident_id=action.incident_id)
+        self._note(session, "incident", action, state, at, what="closed", resolution=action.resolution)
+
+    def _open_ticket(self, session: Session, action: OpenTicket, state: ModelState, at: datetime) -> None:
+        row = session.get_one(IncidentRow, action.incident_id)
+        symptoms = [symptom.value for symptom in action.symptoms]
+        ticket = {"symptoms": symptoms, "at": at.isoformat(), **timeline.as_json(action.reason)}
+        row.details = row.details | {"tickets": {**row.details.get("tickets", {}), action.camera: ticket}}
+        self._note(session, "ticket", action, state, at, camera=action.camera, what="opened", symptoms=symptoms)
+
+    def _close_ticket(self, session: Session, action: CloseTicket, state: ModelState, at: datetime) -> None:
+        row = session.get_one(IncidentRow, action.incident_id)
+        tickets = {name: ticket for name, ticket in row.details.get("tickets", {}).items() if name != action.camera}
+        row.details = row.details | {"tickets": tickets}
+        self._note(session, "ticket", action, state, at, camera=action.camera, what="closed")
+
+    def _ask_for_labels(self, session: Session, action: AskForLabels, state: ModelState, at: datetime) -> None:
+        agent, camera, product = camera_parts(action.camera)
+        order_id = self._orders.issue(
+            session,
+            Sample,
+            site=state.site,
+            agent=agent,
+            reason=timeline.plain(action.reason),
+            incident_id=action.incident_id,
+            camera=camera,
+            product=product,
+            random=action.random,
+            atypical=action.atypical,
+            since=action.since,
+            purpose="drift-sample",
+        )
+        self._note(
+            session,
+            "labels",
+            action,
+            state,
+            at,
+            camera=action.camera,
+            order_id=order_id,
+            random=action.random,
+            atypical=action.atypical,
+        )
+
+    def _quality_alert(self, session: Session, action: QualityAlert, state: ModelState, at: datetime) -> None:
+        row = session.get_one(IncidentRow, action.incident_id)
+        row.details = row.details | {"shares": action.shares}
+        self._note(session, "alert", action, state, at, camera=action.camera, shares=action.shares)
+
+    def _verdicts_unsafe(self, session: Session, action: VerdictsUnsafe, state: ModelState, at: datetime) -> None:
+        row = session.get_one(IncidentRow, action.incident_id)
+        unsafe = sorted({*row.details.get("unsafe", []), *action.cameras})
+        row.details = row.details | {"unsafe": unsafe}
+        self._note(session, "unsafe", action, state, at, cameras=list(action.cameras))
+
+    def _offer_adoption(self, session: Session, action: OfferAdoption, state: ModelState, at: datetime) -> None:
+        row = session.get_one(IncidentRow, action.incident_id)
+        row.details = row.details | {"offer": timeline.as_json(action.reason)}
+        self._note(session, "offer", action, state, at)
+
+    def _ask_person(self, session: Session, action: AskPerson, state: ModelState, at: datetime) -> None:
+        row = session.get_one(IncidentRow, action.incident_id)
+        row.details = row.details | {"ask": timeline.as_json(action.reason)}
+        self._note(session, "person", action, state, at)
+
+    def _hold_retrain(self, session: Session, action: HoldRetrain, state: ModelState, at: datetime) -> None:
+        row = session.get_one(IncidentRow, action.incident_id)
+        until = action.until.isoformat() if action.until is not None else None
+        row.details = row.details | {"hold": {**timeline.as_json(action.reason), "until": until}}
+        self._note(session, "retrain", action, state, at, what="held", until=until)
+
+    def _order_retrain(self, session: Session, action: OrderRetrain, state: ModelState, at: datetime) -> None:
+        manifest = Manifest.model_validate(session.get_one(BundleRow, action.parent_bundle).manifest)
+        now = datetime.now(UTC)
+        earlier = session.scalars(select(RetrainRow.order_id).where(RetrainRow.site == state.site)).all()
+        order = Retrain(
+            order_id=new_id("retrain"),
+            issued_at=now,
+            expires_at=now + RETRAIN_VALID,
+            reason=timeline.plain(action.reason),
+            site=state.site,
+            product=manifest.product,
+            parent_bundle=action.parent_bundle,
+            base_snapshot=manifest.lineage.snapshot_hash,
+            labels_manifest="",
+            seed=len(earlier) + 1,
+            incident_id=action.incident_id,
+        )
+        session.add(
+            RetrainRow(
+                order_id=order.order_id,
+                site=state.site,
+                product=manifest.product,
+                incident_id=action.incident_id,
+                parent_bundle=action.parent_bundle,
+                body=order.model_dump(mode="json"),
+                state="queued",
+                attempts=0,
+                requested_at=now,
+                labels=0,
+            )
+        )
+        row = session.get_one(IncidentRow, action.incident_id)
+        row.details = {name: value for name, value in row.details.items() if name != "hold"}
+        self._note(session, "retrain", action, state, at, what="ordered", order_id=order.order_id)
+
+    def _withdraw(self, session: Session, action: Withdraw, state: ModelState, at: datetime) -> ReleaseRow | None:
+        left = releases.active_release(session, state.site)
+        to = session.scalars(
+            select(ReleaseRow)
+            .where(ReleaseRow.site == state.site, ReleaseRow.bundle_hash == action.to)
+            .order_by(ReleaseRow.number.desc())
+        ).first()
+        if left is None or left.bundle_hash != action.bundle_hash or to is None:
+            why = timeline.plain(action.reason)
+            timeline.note(
+                session, "release.cannot-withdraw", site=state.site, at=at, bundle_hash=action.bundle_hash, why=why
+            )
+            return None
+        return withdraw(session, left, to, action.reason, at=at)
+
+    def _note(self, session: Session, kind: str, action: Any, state: ModelState, at: datetime, **also: Any) -> EventRow:
+        name = also.pop("camera", None)
+        agent, camera, product = camera_parts(name) if name is not None else (None, None, None)
+        return timeline.note_reason(
+            session,
+            kind,
+            action.reason,
+            site=state.site,
+            at=at,
+            agent=agent,
+            camera=camera,
+            product=product,
+            bundle_hash=state.facts.bundle_hash if state.facts is not None else None,
+            incident_id=action.incident_id,
+            **also,
+        )
+
+
+def withdraw(session: Session, left: ReleaseRow, to: ReleaseRow, reason: Reason, *, at: datetime) -> ReleaseRow:
+    """Back to an earlier release; the one that is left never runs at the site again."""
+    why = timeline.plain(reason)
+    releases.go_back(session, to, reason=f"release {left.number} withdrawn: {why}", at=at, refuse=True)
+    for row in session.scalars(
+        select(CandidateRow).where(CandidateRow.site == left.site, CandidateRow.release_number == left.number)
+    ):
+        row.state, row.closed_at, row.closing = "withdrawn", datetime.now(UTC), why
+    timeline.note(
+        session,
+        "release.withdrawn",
+        site=left.site,
+        at=at,
+        product=left.product,
+        bundle_hash=left.bundle_hash,
+        left=left.number,
+        release=to.number,
+        why=why,
+        proof={"code": reason.code, **reason.parameters},
+    )
+    return to
+
+
+def _explain(row: IncidentRow, reason: Reason, at: datetime) -> None:
+    row.title, row.reason, row.updated_at = timeline.plain(reason), timeline.as_json(reason), at

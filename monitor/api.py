@@ -1,0 +1,237 @@
+"""The HTTP API under `/v1`: what a person's click and the automation use alike. Thin: reading is `queries`, acting is
+`desk`, and a LinesideError becomes an answer that names the offender and the remedy."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Form, HTTPException, Query, Response, UploadFile
+from PIL import Image, UnidentifiedImageError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from contracts.frame import OutcomeSource
+from contracts.names import Identifier, Label, Name
+from contracts.upload import ImageUpload
+from monitor import queries
+from monitor.blobs import Blobs
+from monitor.desk import Desk
+from monitor.labels import AlreadyLabelled, QuestionExpired
+from monitor.store.database import Store
+from monitor.store.label_tables import ImageRow
+
+MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "BMP": "image/bmp", "TIFF": "image/tiff"}
+LARGEST_IMAGE_PIXELS = 100_000_000
+ASKABLE = (OutcomeSource.AUDIT, OutcomeSource.DRIFT_SAMPLE, OutcomeSource.ATYPICAL)
+
+
+class _Body(BaseModel):
+    """What a request may say; a key that is not known is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class LabelGiven(_Body):
+    image_id: Identifier
+    label: Label
+    rater: Identifier = Field(description="a pseudonym, never a name")
+
+
+class CandidateSubmitted(_Body):
+    site: Name | None = None
+    bundle_folder: Path
+    reason: str = Field(min_length=1, max_length=1000)
+    submitted_by: Identifier
+    gold_csv: Path | None = Field(default=None, description="only with the first release of a site")
+
+
+class GoldReplaced(_Body):
+    site: Name | None = None
+    csv: Path
+    reason: str = Field(min_length=1, max_length=1000)
+    by: Identifier
+
+
+class Signed(_Body):
+    """A click that only says who made it, and maybe why."""
+
+    by: Identifier = "operator"
+    site: Name | None = None
+    reason: str = Field(default="", max_length=1000)
+
+
+class RollbackAsked(_Body):
+    site: Name | None = None
+    to: int | None = Field(default=None, ge=1, description="release number; the one before where it is not given")
+    reason: str = Field(min_length=1, max_length=1000)
+    by: Identifier
+    refuse: bool = Field(default=False, description="whether the release that is left may never run again")
+
+
+def routes(store: Store, blobs: Blobs, desk: Desk, *, max_image_bytes: int) -> APIRouter:
+    """All of `/v1`."""
+    router = APIRouter(prefix="/v1")
+    _add_images(router, store, blobs, desk, max_image_bytes)
+    _add_labels(router, store, desk)
+    _add_reading(router, store)
+    _add_rollout(router, desk)
+    return router
+
+
+def _add_images(router: APIRouter, store: Store, blobs: Blobs, desk: Desk, max_image_bytes: int) -> None:
+    @router.post("/images", status_code=201)
+    def upload_image(upload: Annotated[str, Form()], image: UploadFile) -> dict[str, str]:
+        """An agent hands an image over for labelling. 409: this part was asked about before."""
+        try:
+            described = ImageUpload.model_validate_json(upload)
+        except ValidationError as error:
+            raise HTTPException(422, f"upload: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}") from error
+        if described.source not in ASKABLE:
+            raise HTTPException(422, f"images are uploaded as {', '.join(ASKABLE)}, not as {described.source}")
+        data = image.file.read(max_image_bytes + 1)
+        if len(data) > max_image_bytes:
+            raise HTTPException(413, f"the image has more than {max_image_bytes} bytes")
+        image_id = desk.accept_image(described, blob=blobs.write(data), size=len(data), media_type=_media_type(data))
+        if image_id is None:
+            part = described.verdict.frame.part_id
+            raise HTTPException(409, f"part {part} was asked about before; one part is asked about once")
+        return {"image_id": image_id}
+
+    @router.get("/images/{image_id}")
+    def read_image(image_id: str) -> Response:
+        """The image as it was uploaded."""
+        with store.read() as session:
+            row = session.get(ImageRow, image_id)
+        if row is None:
+            raise HTTPException(404, f"there is no image {image_id[:80]!r}")
+        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
+        return Response(blobs.read(row.blob), media_type=row.media_type, headers=headers)
+
+
+def _media_type(data: bytes) -> str:
+    """Type of the image, from its header. 415 for what is no image of a known kind, 413 for one that is too large."""
+    try:
+        with Image.open(io.BytesIO(data), formats=tuple(MEDIA_TYPES)) as image:
+            width, height = image.size
+            kind = MEDIA_TYPES[image.format or ""]
+    except (UnidentifiedImageError, OSError, KeyError, ValueError, Image.DecompressionBombError) as error:
+        raise HTTPException(415, f"not a readable image ({error}); send one of {', '.join(MEDIA_TYPES)}") from error
+    if width * height > LARGEST_IMAGE_PIXELS:
+        raise HTTPException(413, f"the image has {width} x {height} pixels, more than {LARGEST_IMAGE_PIXELS}")
+    return kind
+
+
+def _add_labels(router: APIRouter, store: Store, desk: Desk) -> None:
+    @router.get("/labels/queue")
+    def label_queue(limit: Annotated[int, Query(ge=1, le=1000)] = 50, site: Name | None = None) -> dict[str, Any]:
+        """What to ask next, and the classes to choose from. Nothing here tells what the model thought."""
+        with store.read() as session:
+            return queries.label_queue(session, limit=limit, site=site, extra=desk.extra_labels)
+
+    @router.post("/labels", status_code=201)
+    def give_label(given: LabelGiven) -> dict[str, Any]:
+        """A rater says what a part is. 404 unknown, 409 answered before, 410 no longer asked about."""
+        try:
+            desk.answer(image_id=given.image_id, label=given.label, rater=given.rater)
+        except KeyError:
+            raise HTTPException(404, f"there is no image {given.image_id!r}") from None
+        except AlreadyLabelled as error:
+            raise HTTPException(409, str(error)) from None
+        except QuestionExpired as error:
+            raise HTTPException(410, str(error)) from None
+        return {"image_id": given.image_id}
+
+
+def _add_reading(router: APIRouter, store: Store) -> None:
+    @router.get("/fleet")
+    def read_fleet() -> dict[str, Any]:
+        """Sites, agents, cameras: what runs where and how it is."""
+        with store.read() as session:
+            return queries.fleet(session)
+
+    @router.get("/cameras/{site}/{agent}/{camera}/{product}")
+    def read_camera(
+        site: Name, agent: Name, camera: Name, product: Name, windows: Annotated[int, Query(ge=1, le=5000)] = 500
+    ) -> dict[str, Any]:
+        """One camera and its last windows, oldest first."""
+        with store.read() as session:
+            found = queries.camera(session, site=site, agent=agent, camera=camera, product=product, windows=windows)
+        if found is None:
+            raise HTTPException(404, f"no camera {site}/{agent}/{camera} has reported on product {product}")
+        return found
+
+    @router.get("/releases")
+    def read_releases(site: Name | None = None) -> dict[str, Any]:
+        """Releases and candidates with their reasons, newest first."""
+        with store.read() as session:
+            return queries.releases(session, site=site)
+
+    @router.get("/retrains")
+    def read_retrains(site: Name | None = None) -> dict[str, Any]:
+        """Retrains with their state and last words, newest first."""
+        with store.read() as session:
+            return queries.retrains(session, site=site)
+
+    @router.get("/incidents")
+    def read_incidents(site: Name | None = None, state: Literal["open", "closed"] | None = None) -> dict[str, Any]:
+        """Incidents, newest first."""
+        with store.read() as session:
+            return queries.incidents(session, site=site, state=state)
+
+    @router.get("/events")
+    def read_events(
+        after: Annotated[int, Query(ge=0)] = 0,
+        limit: Annotated[int, Query(ge=1, le=5000)] = 500,
+        site: Name | None = None,
+        since: datetime | None = None,
+    ) -> dict[str, Any]:
+        """The timeline, oldest first, behind the event `after`."""
+        with store.read() as session:
+            return queries.events(session, after=after, limit=limit, site=site, since=since)
+
+
+def _add_rollout(router: APIRouter, desk: Desk) -> None:
+    @router.post("/candidates", status_code=202)
+    def submit(asked: CandidateSubmitted) -> dict[str, str]:
+        """Hand in a bundle (a folder on the monitor's machine). It goes through the gate like any other."""
+        candidate_id = desk.submit(
+            asked.bundle_folder,
+            site=desk.site(asked.site),
+            reason=asked.reason,
+            submitted_by=asked.submitted_by,
+            gold_csv=asked.gold_csv,
+        )
+        return {"candidate_id": candidate_id}
+
+    @router.post("/gold")
+    def replace_gold(asked: GoldReplaced) -> dict[str, int]:
+        """A person replaces the gold set; recorded with the reason."""
+        version = desk.replace_gold(asked.csv, site=desk.site(asked.site), reason=asked.reason, by=asked.by)
+        return {"version": version}
+
+    @router.post("/incidents/{incident_id}/{said}")
+    def person_says(
+        incident_id: Identifier, said: Literal["repaired", "permanent", "adopt", "retrain", "close"], who: Signed
+    ) -> dict[str, str]:
+        """A person's word on an incident."""
+        desk.person_said(incident_id, said=said, who=who.by)
+        return {"incident_id": incident_id, "said": said}
+
+    @router.post("/releases/{number}/approve")
+    def approve(number: int, who: Signed) -> dict[str, Any]:
+        """A person agrees that the release goes on."""
+        return desk.approve(number, site=desk.site(who.site), by=who.by)
+
+    @router.post("/releases/{number}/reject")
+    def reject(number: int, who: Signed) -> dict[str, Any]:
+        """A person stops a release that is not active yet."""
+        return desk.reject(number, site=desk.site(who.site), by=who.by, reason=who.reason)
+
+    @router.post("/rollback")
+    def roll_back(asked: RollbackAsked) -> dict[str, Any]:
+        """A person brings an earlier release back, at once."""
+        return desk.roll_back(
+            site=desk.site(asked.site), to=asked.to, reason=asked.reason, by=asked.by, refuse=asked.refuse
+        )

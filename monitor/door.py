@@ -1,0 +1,123 @@
+"""Who may come in over HTTP: people with the password, agents with their token; on loopback nobody is asked.
+
+Two things are checked even there, because a browser carries any page's requests to 127.0.0.1: the `Host` must be ours
+(a foreign name means DNS rebinding), and a change must not come from a page of another origin.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+OPEN_PATHS = ("/live", "/ready")
+REGISTRY_PATH = "/registry/"
+UPLOAD_PATH = "/v1/images"
+
+
+@dataclass(frozen=True)
+class Door:
+    """None as password or token: that door is open (loopback only, see `settings.WebSettings`)."""
+
+    user: str
+    password: str | None
+    agent_token: str | None
+    hosts: frozenset[str]
+
+    def refuse(self, request: Request) -> Response | None:
+        """The answer to a request that may not pass; None for one that may."""
+        if not self._is_ours(request.headers.get("host", "")):
+            return _answer(421, "this server does not go by that name; add it to web.allowed_hosts")
+        if request.method not in SAFE_METHODS and not _same_origin(request):
+            return _answer(403, "a page of another origin may not change anything here")
+        path = request.url.path
+        if path in OPEN_PATHS or self._is_agent(request) or self._is_person(request):
+            return None
+        return _answer(401, "sign in with the monitor's user and password, or send its token", ask=True)
+
+    def _is_ours(self, host: str) -> bool:
+        name = urlsplit(f"//{host}").hostname or ""
+        if name in self.hosts or name == "localhost":
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True  # an address cannot be rebound
+
+    def _is_agent(self, request: Request) -> bool:
+        if request.method in SAFE_METHODS:
+            return request.url.path.startswith(REGISTRY_PATH)  # signed, and verified by whoever fetches it
+        if not _is_upload(request):
+            return False
+        return self.password is None if self.agent_token is None else _equal(_bearer(request), self.agent_token)
+
+    def _is_person(self, request: Request) -> bool:
+        if self.password is None:
+            return not _is_upload(request)
+        if _equal(_bearer(request), self.password):
+            return True
+        user, password = _basic(request)
+        return _equal(user, self.user) and _equal(password, self.password)
+
+
+def guard(door: Door) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
+    """The door as FastAPI middleware."""
+
+    async def check(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        refusal = door.refuse(request)
+        return refusal if refusal is not None else await go_on(request)
+
+    return check
+
+
+def hosts_of(host: str, allowed: Iterable[str]) -> frozenset[str]:
+    """Names the server may be called by."""
+    return frozenset({host, *allowed})
+
+
+def _is_upload(request: Request) -> bool:
+    return request.method == "POST" and request.url.path == UPLOAD_PATH
+
+
+def _same_origin(request: Request) -> bool:
+    """Browsers say where a request comes from; programs do not and carry no ambient rights."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host", "")
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else ""
+
+
+def _basic(request: Request) -> tuple[str, str]:
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        text = base64.b64decode(value, validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    user, _, password = text.partition(":")
+    return user, password
+
+
+def _equal(given: str, wanted: str) -> bool:
+    return bool(given) and hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def _answer(status: int, detail: str, *, ask: bool = False) -> Response:
+    headers = {"WWW-Authenticate": 'Basic realm="Lineside monitor", charset="UTF-8"'} if ask else {}
+    return JSONResponse({"detail": detail}, status_code=status, headers=headers)

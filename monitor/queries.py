@@ -1,0 +1,183 @@
+"""What people and programs ask of the store, as plain JSON values. Reading only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from monitor import labels
+from monitor.releases import active_release, current_channel
+from monitor.store.columns import Table
+from monitor.store.label_tables import ImageRow, LabelRow
+from monitor.store.rollout_tables import BundleRow, CandidateRow, ReleaseRow, RetrainRow
+from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
+from monitor.store.telemetry_tables import AgentRow, BootRow, PoisonRow, TombstoneRow, WindowRow
+
+
+def fleet(session: Session) -> dict[str, Any]:
+    """Sites with their channel, agents and cameras."""
+    agents = session.scalars(select(AgentRow).order_by(AgentRow.site, AgentRow.agent)).all()
+    cameras = session.scalars(select(CameraRow).order_by(CameraRow.camera, CameraRow.product)).all()
+    listed = sorted({row.site for row in agents} | set(session.scalars(select(ReleaseRow.site))))
+    return {
+        "sites": [
+            {
+                "site": site,
+                "channel": _channel(session, site),
+                "agents": [
+                    {**_row(agent), "cameras": [_row(c) for c in cameras if (c.site, c.agent) == (site, agent.agent)]}
+                    for agent in agents
+                    if agent.site == site
+                ],
+            }
+            for site in listed
+        ],
+        "unreadable": [_row(row) for row in session.scalars(select(PoisonRow))],
+    }
+
+
+def camera(
+    session: Session, *, site: str, agent: str, camera: str, product: str, windows: int
+) -> dict[str, Any] | None:
+    """One camera and its newest windows, oldest first; None when nothing is known of it."""
+    row = session.get(CameraRow, (site, agent, camera, product))
+    if row is None:
+        return None
+    newest = (
+        select(WindowRow)
+        .where(
+            WindowRow.site == site,
+            WindowRow.agent == agent,
+            WindowRow.camera == camera,
+            WindowRow.product == product,
+        )
+        .order_by(WindowRow.ended_at.desc(), WindowRow.message_id.desc())
+        .limit(windows)
+    )
+    return {"camera": _row(row), "windows": [_row(window) for window in reversed(session.scalars(newest).all())]}
+
+
+def releases(session: Session, *, site: str | None) -> dict[str, Any]:
+    """Releases and candidates, newest first, with the reason of each."""
+    numbered = select(ReleaseRow).order_by(ReleaseRow.created_at.desc(), ReleaseRow.number.desc())
+    submitted = select(CandidateRow).order_by(CandidateRow.submitted_at.desc())
+    if site is not None:
+        numbered = numbered.where(ReleaseRow.site == site)
+        submitted = submitted.where(CandidateRow.site == site)
+    return {
+        "releases": [_row(row) for row in session.scalars(numbered)],
+        "candidates": [_row(row) for row in session.scalars(submitted)],
+    }
+
+
+def retrains(session: Session, *, site: str | None) -> dict[str, Any]:
+    """Retrains, newest first."""
+    query = select(RetrainRow).order_by(RetrainRow.requested_at.desc())
+    if site is not None:
+        query = query.where(RetrainRow.site == site)
+    return {"retrains": [_row(row) for row in session.scalars(query)]}
+
+
+def incidents(session: Session, *, site: str | None, state: str | None) -> dict[str, Any]:
+    """Incidents, newest first, with the labels they have and wait for."""
+    query = select(IncidentRow).order_by(IncidentRow.opened_at.desc())
+    if site is not None:
+        query = query.where(IncidentRow.site == site)
+    if state is not None:
+        query = query.where(IncidentRow.state == state)
+    rows = session.scalars(query).all()
+    given = _counts(session, LabelRow.incident_id)
+    asked = _counts(session, ImageRow.incident_id)
+    return {
+        "incidents": [
+            {**_row(row), "labels": given.get(row.incident_id, 0), "images": asked.get(row.incident_id, 0)}
+            for row in rows
+        ]
+    }
+
+
+def events(
+    session: Session, *, after: int, limit: int, site: str | None, since: datetime | None = None
+) -> dict[str, Any]:
+    """The timeline, oldest first."""
+    query = select(EventRow).where(EventRow.id > after).order_by(EventRow.id).limit(limit)
+    if site is not None:
+        query = query.where(EventRow.site == site)
+    if since is not None:
+        query = query.where(EventRow.at >= since)
+    return {"events": [_row(row) for row in session.scalars(query)]}
+
+
+def label_queue(session: Session, *, limit: int, site: str | None, extra: Iterable[str]) -> dict[str, Any]:
+    """What to ask next. `labels`: classes to choose from, over the sites concerned."""
+    questions = labels.queue(session, limit=limit, site=site)
+    by_site = {name: classes(session, name, extra=extra) for name in {question.site for question in questions}}
+    if site is not None and site not in by_site:
+        by_site[site] = classes(session, site, extra=extra)
+    waiting = select(func.count()).select_from(ImageRow).where(ImageRow.state == "queued")
+    if site is not None:
+        waiting = waiting.where(ImageRow.site == site)
+    return {
+        "labels": sorted({label for known in by_site.values() for label in known}),
+        "waiting": session.scalar(waiting),
+        "items": [
+            {
+                "image_id": question.image_id,
+                "part_id": question.part_id,
+                "site": question.site,
+                "camera": question.camera,
+                "product": question.product,
+                "triggered_at": question.triggered_at.isoformat(),
+                "image": f"/v1/images/{question.image_id}",
+                "labels": by_site[question.site],
+            }
+            for question in questions
+        ],
+    }
+
+
+def classes(session: Session, site: str, *, extra: Iterable[str]) -> list[str]:
+    """Classes a rater may choose at a site: those of the active model, those given before, and the extra ones."""
+    known: set[str] = set(extra)
+    release = active_release(session, site)
+    if release is not None:
+        known.update(session.get_one(BundleRow, release.bundle_hash).manifest["labels"])
+    known.update(session.scalars(select(LabelRow.label).where(LabelRow.site == site).distinct()))
+    return sorted(known)
+
+
+def delivery(session: Session) -> list[dict[str, Any]]:
+    """Per boot of an agent: acknowledged, worked through, and dropped by its outbox."""
+    dropped = {
+        (site, agent, boot): int(count)
+        for site, agent, boot, count in session.execute(
+            select(
+                TombstoneRow.site,
+                TombstoneRow.agent,
+                TombstoneRow.boot,
+                func.sum(TombstoneRow.last - TombstoneRow.first + 1),
+            ).group_by(TombstoneRow.site, TombstoneRow.agent, TombstoneRow.boot)
+        )
+    }
+    return [
+        {**_row(row), "dropped": dropped.get((row.site, row.agent, row.boot), 0)}
+        for row in session.scalars(select(BootRow))
+    ]
+
+
+def _channel(session: Session, site: str) -> dict[str, Any] | None:
+    channel = current_channel(session, site)
+    return channel.model_dump(mode="json") if channel is not None else None
+
+
+def _counts(session: Session, column: Any) -> dict[str, int]:
+    return {name: count for name, count in session.execute(select(column, func.count()).group_by(column)) if name}
+
+
+def _row(row: Table) -> dict[str, Any]:
+    values = {column.key: getattr(row, column.key) for column in row.__mapper__.column_attrs}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}

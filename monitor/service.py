@@ -1,0 +1,263 @@
+"""The monitor as a service: link, loop, workers and web application around one store.
+
+All it knows is in the store, so it may be killed at any time. A thread that fails ends the service with its error
+instead of leaving a monitor that looks well and does nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from sqlalchemy.exc import OperationalError
+
+from contracts.errors import ConfigurationError, LinesideError
+from monitor import metrics
+from monitor.actions import Actions
+from monitor.agent_events import AgentEvents
+from monitor.app import make_app
+from monitor.blobs import Blobs
+from monitor.bundles import BundleShelf
+from monitor.candidates import Candidates
+from monitor.desk import Desk
+from monitor.door import Door, hosts_of
+from monitor.ingest import Ingest
+from monitor.judging import Judging
+from monitor.link import Link
+from monitor.loop import Loop
+from monitor.orders import OrderDesk
+from monitor.publishing import Publishing
+from monitor.registry import Registry
+from monitor.retention import Retention
+from monitor.retraining import Retraining
+from monitor.rulebook import Rulebook
+from monitor.settings import MonitorSettings, secret
+from monitor.store.database import Store
+from monitor.trainer_process import Trainer
+from monitor.web.pages import Pages
+
+BEAT_SECONDS = 0.25
+TICK_SECONDS = 60.0
+HOUR_SECONDS = 3600.0
+RETRY_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class Monitor:
+    """All parts, wired. `run` blocks until `stop` is called or a part fails."""
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        folder = settings.state_folder
+        self.settings = settings
+        self._registry = Registry.open(settings.registry)
+        if missing := set(settings.sites) - set(self._registry.sites):
+            raise ConfigurationError(
+                f"the registry {settings.registry} has no key for site {', '.join(sorted(missing))}; "
+                "add it with `lineside monitor init` or Registry.add_site"
+            )
+        self.store = Store(folder / "monitor.db")
+        self.blobs = Blobs(str(folder / "blobs"))
+        shelf = BundleShelf(folder / "bundles")
+        self._orders = OrderDesk(valid_hours=settings.orders.valid_hours, resend_seconds=settings.orders.resend_seconds)
+        self._rulebook = Rulebook(settings.rules, Actions(self._orders))
+        candidates = Candidates(self._rulebook, self._orders, settings.rollout)
+        self._changed = threading.Event()
+        self._link = self._make_link()
+        self._loop = Loop(
+            self.store,
+            self._rulebook,
+            AgentEvents(self._rulebook, candidates, self._orders),
+            self._orders,
+            settings.labels,
+        )
+        self._judging = Judging(
+            self.store, self.blobs, shelf, candidates, self._rulebook, settings, scratch=folder / "scratch"
+        )
+        trainer = Trainer(settings.retraining.command, folder=folder / "jobs", threads=settings.retraining.threads)
+        self._retraining = Retraining(
+            self.store, self.blobs, shelf, trainer, candidates, self._rulebook, settings.retraining
+        )
+        self._publishing = Publishing(self.store, self._registry, self._orders, bundles=shelf.folder)
+        self._retention = Retention(self.store, self.blobs, settings.retention, jobs=folder / "jobs")
+        self._desk = Desk(
+            self.store,
+            self.blobs,
+            shelf,
+            candidates,
+            self._rulebook,
+            sites=settings.sites,
+            settings=settings.labels,
+            on_change=self._changed.set,
+        )
+        self._stopping = threading.Event()
+        self._failure: BaseException | None = None
+        self._troubles: dict[str, str] = {}
+
+    def _make_link(self) -> Link:
+        broker = self.settings.broker
+        return Link(
+            Ingest(self.store, sites=self.settings.sites),
+            host=broker.host,
+            port=broker.port,
+            username=broker.user,
+            password=secret(broker.password, broker.password_file),
+            certificate_authority=str(broker.ca_file) if broker.ca_file else None,
+            on_commit=self._changed.set,
+        )
+
+    def run(self, *, started: Callable[[str], None] = lambda url: None) -> None:
+        """Serve until `stop`. Raises what a part failed with."""
+        server = uvicorn.Server(
+            uvicorn.Config(
+                self._app(),
+                host=self.settings.web.host,
+                port=self.settings.web.port,
+                log_level="warning",
+                timeout_graceful_shutdown=5,
+            )
+        )
+        threads = [
+            self._thread("loop", self._work_loop),
+            self._thread("errands", self._work_errands),
+            self._thread("jobs", self._work_jobs),
+            self._thread("web", server.run),
+        ]
+        self._link.start()
+        for thread in threads:
+            thread.start()
+        self._announce(server, started)
+        self._stopping.wait()
+        server.should_exit = True
+        self._changed.set()
+        for thread in threads:
+            thread.join()
+        self._link.stop()
+        self._retraining.stop()
+        self.store.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """End `run` soon."""
+        self._stopping.set()
+
+    def _announce(self, server: uvicorn.Server, started: Callable[[str], None]) -> None:
+        while not server.started and not self._stopping.is_set():
+            time.sleep(0.02)
+        if server.started:
+            host, port = server.servers[0].sockets[0].getsockname()[:2]
+            _log.info("monitor at http://%s:%d", host, port)
+            started(f"http://{host}:{port}")
+
+    def _app(self) -> FastAPI:
+        web = self.settings.web
+        registry = CollectorRegistry()
+        metrics.register(registry, self.store, dropped_arrivals=lambda: self._link.dropped)
+        app = make_app(
+            self.store,
+            self.blobs,
+            self._desk,
+            self._registry,
+            registry,
+            door=Door(
+                user=web.user,
+                password=secret(web.password, web.password_file),
+                agent_token=secret(web.agent_token, web.agent_token_file),
+                hosts=hosts_of(web.host, web.allowed_hosts),
+            ),
+            max_image_bytes=web.max_image_bytes,
+            trouble=self._trouble,
+        )
+        Pages(self.store, self.blobs).attach(app)
+        return app
+
+    def _trouble(self) -> list[str]:
+        broker = self.settings.broker
+        away = [] if self._link.connected.is_set() else [f"the broker at {broker.host}:{broker.port} is away"]
+        return away + [f"{name}: {why}" for name, why in sorted(self._troubles.items())]
+
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001  the service ends with it, see `run`
+                _log.exception("%s failed", name)
+                self._failure = self._failure or error
+            finally:
+                self._stopping.set()
+                self._changed.set()
+
+        return threading.Thread(target=run, name=name)
+
+    def _work_loop(self) -> None:
+        ticked = time.monotonic()
+        while not self._stopping.is_set():
+            with self._patience("telemetry"):
+                while self._loop.step() and not self._stopping.is_set():
+                    pass
+                if time.monotonic() - ticked >= TICK_SECONDS:
+                    ticked = time.monotonic()
+                    self._tick()
+            self._changed.wait(BEAT_SECONDS)
+            self._changed.clear()
+
+    def _tick(self) -> None:
+        for site in self.settings.sites:
+            with self.store.write() as session:
+                self._rulebook.tick(session, site)
+
+    def _work_errands(self) -> None:
+        cleaned = refreshed = -HOUR_SECONDS
+        while not self._stopping.wait(BEAT_SECONDS):
+            with self._patience("publishing"):
+                self._publishing.publish_due()
+                if time.monotonic() - refreshed >= HOUR_SECONDS:
+                    self._registry.refresh()
+                    refreshed = time.monotonic()
+            with self._patience("orders"):
+                self._orders.send_due(self.store, self._link.publish_order)
+            if time.monotonic() - cleaned >= HOUR_SECONDS:
+                cleaned = time.monotonic()
+                with self._patience("retention"):
+                    self._retention.sweep()
+
+    def _work_jobs(self) -> None:
+        while not self._stopping.wait(BEAT_SECONDS):
+            with self._patience("retraining"):
+                self._retraining.step()
+            with self._patience("candidates"):
+                self._judging.step()
+
+    @contextmanager
+    def _patience(self, what: str) -> Iterator[None]:
+        """A disk that is full or a registry that needs a person is no reason to end: say so, try again later."""
+        try:
+            yield
+        except (LinesideError, OperationalError, OSError) as error:
+            if self._troubles.get(what) != str(error):
+                _log.error("%s must wait: %s", what, error)
+            self._troubles[what] = str(error)
+            self._stopping.wait(RETRY_SECONDS)
+        else:
+            self._troubles.pop(what, None)
+
+
+def run_monitor(settings: MonitorSettings, *, started: Callable[[str], None] = lambda url: None) -> None:
+    """Run the monitor until SIGTERM or SIGINT. `started` is called with the address of its pages."""
+    monitor = Monitor(settings)
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        monitor.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    monitor.run(started=started)
