@@ -9,6 +9,7 @@ the same rule on their own; they say what moved.
 from __future__ import annotations
 
 from functools import lru_cache
+from math import log
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from drift.persistence import Persistence
 from drift.profile import Profile, groups, t2
 from drift.quantile import f_quantile
-from drift.vector import group_of
+from drift.vector import IMAGE_NAMES, group_of
 
 LEVEL = 0.01
 
@@ -28,7 +29,9 @@ class Judgement(BaseModel):
     alone; `given` the same for all that is left once a group is known (Mason, Young and Tracy 1995, "Decomposition of
     T2 for multivariate control chart interpretation", Journal of Quality Technology 27): `given["class"]` <= 1 means
     that the shares of the answers explain the rest. `shifts` tells how far each entry moved, in standard deviations of
-    window means."""
+    window means. `changes` tells by what factor image statistics changed (logarithms; of `evenness` and
+    `focus-evenness` the change relative to a value of at least 0.1): what a person would see, where `shifts` tells how
+    sure it is."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,6 +41,7 @@ class Judgement(BaseModel):
     groups: dict[str, float]
     given: dict[str, float]
     shifts: dict[str, float]
+    changes: dict[str, float]
 
 
 class HotellingT2:
@@ -75,6 +79,10 @@ class HotellingT2:
             groups={name: values[name] / self._limits[name] for name in values if name != "all"},
             given={name: (values["all"] - values[name]) / limit for name, limit in self._rest.items()},
             shifts=dict(zip(profile.names, (round(float(shift), 3) for shift in shifts), strict=True)),
+            changes=_changes(
+                dict(zip(profile.names, profile.mean, strict=True)),
+                dict(zip(profile.names, (float(value) for value in mean), strict=True)),
+            ),
         )
 
     def update(self, mean: NDArray[np.floating[Any]], images: int) -> Judgement:
@@ -87,6 +95,21 @@ class HotellingT2:
     def drift_detected(self) -> bool:
         """Whether k of the last n windows were over their limit."""
         return self.persistence.drift_detected
+
+
+def _changes(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    changes = {}
+    for name in IMAGE_NAMES:
+        if name not in before:
+            continue
+        if name in ("mean", "contrast"):
+            change = log(max(after[name], 1e-4) / max(before[name], 1e-4))
+        elif name == "sharpness":
+            change = after[name] - before[name]
+        else:
+            change = (after[name] - before[name]) / max(before[name], 0.1)
+        changes[name] = round(change, 4)
+    return changes
 
 
 def _less(whole: tuple[float, ...], part: tuple[float, ...]) -> tuple[float, ...]:

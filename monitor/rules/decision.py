@@ -39,6 +39,7 @@ class Seen(BaseModel):
     groups: dict[str, float]
     given: dict[str, float]
     shifts: dict[str, float]
+    changes: dict[str, float]
     answers: dict[Label, int]
 
     @property
@@ -228,6 +229,7 @@ def judged(profile: Profile, mean: WindowMean, window: Window, level: float) -> 
         groups=judgement.groups,
         given=judgement.given,
         shifts=judgement.shifts,
+        changes=judgement.changes,
         answers=window.labels,
     )
 

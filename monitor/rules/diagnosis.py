@@ -8,17 +8,17 @@ and doubt asks for labels and opens a ticket.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from contracts.names import Label
-from drift.vector import IMAGE_NAMES
 from monitor.rules.action import Kind, Symptom
-from monitor.rules.decision import CameraState, Seen
+from monitor.rules.decision import CameraState
 from monitor.rules.reason import Parameter, Reason, because
 from monitor.rules.settings import RuleSettings
+from monitor.rules.symptom import symptoms_of
 
 _MOVED_RATIO = 0.75  # mean T2 over limit above which a sibling moves too; in control it lies about 0.3
 _LOOKED_AT = 3  # windows, the last ones, that say what moved
@@ -46,8 +46,11 @@ def diagnose(state: CameraState, siblings: Sequence[CameraState], settings: Rule
         return None
     together = tuple(sorted(name for name, moved in witnesses.items() if moved))
     quiet = tuple(sorted(name for name, moved in witnesses.items() if moved is False))
-    groups, given = _means(state.recent)
-    symptoms = symptoms_of(_mean_shifts(state.recent))
+    groups, given, shifts, changes = (
+        _mean_of([getattr(seen, field) for seen in state.recent[-_LOOKED_AT:]])
+        for field in ("groups", "given", "shifts", "changes")
+    )
+    symptoms = symptoms_of(shifts, changes)
     if not together and quiet:
         return _sensor(symptoms, groups, quiet)
     if groups.get("class", 0.0) > 1.0 and given.get("class", 2.0) <= 1.0:
@@ -96,52 +99,8 @@ def testimony(state: CameraState, sibling: CameraState, settings: RuleSettings) 
     return over >= 2 or float(np.mean([seen.ratio for seen in windows[-_LOOKED_AT:]])) > _MOVED_RATIO
 
 
-def _means(recent: Iterable[Seen]) -> tuple[dict[str, float], dict[str, float]]:
-    windows = list(recent)[-_LOOKED_AT:]
-    groups = {name: float(np.mean([seen.groups[name] for seen in windows])) for name in windows[-1].groups}
-    given = {name: float(np.mean([seen.given[name] for seen in windows])) for name in windows[-1].given}
-    return groups, given
-
-
-def _mean_shifts(recent: Iterable[Seen]) -> dict[str, float]:
-    windows = list(recent)[-_LOOKED_AT:]
-    return {name: float(np.mean([seen.shifts[name] for seen in windows])) for name in windows[-1].shifts}
-
-
-def symptoms_of(shifts: Mapping[str, float], *, least: float = 3.0, share: float = 0.3) -> tuple[Symptom, ...]:
-    """What the picture shows, strongest first, from shifts of image statistics in standard deviations of window means.
-    A statistic counts from `least` on, and from `share` of the strongest on.
-
-    >>> symptoms_of({"mean": -8.0, "contrast": -1.0, "sharpness": 0.5, "evenness": 0.0, "focus-evenness": 1.0})
-    (<Symptom.DARKER: 'darker'>,)
-    """
-    image = {name: shifts.get(name, 0.0) for name in IMAGE_NAMES}
-    strongest = max(abs(shift) for shift in image.values())
-    counted = {name: shift for name, shift in image.items() if abs(shift) >= max(least, share * strongest)}
-    found = [(abs(shift), _symptom(name, shift)) for name, shift in counted.items()]
-    if _is_haze(counted):
-        found = [item for item in found if item[1] not in (Symptom.BLURRED, Symptom.BRIGHTER)]
-    ordered = dict.fromkeys(symptom for _, symptom in sorted(found, key=lambda item: -item[0]) if symptom)
-    return tuple(ordered) or (Symptom.UNCLEAR,)
-
-
-def _is_haze(counted: Mapping[str, float]) -> bool:
-    """A veil lifts the dark, lowers contrast and softens every edge; blur alone leaves the contrast nearly as it
-    was."""
-    return counted.get("contrast", 0.0) < 0.0 and abs(counted.get("contrast", 0.0)) >= 0.5 * abs(
-        counted.get("sharpness", 0.0)
-    )
-
-
-def _symptom(name: str, shift: float) -> Symptom | None:
-    up = shift > 0.0
-    return {
-        "mean": Symptom.BRIGHTER if up else Symptom.DARKER,
-        "contrast": Symptom.HARSHER if up else Symptom.HAZE,
-        "sharpness": Symptom.NOISIER if up else Symptom.BLURRED,
-        "evenness": Symptom.DIRT if up else None,
-        "focus-evenness": Symptom.DIRT if up else None,
-    }[name]
+def _mean_of(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([window[name] for window in windows])) for name in windows[-1]}
 
 
 def estimated_shares(

@@ -27,8 +27,11 @@ class Reason(BaseModel):
 
     @property
     def plain(self) -> str:
-        """The reason in plain English. Raises KeyError for a code without a text."""
-        return templates()[self.code].format_map(self.parameters)
+        """The reason in plain English; code and parameters where the code belongs to somebody else's texts."""
+        template = templates().get(self.code)
+        if template is None:
+            return " ".join([self.code, *(f"{name}={value}" for name, value in self.parameters.items())])
+        return template.format_map(self.parameters)
 
 
 def because(code: str, **parameters: Parameter) -> Reason:
