@@ -59,7 +59,18 @@ def quantise(
             nodes_to_exclude=sorted(keep_float),
             calibrate_method=CalibrationMethod.MinMax,
         )
+    _forget_unused_domains(out)
     check_file(out)
+
+
+def _forget_unused_domains(file: Path) -> None:
+    """The quantiser declares every operator set that it could have used."""
+    model = onnx.load(file)
+    used = {node.domain for node in model.graph.node}
+    kept = [each for each in model.opset_import if each.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    onnx.save(model, file)
 
 
 def sensitive_stem(simplified: Path) -> list[str]:
