@@ -11,6 +11,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
@@ -25,7 +26,7 @@ from edge_agent.follower import Follower, channel_sequence
 from edge_agent.push import PushSource
 from edge_agent.replay import Replayer
 from edge_agent.sampling import Sampler
-from edge_agent.settings import AgentSettings, MonitorSettings, secret
+from edge_agent.settings import AgentSettings, FolderSettings, MonitorSettings, secret
 from edge_agent.source import Source
 from edge_agent.updates import UpdateClient
 from edge_agent.uplink import Address, Uplink
@@ -49,37 +50,53 @@ def run_agent(
 ) -> None:
     """Run until SIGTERM or SIGINT (in a main thread) or until `stop` is set; `started` gets the page's address.
 
-    State is resumed from `settings.state_folder`. Raises ConfigurationError or BundleError before anything runs.
+    State is resumed from `settings.state_folder`. Raises ConfigurationError or BundleError before anything runs, and
+    whatever ended one of its threads: an agent that lost a part of itself ends, to be started again.
     """
     stop = stop or threading.Event()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-    agent = Agent(settings, sources)
+    agent = Agent(settings, sources, stop=stop)
     try:
         agent.start()
         started(agent.url)
         stop.wait()
     finally:
         agent.close()
+    if agent.failure is not None:
+        raise agent.failure
 
 
 class Agent:
     """All parts of one agent; `start` and `close` once each."""
 
-    def __init__(self, settings: AgentSettings, sources: Sequence[Source] = ()) -> None:
+    def __init__(
+        self, settings: AgentSettings, sources: Sequence[Source] = (), *, stop: threading.Event | None = None
+    ) -> None:
         self.settings = settings
-        self._lock_file = _claim(settings.state_folder)
+        self.failure: BaseException | None = None
+        """What ended one of the threads; `stop` is set then."""
+        self._stop = stop or threading.Event()
         self._started_at = datetime.now(UTC)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._drift: dict[str, str] = {}
-        self._web = WebServer(settings.web.host, settings.web.port)
-        self.core = build_core(settings)
-        self.push = PushSource(length=settings.web.queue, next_sequence=self.core.sequences.next)
-        self.sources: tuple[Source, ...] = (*sources, *map(self._folder, settings.folders), self.push)
+        with ExitStack() as held:
+            held.enter_context(_claim(settings.state_folder))
+            self._web = WebServer(settings.web.host, settings.web.port)
+            held.callback(self._web.close)
+            self.core = build_core(settings)
+            held.callback(self.core.store.close)
+            self._connect(sources)
+            self._held = held.pop_all()
+
+    def _connect(self, sources: Sequence[Source]) -> None:
+        """Sources, and the ways to the outside."""
+        self.push = PushSource(length=self.settings.web.queue, next_sequence=self.core.sequences.next)
+        self.sources: tuple[Source, ...] = (*sources, *map(self._folder, self.settings.folders), self.push)
         self.uplink = self._uplink()
-        self.follower, self.sampler = self._monitored(settings.monitor)
+        self.follower, self.sampler = self._monitored(self.settings.monitor)
 
     @property
     def url(self) -> str:
@@ -126,8 +143,7 @@ class Agent:
         self.core.shadow.stop()
         if self.uplink is not None:
             self.uplink.close()
-        self.core.store.close()
-        self._lock_file.close()
+        self._held.close()
 
     def unready(self) -> str | None:
         """Why no image can be inspected now, or None."""
@@ -248,7 +264,7 @@ class Agent:
         )  # fmt: skip
         return follower, sampler
 
-    def _folder(self, folder):  # type: ignore[no-untyped-def]
+    def _folder(self, folder: FolderSettings) -> FolderSource:
         return FolderSource(
             folder.path,
             camera=folder.camera,
@@ -284,6 +300,7 @@ class Agent:
 
     def _duties(self) -> list[Duty]:
         core, retention = self.core, timedelta(days=self.settings.record.retention_days)
+        kept = timedelta(days=self.settings.buffer.retention_days)
         return [
             Duty("commit", 0.1, self._commit_due),
             Duty("idle windows", 1.0, lambda: core.ledger.commit(end=core.ledger.idle_windows())),
@@ -292,7 +309,7 @@ class Agent:
             Duty("image buffer", 0.5, lambda: core.metrics.buffer_dropped.inc(core.buffer.trim())),
             Duty("outbox", 1.0, lambda: core.metrics.outbox_dropped.inc(core.outbox.shrink())),
             Duty("retention of verdicts", 10.0, lambda: core.record.forget_before(datetime.now(UTC) - retention)),
-            Duty("retention of images", 60.0, lambda: core.buffer.forget_before(datetime.now(UTC) - retention)),
+            Duty("retention of images", 60.0, lambda: core.buffer.forget_before(datetime.now(UTC) - kept)),
             Duty("retention of orders", 600.0, lambda: core.orders.forget_before(datetime.now(UTC) - retention)),
         ]
 
@@ -301,7 +318,15 @@ class Agent:
             self.core.station.commit()
 
     def _run(self, name: str, target: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
+        def guarded() -> None:
+            try:
+                target(*arguments)
+            except BaseException as error:
+                self.failure = error
+                self._stop.set()
+                raise
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
 

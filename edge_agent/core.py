@@ -25,6 +25,9 @@ from edge_agent.store import Store
 from edge_agent.window import Windows
 from runtime.session import runtime_name
 
+_FROZEN_LIVE = 10  # equal images in a row: no sensor does that
+_FROZEN_FILES = 200  # people and programs do send the same file again
+
 
 @dataclass(frozen=True)
 class Core:
@@ -60,7 +63,9 @@ def build_core(settings: AgentSettings) -> Core:
     options = settings.inspection
     station = Station(
         ledger,
-        health=lambda: CameraHealth(silent_after=options.silent_after),
+        health=lambda live: CameraHealth(
+            silent_after=options.silent_after, frozen_frames=_FROZEN_LIVE if live else _FROZEN_FILES
+        ),
         keeper=buffer,
         beside=shadow,
         recent=recent,

@@ -39,6 +39,9 @@ class Inspection:
     """The region of interest left, top, right, bottom, where there is one: nothing outside it may be kept."""
 
 
+_SMALLEST_SIDE = 8  # pixels
+
+
 class Inspector:
     """Inspects images with one bundle. May be used from several threads at once.
 
@@ -85,9 +88,14 @@ class Inspector:
         return self.session.infer(prepare(pixels, self.bundle.manifest.preprocessing), limit_seconds=limit_seconds)
 
     def _pixels(self, capture: Capture) -> NDArray[np.uint8]:
-        if isinstance(capture.image, bytes):
-            return decode(capture.image, self.bundle.manifest.preprocessing)
-        return capture.image
+        pixels = capture.image
+        if isinstance(pixels, bytes):
+            pixels = decode(pixels, self.bundle.manifest.preprocessing)
+        if min(pixels.shape[:2]) < _SMALLEST_SIDE:
+            raise ImageError(
+                f"an image of {pixels.shape[1]} x {pixels.shape[0]} pixels shows nothing; send a larger one"
+            )
+        return pixels
 
     def _answer(self, capture: Capture, pixels: NDArray[np.uint8], inference: Inference, started: float) -> Inspection:
         manifest = self.bundle.manifest

@@ -76,6 +76,7 @@ class BufferSettings(Settings):
 
     quota_bytes: int = Field(default=500 * MEGABYTE, ge=0)
     random_fraction: Probability = 0.1
+    retention_days: float = Field(default=90.0, gt=0.0)
     atypical_fraction: Probability = Field(default=0.02, description="share of images kept for being far from the rest")
 
 

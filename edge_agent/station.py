@@ -52,7 +52,7 @@ class Station:
         self,
         ledger: Ledger,
         *,
-        health: Callable[[], Health],
+        health: Callable[[bool], Health],
         keeper: Keeper,
         beside: Beside,
         recent: Recent,
@@ -103,7 +103,8 @@ class Station:
         if active is None:
             raise RuntimeError("there is no active bundle")
         events: list[Event] = []
-        inspection = active.inspect(capture, check=lambda frame, pixels: self._check(frame, pixels, events))
+        live = not capture.waiting and capture.reference is None
+        inspection = active.inspect(capture, check=lambda frame, pixels: self._check(frame, pixels, live, events))
         self.failures_in_a_row = self.failures_in_a_row + 1 if inspection.model_failed else 0
         self.answered += inspection.vector is not None
         keep = self._keeper.offer(inspection)
@@ -143,11 +144,11 @@ class Station:
                 if stopping.wait(_RETRY_SECONDS):
                     return
 
-    def _check(self, frame: Frame, pixels: NDArray[np.uint8], events: list[Event]) -> str | None:
-        """Why the camera cannot be trusted now, or None; a change becomes an event."""
+    def _check(self, frame: Frame, pixels: NDArray[np.uint8], live: bool, events: list[Event]) -> str | None:
+        """Why the camera cannot be trusted now, or None; a change becomes an event. `live`: straight from a camera."""
         health = self._healths.get(frame.camera)
         if health is None:
-            health = self._healths.setdefault(frame.camera, self._make_health())
+            health = self._healths.setdefault(frame.camera, self._make_health(live))
         fault = health.update(pixels, frame.triggered_at)
         fault = None if fault is None else str(fault)
         before = self.faults.get(frame.camera)

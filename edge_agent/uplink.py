@@ -81,6 +81,8 @@ class Uplink:
         """Say good-bye and leave. What was not acknowledged stays in the outbox."""
         self._stopping.set()
         self._wake.set()
+        if not self._sender.is_alive():
+            return
         self._sender.join(timeout=5.0)
         if self.connected.is_set():
             said = self._client.publish(self._topic("status"), self._status(online=False), qos=1, retain=True)

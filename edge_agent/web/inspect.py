@@ -136,7 +136,7 @@ async def _from_form(request: Request, max_bytes: int) -> bytes:
     if "content-length" not in request.headers:
         raise Refusal(411, "a form without Content-Length", "send Content-Length, or the image itself as the body")
     try:
-        async with request.form(max_files=1, max_fields=10, max_part_size=10_000) as form:
+        async with request.form(max_files=2, max_fields=10, max_part_size=10_000) as form:
             files = [value for value in form.values() if isinstance(value, UploadFile)]
             if len(files) != 1:
                 raise Refusal(400, f"the form holds {len(files)} files", _SEND_AN_IMAGE)

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from contracts.errors import ConfigurationError
 
 _START_SECONDS = 20.0
+_MOST_CONNECTIONS = 200  # more are answered with 503 at once
 
 
 class WebServer:
@@ -34,7 +35,13 @@ class WebServer:
         """Answer from now on."""
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=3, server_header=False
+            app,
+            limit_concurrency=_MOST_CONNECTIONS,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=3,
+            server_header=False,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="web", daemon=True)

@@ -1,6 +1,6 @@
 """A bundle with a real model small enough to be made in a test: bright pictures are `scratch`, dark ones `good`.
 
-The embedding are 8 random features; drift reference, golden sample and hashes are real, so that agents probe and run it.
+The embedding is 8 random features; drift reference, golden sample and hashes are real: agents probe and run it.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def encoded(pixels: NDArray[np.uint8], kind: str = "PNG") -> bytes:
 def write_small_bundle(
     folder: Path, *, site: str = "plant", slope: float = 4.0, golden_shift: float = 0.0, seed: int = 0, **changes: Any
 ) -> Bundle:
-    """Write one under `folder`. A negative `slope` answers the wrong way round; `golden_shift` spoils the golden sample;
-    `changes` replace fields of the manifest."""
+    """Write one under `folder`. A negative `slope` answers the wrong way round; `golden_shift` spoils the golden
+    sample; `changes` replace fields of the manifest."""
     folder.mkdir(parents=True)
     spec = Preprocessing(width=SIDE, height=SIDE, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     (folder / "model.onnx").write_bytes(model_bytes(slope, seed))

@@ -1,0 +1,96 @@
+"""Inspection: from image to verdict with a real session, and what happens where there can be no verdict."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from contracts.errors import BundleError
+from contracts.frame import Decision
+from edge_agent.inspection import Inspector
+from edge_agent.source import Capture
+from runtime.bundle import Bundle
+from tests.simulators.captures import frame
+from tests.simulators.small_bundle import encoded, picture, write_small_bundle
+
+
+@pytest.fixture(scope="module")
+def inspector(small_bundle: Bundle) -> Iterator[Inspector]:
+    return Inspector(small_bundle)
+
+
+def test_bright_pictures_are_defects_and_dark_ones_good(inspector: Inspector) -> None:
+    bright, dark, between = (inspector.inspect(Capture(frame(0), picture(level))) for level in (180, 80, 128))
+    assert [item.verdict.decision for item in (bright, dark, between)] == [Decision.NG, Decision.OK, Decision.REVIEW]
+    assert bright.verdict.label == "scratch"
+    assert sum(bright.verdict.scores.values()) == pytest.approx(1.0)
+    assert bright.verdict.bundle_hash == inspector.bundle.hash
+
+
+def test_an_encoded_image_and_its_pixels_get_the_same_verdict(inspector: Inspector) -> None:
+    pixels = picture(120, 5)
+    first = inspector.inspect(Capture(frame(0), pixels)).verdict
+    second = inspector.inspect(Capture(frame(0), encoded(pixels))).verdict
+    assert first.scores == second.scores
+
+
+def test_every_verdict_comes_with_a_drift_vector(inspector: Inspector) -> None:
+    found = inspector.inspect(Capture(frame(0), picture(100)))
+    assert found.vector is not None
+    assert len(found.vector) == len(inspector.vector_names)
+    assert np.isfinite(found.vector).all()
+    assert found.distance == found.vector[inspector.vector_names.index("mahalanobis")]
+
+
+def _png(width: int, height: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (width, height)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not an image"),
+        (b"no image at all", "not an image"),
+        (encoded(picture(100))[:200], "damaged"),
+        (_png(1, 1), "shows nothing"),
+        (_png(5000, 3), "shows nothing"),
+        (_png(8000, 8000), "more than the 50000000 allowed"),
+    ],
+)
+def test_an_image_that_cannot_be_read_gets_no_verdict_and_the_reason(
+    inspector: Inspector, data: bytes, reason: str
+) -> None:
+    found = inspector.inspect(Capture(frame(0), data))
+    assert found.verdict.decision is Decision.NO_VERDICT
+    assert reason in (found.verdict.reason or "")
+    assert found.verdict.scores == {}
+    assert found.vector is None
+    assert not found.model_failed
+
+
+def test_a_check_can_forbid_the_verdict(inspector: Inspector) -> None:
+    found = inspector.inspect(Capture(frame(0), picture(100)), check=lambda frame, pixels: "the camera is covered")
+    assert (found.verdict.decision, found.verdict.reason) == (Decision.NO_VERDICT, "the camera is covered")
+    assert found.pixels is not None
+
+
+def test_a_region_of_interest_is_remembered_for_whoever_keeps_the_image(tmp_path: Path, small_bundle: Bundle) -> None:
+    spec = small_bundle.manifest.preprocessing.model_copy(update={"region_of_interest": (2, 3, 30, 31)})
+    bundle = write_small_bundle(tmp_path / "roi", preprocessing=spec.model_dump())
+    assert Inspector(bundle).inspect(Capture(frame(0), picture(100))).hidden == (2, 3, 30, 31)
+
+
+def test_a_drift_reference_of_another_bundle_is_refused(tmp_path: Path) -> None:
+    bundle = write_small_bundle(
+        tmp_path / "odd",
+        drift_reference={"components": 1, "embedding_width": 8, "names": ["margin", "mahalanobis"]},
+    )
+    with pytest.raises(BundleError, match="drift reference"):
+        Inspector(bundle)

@@ -1,0 +1,144 @@
+"""The ledger: verdicts, windows and messages reach the disk together or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import QuotaError
+from contracts.frame import Verdict
+from contracts.telemetry import Window
+from edge_agent.inspection import Inspection
+from edge_agent.ledger import Item, Ledger
+from edge_agent.outbox import Outbox
+from edge_agent.record import Record
+from edge_agent.source import Capture
+from edge_agent.store import Store
+from edge_agent.window import Windows
+from tests.simulators.captures import NAMES, inspection
+
+
+def ledger(store: Store, *, images: int = 10, seconds: float = 60.0) -> Ledger:
+    return Ledger(
+        store,
+        Record(store),
+        Outbox(store, agent="agent-1", max_bytes=10**9),
+        Windows(seconds=seconds, images=images, runtime="test 1"),
+        images=20,
+        seconds=100.0,
+    )
+
+
+def item(number: int, **changes: object) -> Item:
+    return Item(inspection(number), NAMES, "line", **changes)  # type: ignore[arg-type]
+
+
+def waiting_item(number: int, recorded: list[Verdict], refused: list[Exception]) -> Item:
+    made = inspection(number)
+    capture = Capture(
+        made.capture.frame, made.capture.image, waiting=True, recorded=recorded.append, refused=refused.append
+    )
+    return Item(Inspection(capture, made.verdict, made.pixels, made.vector, 0.9, 1.0), NAMES, "http")
+
+
+def bodies(store: Store) -> list[Window]:
+    messages = Outbox(store, agent="agent-1", max_bytes=1).waiting(after=0, limit=1000)
+    return [message.envelope.body for message in messages if isinstance(message.envelope.body, Window)]
+
+
+def test_nothing_is_on_disk_before_the_commit_and_everything_after_it(store: Store) -> None:
+    book = ledger(store)
+    for n in range(12):
+        book.append(item(n))
+    assert Record(store).entries(limit=100) == []
+    assert book.commit() == 1
+    assert len(Record(store).entries(limit=100)) == 12
+    assert [window.images for window in bodies(store)] == [10]
+
+
+def test_it_asks_for_a_commit_after_so_many_images(store: Store) -> None:
+    book = ledger(store)
+    assert [book.append(item(n)) for n in range(20)] == [False] * 19 + [True]
+
+
+def test_a_failed_commit_leaves_no_trace_and_succeeds_later(store: Store) -> None:
+    book = ledger(store)
+
+    def full() -> None:
+        raise QuotaError("disk full")
+
+    for n in range(9):
+        book.append(item(n))
+    book.append(item(9, keep=full))
+    with pytest.raises(QuotaError):
+        book.commit()
+    assert Record(store).entries(limit=100) == []
+    assert bodies(store) == []
+    assert store.rows("SELECT * FROM open_windows") == []
+    book._batch.items[-1] = item(9)
+    assert book.commit() == 1
+    assert [entry.verdict.frame.sequence for entry in Record(store).entries(limit=100)] == list(range(9, -1, -1))
+
+
+def test_who_waits_hears_of_the_commit_only_after_it(store: Store) -> None:
+    recorded: list[Verdict] = []
+    book = ledger(store)
+    book.append(waiting_item(0, recorded, []))
+    assert recorded == []
+    book.commit()
+    assert [verdict.frame.sequence for verdict in recorded] == [0]
+
+
+def test_who_waits_is_refused_when_the_disk_is_full_and_is_not_recorded_later(store: Store) -> None:
+    recorded: list[Verdict] = []
+    refused: list[Exception] = []
+    book = ledger(store)
+    book.append(waiting_item(0, recorded, refused))
+    store.rows("PRAGMA max_page_count = 1")
+    book.append(Item(inspection(1, camera="cam-b"), ("x" * 2_000_000,), "line"))
+    with pytest.raises(QuotaError, match="free disk space"):
+        book.commit()
+    assert [type(error) for error in refused] == [QuotaError]
+    store.rows("PRAGMA max_page_count = 100000")
+    book.commit()
+    assert recorded == []
+    assert [entry.verdict.frame.sequence for entry in Record(store).entries(limit=9)] == [1]
+
+
+def test_an_open_window_goes_on_after_a_restart(tmp_path: Path) -> None:
+    for part in (range(4), range(4, 8), range(8, 12)):
+        store = Store(tmp_path / "agent.sqlite")
+        book = ledger(store)
+        for n in part:
+            book.append(item(n))
+        book.commit()
+        ended = bodies(store)
+        store.close()
+    assert [(w.first_frame, w.last_frame, w.images, w.dropped_images) for w in ended] == [(0, 9, 10, 0)]
+
+
+def test_frames_lost_with_a_killed_agent_show_in_the_next_window(tmp_path: Path) -> None:
+    store = Store(tmp_path / "agent.sqlite")
+    book = ledger(store)
+    for n in range(4):
+        book.append(item(n))
+    book.commit()
+    book.append(item(4))  # never committed
+    store.close()
+    store = Store(tmp_path / "agent.sqlite")
+    book = ledger(store)
+    for n in range(5, 11):
+        book.append(item(n))
+    book.commit()
+    (window,) = bodies(store)
+    store.close()
+    assert (window.images, window.dropped_images) == (10, 1)
+
+
+def test_windows_of_a_camera_that_stopped_are_ended_on_request(store: Store) -> None:
+    book = ledger(store, images=100)
+    book.append(item(0))
+    book.commit()
+    assert book.commit(end_all=True) == 1
+    assert [window.images for window in bodies(store)] == [1]
