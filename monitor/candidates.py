@@ -45,8 +45,8 @@ class Candidates:
         order_id: str | None = None,
         incident_id: str | None = None,
     ) -> CandidateRow:
-        """A bundle that lies on the shelf wants to become a release. Raises OrderError where the same one is on its way
-        or active already."""
+        """A bundle that lies on the shelf wants to become a release. Raises OrderError where the same one is on its way,
+        active or refused already."""
         site, product = bundle.manifest.site, bundle.manifest.product
         self._check_new(session, site, bundle.hash)
         if session.get(BundleRow, bundle.hash) is None:
@@ -82,6 +82,8 @@ class Candidates:
         active = releases.active_release(session, site)
         if active is not None and active.bundle_hash == bundle_hash:
             raise OrderError(f"bundle {bundle_hash[:12]} is release {active.number}, which is active")
+        if (why := releases.is_refused(session, site, bundle_hash)) is not None:
+            raise OrderError(f"bundle {bundle_hash[:12]} was refused before: {why}")
         on_its_way = select(CandidateRow.candidate_id).where(
             CandidateRow.site == site, CandidateRow.bundle_hash == bundle_hash, CandidateRow.state.in_(OPEN_STATES)
         )

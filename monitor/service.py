@@ -19,30 +19,14 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import OperationalError
 
-from contracts.errors import ConfigurationError, LinesideError
+from contracts.errors import LinesideError
 from monitor import metrics
-from monitor.actions import Actions
-from monitor.agent_events import AgentEvents
 from monitor.app import make_app
-from monitor.blobs import Blobs
-from monitor.bundles import BundleShelf
-from monitor.candidates import Candidates
-from monitor.desk import Desk
 from monitor.door import Door, hosts_of
-from monitor.ingest import Ingest
-from monitor.judging import Judging
 from monitor.link import Link
-from monitor.loop import Loop
-from monitor.orders import OrderDesk
-from monitor.publishing import Publishing
-from monitor.registry import Registry
-from monitor.retention import Retention
-from monitor.retraining import Retraining
-from monitor.rulebook import Rulebook
 from monitor.settings import MonitorSettings, secret
-from monitor.store.database import Store
-from monitor.trainer_process import Trainer
 from monitor.web.pages import Pages
+from monitor.works import make_works
 
 BEAT_SECONDS = 0.25
 TICK_SECONDS = 60.0
@@ -53,59 +37,15 @@ _log = logging.getLogger(__name__)
 
 
 class Monitor:
-    """All parts, wired. `run` blocks until `stop` is called or a part fails."""
+    """The works, their threads and their door. `run` blocks until `stop` is called or a part fails."""
 
     def __init__(self, settings: MonitorSettings) -> None:
-        folder = settings.state_folder
         self.settings = settings
-        self._registry = Registry.open(settings.registry)
-        if missing := set(settings.sites) - set(self._registry.sites):
-            raise ConfigurationError(
-                f"the registry {settings.registry} has no key for site {', '.join(sorted(missing))}; "
-                "add it with `lineside monitor init` or Registry.add_site"
-            )
-        self.store = Store(folder / "monitor.db")
-        self.blobs = Blobs(str(folder / "blobs"))
-        shelf = BundleShelf(folder / "bundles")
-        self._orders = OrderDesk(valid_hours=settings.orders.valid_hours, resend_seconds=settings.orders.resend_seconds)
-        self._rulebook = Rulebook(settings.rules, Actions(self._orders))
-        candidates = Candidates(self._rulebook, self._orders, settings.rollout)
         self._changed = threading.Event()
-        self._link = self._make_link()
-        self._loop = Loop(
-            self.store,
-            self._rulebook,
-            AgentEvents(self._rulebook, candidates, self._orders),
-            self._orders,
-            settings.labels,
-        )
-        self._judging = Judging(
-            self.store, self.blobs, shelf, candidates, self._rulebook, settings, scratch=folder / "scratch"
-        )
-        trainer = Trainer(settings.retraining.command, folder=folder / "jobs", threads=settings.retraining.threads)
-        self._retraining = Retraining(
-            self.store, self.blobs, shelf, trainer, candidates, self._rulebook, settings.retraining
-        )
-        self._publishing = Publishing(self.store, self._registry, self._orders, bundles=shelf.folder)
-        self._retention = Retention(self.store, self.blobs, settings.retention, jobs=folder / "jobs")
-        self._desk = Desk(
-            self.store,
-            self.blobs,
-            shelf,
-            candidates,
-            self._rulebook,
-            sites=settings.sites,
-            settings=settings.labels,
-            on_change=self._changed.set,
-        )
-        self._stopping = threading.Event()
-        self._failure: BaseException | None = None
-        self._troubles: dict[str, str] = {}
-
-    def _make_link(self) -> Link:
-        broker = self.settings.broker
-        return Link(
-            Ingest(self.store, sites=self.settings.sites),
+        self._works = make_works(settings, on_change=self._changed.set)
+        broker = settings.broker
+        self._link = Link(
+            self._works.ingest,
             host=broker.host,
             port=broker.port,
             username=broker.user,
@@ -113,6 +53,9 @@ class Monitor:
             certificate_authority=str(broker.ca_file) if broker.ca_file else None,
             on_commit=self._changed.set,
         )
+        self._stopping = threading.Event()
+        self._failure: BaseException | None = None
+        self._troubles: dict[str, str] = {}
 
     def run(self, *, started: Callable[[str], None] = lambda url: None) -> None:
         """Serve until `stop`. Raises what a part failed with."""
@@ -141,8 +84,8 @@ class Monitor:
         for thread in threads:
             thread.join()
         self._link.stop()
-        self._retraining.stop()
-        self.store.close()
+        self._works.retraining.stop()
+        self._works.close()
         if self._failure is not None:
             raise self._failure
 
@@ -159,14 +102,14 @@ class Monitor:
             started(f"http://{host}:{port}")
 
     def _app(self) -> FastAPI:
-        web = self.settings.web
+        web, works = self.settings.web, self._works
         registry = CollectorRegistry()
-        metrics.register(registry, self.store, dropped_arrivals=lambda: self._link.dropped)
+        metrics.register(registry, self._works.store, dropped_arrivals=lambda: self._link.dropped)
         app = make_app(
-            self.store,
-            self.blobs,
-            self._desk,
-            self._registry,
+            works.store,
+            works.blobs,
+            works.desk,
+            works.registry,
             registry,
             door=Door(
                 user=web.user,
@@ -177,7 +120,7 @@ class Monitor:
             max_image_bytes=web.max_image_bytes,
             trouble=self._trouble,
         )
-        Pages(self.store, self.blobs).attach(app)
+        Pages(works.store, works.blobs).attach(app)
         return app
 
     def _trouble(self) -> list[str]:
@@ -202,7 +145,7 @@ class Monitor:
         ticked = time.monotonic()
         while not self._stopping.is_set():
             with self._patience("telemetry"):
-                while self._loop.step() and not self._stopping.is_set():
+                while self._works.loop.step() and not self._stopping.is_set():
                     pass
                 if time.monotonic() - ticked >= TICK_SECONDS:
                     ticked = time.monotonic()
@@ -212,30 +155,30 @@ class Monitor:
 
     def _tick(self) -> None:
         for site in self.settings.sites:
-            with self.store.write() as session:
-                self._rulebook.tick(session, site)
+            with self._works.store.write() as session:
+                self._works.rulebook.tick(session, site)
 
     def _work_errands(self) -> None:
         cleaned = refreshed = -HOUR_SECONDS
         while not self._stopping.wait(BEAT_SECONDS):
             with self._patience("publishing"):
-                self._publishing.publish_due()
+                self._works.publishing.publish_due()
                 if time.monotonic() - refreshed >= HOUR_SECONDS:
-                    self._registry.refresh()
+                    self._works.registry.refresh()
                     refreshed = time.monotonic()
             with self._patience("orders"):
-                self._orders.send_due(self.store, self._link.publish_order)
+                self._works.orders.send_due(self._works.store, self._link.publish_order)
             if time.monotonic() - cleaned >= HOUR_SECONDS:
                 cleaned = time.monotonic()
                 with self._patience("retention"):
-                    self._retention.sweep()
+                    self._works.retention.sweep()
 
     def _work_jobs(self) -> None:
         while not self._stopping.wait(BEAT_SECONDS):
             with self._patience("retraining"):
-                self._retraining.step()
+                self._works.retraining.step()
             with self._patience("candidates"):
-                self._judging.step()
+                self._works.judging.step()
 
     @contextmanager
     def _patience(self, what: str) -> Iterator[None]:

@@ -1,0 +1,93 @@
+"""All parts of a monitor, wired around one store; nothing runs yet. `service` has the threads, tests have their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from contracts.errors import ConfigurationError
+from monitor.actions import Actions
+from monitor.agent_events import AgentEvents
+from monitor.blobs import Blobs
+from monitor.bundles import BundleShelf
+from monitor.candidates import Candidates
+from monitor.desk import Desk
+from monitor.ingest import Ingest
+from monitor.judging import Judging
+from monitor.loop import Loop
+from monitor.orders import OrderDesk
+from monitor.publishing import Publishing
+from monitor.registry import Registry
+from monitor.retention import Retention
+from monitor.retraining import Retraining
+from monitor.rulebook import Rulebook
+from monitor.settings import MonitorSettings
+from monitor.store.database import Store
+from monitor.trainer_process import Trainer
+
+
+@dataclass(frozen=True)
+class Works:
+    """The parts. Each is safe to be called from one thread of its own; `desk` from any."""
+
+    registry: Registry
+    store: Store
+    blobs: Blobs
+    rulebook: Rulebook
+    orders: OrderDesk
+    ingest: Ingest
+    loop: Loop
+    judging: Judging
+    retraining: Retraining
+    publishing: Publishing
+    retention: Retention
+    desk: Desk
+
+    def close(self) -> None:
+        """Let the next monitor in."""
+        self.store.close()
+
+
+def make_works(settings: MonitorSettings, *, on_change: Callable[[], None] = lambda: None) -> Works:
+    """Open registry and store and wire everything. `on_change` is called after a person's deed.
+
+    Raises ConfigurationError: no registry, no key for a site, another monitor at work, a migration that failed.
+    """
+    folder = settings.state_folder
+    registry = Registry.open(settings.registry)
+    if missing := set(settings.sites) - set(registry.sites):
+        raise ConfigurationError(
+            f"the registry {settings.registry} has no key for site {', '.join(sorted(missing))}; "
+            "make it with `lineside monitor init` or give it one with `Registry.add_site`"
+        )
+    store = Store(folder / "monitor.db")
+    blobs = Blobs(str(folder / "blobs"))
+    shelf = BundleShelf(folder / "bundles")
+    jobs = folder / "jobs"
+    orders = OrderDesk(valid_hours=settings.orders.valid_hours, resend_seconds=settings.orders.resend_seconds)
+    rulebook = Rulebook(settings.rules, Actions(orders))
+    candidates = Candidates(rulebook, orders, settings.rollout)
+    trainer = Trainer(settings.retraining.command, folder=jobs, threads=settings.retraining.threads)
+    return Works(
+        registry=registry,
+        store=store,
+        blobs=blobs,
+        rulebook=rulebook,
+        orders=orders,
+        ingest=Ingest(store, sites=settings.sites),
+        loop=Loop(store, rulebook, AgentEvents(rulebook, candidates, orders), orders, settings.labels),
+        judging=Judging(store, blobs, shelf, candidates, rulebook, settings, scratch=folder / "scratch"),
+        retraining=Retraining(store, blobs, shelf, trainer, candidates, rulebook, settings.retraining),
+        publishing=Publishing(store, registry, orders, bundles=shelf.folder),
+        retention=Retention(store, blobs, settings.retention, jobs=jobs),
+        desk=Desk(
+            store,
+            blobs,
+            shelf,
+            candidates,
+            rulebook,
+            sites=settings.sites,
+            settings=settings.labels,
+            on_change=on_change,
+        ),
+    )

@@ -1,0 +1,313 @@
+"""The pages as a browser gets them."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from io import BytesIO
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from monitor.store.label_tables import ImageRow
+from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
+from monitor.web.pages import STATIC_FOLDER
+from monitor.works import Works
+from tests.monitor.web.conftest import make_pages
+from tests.simulators.seeded_store import HASHES, SITE
+
+CAMERA = f"/cameras/{SITE}/press-4/cam-b/cap"
+PAGES = ("/", "/incidents", "/labels", "/releases", "/timeline", CAMERA)
+
+
+class Elements(HTMLParser):
+    """Start tags with their attributes, and the text between."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def values(self, attribute: str) -> list[str]:
+        """Values of one attribute, wherever it stands."""
+        return [values[attribute] for _, values in self.tags if attribute in values]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_is_there_in_every_language(client: TestClient, path: str, language: str) -> None:
+    answer = client.get(path, params={"lang": language})
+    assert answer.status_code == 200
+    assert answer.headers["content-language"] == language
+    assert f'<html lang="{language}">' in answer.text
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_needs_anything_that_its_own_policy_forbids(client: TestClient, path: str) -> None:
+    """No inline script, style or handler, nothing from elsewhere: the pages work with the cable out."""
+    answer = client.get(path)
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    elements = Elements(answer.text)
+    for tag, attributes in elements.tags:
+        assert tag not in ("style", "iframe", "object"), tag
+        assert tag != "script" or attributes.get("src", "").startswith("/static/"), attributes
+        assert not [name for name in attributes if name.startswith("on") or name == "style"], attributes
+    for address in elements.values("src") + elements.values("href") + elements.values("action"):
+        assert address.startswith(("/", "?", "#")), address
+        assert not address.startswith("//"), address
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_file_a_page_names_is_there(client: TestClient, path: str) -> None:
+    elements = Elements(client.get(path).text)
+    files = [name for name in elements.values("src") + elements.values("href") if name.startswith("/static/")]
+    assert len(files) >= 4
+    for file in files:
+        assert client.get(file).status_code == 200, file
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_links_between_pages_lead_somewhere(client: TestClient, path: str) -> None:
+    links = {link.partition("#")[0] for link in Elements(client.get(path).text).values("href") if link[0] == "/"}
+    for link in links:
+        assert client.get(link).status_code == 200, link
+
+
+def test_a_monitor_that_has_seen_nothing_says_so_everywhere(empty_works: Works) -> None:
+    with TestClient(make_pages(empty_works)) as client:
+        assert "No agent has reported yet" in client.get("/").text
+        assert "No open incident" in client.get("/incidents").text
+        assert "No release yet" in client.get("/releases").text
+        assert "Nothing has happened yet" in client.get("/timeline").text
+        assert client.get("/labels").status_code == 200
+        assert client.get(CAMERA).status_code == 404
+
+
+def test_the_language_is_remembered(client: TestClient) -> None:
+    assert 'lang="en"' in client.get("/").text
+    client.get("/", params={"lang": "de"})
+    assert "Freigabe 3 aktiv" in client.get("/").text
+    assert '<html lang="de">' in client.get("/timeline").text
+
+
+def test_german_writes_numbers_its_own_way(client: TestClient) -> None:
+    assert "6,000" in client.get("/", params={"lang": "en"}).text
+    german = client.get("/", params={"lang": "de"}).text
+    assert "6.000" in german
+    assert re.search(r"\d,\d\u202f%", german)
+
+
+def test_the_fleet_names_agents_cameras_states_and_releases(client: TestClient) -> None:
+    text = " ".join(Elements(client.get("/").text).text.split())
+    for words in ("press-4", "press-5", "cam-a", "Look at the camera", "Steady", "Release 3 active", "1 of 2 agents"):
+        assert words in text, words
+
+
+def test_what_waits_for_a_person_is_counted_on_every_page(client: TestClient) -> None:
+    for path in PAGES:
+        counts = re.findall(r'class="count">(\d+)<', client.get(path).text)
+        assert counts == ["2", "4", "1"], path  # incidents, labels, approvals
+
+
+def test_the_rater_never_sees_the_verdict(client: TestClient) -> None:
+    """Neither on the page nor in what its script fetches."""
+    seen = client.get("/labels").text + client.get("/v1/labels/queue").text
+    assert "image000" in seen
+    for secret in ("secret-verdict", "decision", '"NG"', "score", "bundle_hash", "drift-sample"):
+        assert secret not in seen, secret
+
+
+def test_a_rater_gets_the_picture(client: TestClient) -> None:
+    answer = client.get("/labels/images/image000")
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert Image.open(BytesIO(answer.content)).size == (640, 640)
+
+
+def test_a_picture_that_browsers_do_not_show_is_converted(client: TestClient, works: Works) -> None:
+    data = BytesIO()
+    Image.new("L", (30, 20), 90).save(data, "TIFF")
+    with works.store.write() as session:
+        row = session.get_one(ImageRow, "image000")
+        row.blob, row.media_type = works.blobs.write(data.getvalue()), "image/tiff"
+    answer = client.get("/labels/images/image000")
+    assert answer.headers["content-type"] == "image/png"
+    assert Image.open(BytesIO(answer.content)).size == (30, 20)
+
+
+def test_a_picture_that_is_gone_is_gone(client: TestClient, works: Works) -> None:
+    with works.store.write() as session:
+        works.blobs.remove(session.get_one(ImageRow, "image000").blob)
+    assert client.get("/labels/images/image000").status_code == 410
+    assert client.get("/labels/images/none").status_code == 404
+
+
+def test_incidents_say_in_plain_words_what_to_do(client: TestClient) -> None:
+    text = " ".join(Elements(client.get("/incidents", params={"lang": "de"}).text).text.split())
+    assert "nur die Bilder dieser Kamera haben sich verändert (dunkler, unscharf)" in text
+    assert "Das Bild ist unscharf: Schärfe und Halterung prüfen, Linse reinigen." in text
+    assert "200 Zufallslabels belegen keinen Schaden" in text
+
+
+def _posts(client: TestClient, path: str) -> list[str]:
+    return Elements(client.get(path).text).values("data-post")
+
+
+def test_every_button_speaks_to_the_api(client: TestClient) -> None:
+    """The answer of the API may be a no, but it is an answer to this very question."""
+    buttons = _posts(client, "/incidents") + _posts(client, "/releases")
+    assert len(buttons) == 2 + 3 + 2 + 1
+    for address in buttons:
+        body = {"by": "rater-1", "site": SITE, "reason": "because"}
+        if address == "/v1/rollback":
+            body = {**body, "to": 1, "refuse": False}  # type: ignore[dict-item]
+        elif address.startswith("/v1/incidents"):
+            body = {"by": "rater-1"}
+        answer = client.post(address, json=body)
+        assert answer.status_code in (200, 409), (address, answer.text)
+
+
+def test_a_click_on_roll_back_brings_the_earlier_release_back(client: TestClient) -> None:
+    answer = client.post(
+        "/v1/rollback", json={"by": "rater-1", "site": SITE, "to": 1, "reason": "wrong", "refuse": False}
+    )
+    assert answer.status_code == 200
+    assert "Release 1 active" in client.get("/").text
+
+
+def test_a_label_given_leaves_the_queue_and_moves_the_progress(client: TestClient) -> None:
+    before = client.get("/labels").text
+    given = client.post("/v1/labels", json={"image_id": "image000", "label": "pit", "rater": "rater-1"})
+    assert given.status_code == 201
+    after = client.get("/labels").text
+    assert "300 labelled, 4 waiting" in before
+    assert "301 labelled, 3 waiting" in after
+    again = client.post("/v1/labels", json={"image_id": "image000", "label": "pit", "rater": "rater-2"})
+    assert again.status_code == 409
+
+
+def test_releases_show_certificates_gate_and_refusals(client: TestClient) -> None:
+    text = " ".join(Elements(client.get("/releases").text).text.split())
+    for words in (
+        "onnxruntime-cpu/int8 99.58\u202f%",
+        "not inferior on the gold set, and better on 52 new parts: 14 newly right, 1 newly wrong",
+        "worse on the gold set: defective parts right 93.1% before, 81.0% with the candidate",
+        "No agent may run it again: withdrawn: wrong on the line",
+        "same decision in 97.0\u202f% of 6,500 images",
+        "epoch 7 of 20",
+        "not for production",
+    ):
+        assert words in text, words
+
+
+def test_only_releases_that_served_and_are_not_refused_are_offered_for_going_back(client: TestClient) -> None:
+    page = client.get("/releases").text
+    assert re.findall(r'<option value="(\d+)">', page) == ["1"]
+
+
+def test_the_series_of_a_camera_is_complete_and_in_order(client: TestClient) -> None:
+    made = client.get(f"{CAMERA}/series.json", params={"windows": 120}).json()
+    assert len(made["at"]) == 120
+    assert made["at"] == sorted(made["at"])
+    for name in ("state", "t2", "limit", "images", "confidence_mean", "confidence_low", "latency_ms", "release"):
+        assert len(made[name]) == 120, name
+    shares = [sum(made["decisions"][name][index] for name in made["decisions"]) for index in range(120)]
+    assert shares == pytest.approx([1.0] * 120)
+    assert set(made["statistics"]) == {"mean", "contrast", "sharpness"}
+    assert made["release"][-1] == 3
+    assert made["labelled"][-1]["interval"][0] <= made["labelled"][-1]["right"] <= made["labelled"][-1]["interval"][1]
+
+
+def test_a_camera_whose_windows_are_learning_has_no_limit(client: TestClient) -> None:
+    made = client.get(f"{CAMERA}/series.json", params={"windows": 480}).json()
+    assert made["state"][0] == "LEARNING"
+    assert made["t2"][0] is None
+    assert made["limit"][0] is None
+
+
+def test_a_camera_that_nobody_knows_is_not_found(client: TestClient) -> None:
+    assert client.get(f"/cameras/{SITE}/press-4/cam-x/cap").status_code == 404
+
+
+def test_a_camera_fault_is_shown_before_everything_else(client: TestClient, works: Works) -> None:
+    with works.store.write() as session:
+        session.get_one(CameraRow, (SITE, "press-4", "cam-b", "cap")).fault = "black"
+    assert "The picture is black" in client.get("/").text
+    assert "The picture is black" in client.get(CAMERA).text
+
+
+def test_the_timeline_is_filtered_and_paged(client: TestClient, works: Works) -> None:
+    with works.store.write() as session:
+        example = session.get_one(EventRow, 1)
+        columns = [column.key for column in EventRow.__mapper__.column_attrs if column.key != "id"]
+        for number in range(130):
+            values = {name: getattr(example, name) for name in columns}
+            session.add(EventRow(**{**values, "kind": "order", "code": "none", "text": f"line {number}"}))
+    first = client.get("/timeline", params={"kind": "order"}).text
+    assert "Line 129" in first or "line 129" in first
+    assert "repaired, said by operator" not in first
+    assert "repaired, said by operator" in client.get("/timeline", params={"kind": "incident"}).text
+    older = re.search(r'href="(/timeline[^"]*before=\d+)"', first)
+    assert older is not None
+    second = client.get(older[1].replace("&amp;", "&")).text
+    assert "line 129" not in second
+    assert "line 50" in second
+
+
+def test_hostile_words_from_agents_stay_words(client: TestClient, works: Works) -> None:
+    attack = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+    with works.store.write() as session:
+        session.get_one(IncidentRow, "incident-3").title = attack
+        session.get_one(IncidentRow, "incident-3").reason = {"code": "none", "parameters": {}, "plain": attack}
+        session.get_one(EventRow, 1).text = attack
+        session.get_one(CameraRow, (SITE, "press-4", "cam-b", "cap")).fault = attack
+    for path in PAGES:
+        assert "<script>alert" not in client.get(path).text, path
+        assert "<img src=x" not in client.get(path).text, path
+
+
+def test_a_page_of_another_origin_may_not_click_here(client: TestClient) -> None:
+    answer = client.post(
+        "/v1/incidents/incident-3/repaired", json={"by": "x"}, headers={"Sec-Fetch-Site": "cross-site"}
+    )
+    assert answer.status_code == 403
+
+
+def test_a_manifest_of_a_newer_version_does_not_hide_the_release(client: TestClient, works: Works) -> None:
+    from monitor.store.rollout_tables import BundleRow
+
+    with works.store.write() as session:
+        session.get_one(BundleRow, HASHES[3]).manifest = {"schema_version": 2}
+    answer = client.get("/releases")
+    assert answer.status_code == 200
+    assert "Release 3" in answer.text
+
+
+def test_vendored_scripts_come_with_their_licences() -> None:
+    vendor = STATIC_FOLDER / "vendor"
+    names = {path.name for path in vendor.iterdir()}
+    assert {"htmx.min.js", "htmx.LICENSE", "uPlot.iife.min.js", "uPlot.min.css", "uplot.LICENSE"} <= names
+    version = re.search(r"htmx\.org \| ([0-9.]+)", (vendor / "README.md").read_text())
+    assert version is not None
+    assert f'version:"{version[1]}"' in (vendor / "htmx.min.js").read_text()
+
+
+def test_scripts_of_the_pages_hold_no_addresses_of_elsewhere() -> None:
+    for path in STATIC_FOLDER.glob("*.js"):
+        assert not re.search(r"https?://(?!www\.w3\.org/)", path.read_text()), path.name
+
+
+def test_words_handed_to_scripts_survive_the_way(client: TestClient) -> None:
+    words = json.loads(Elements(client.get("/labels", params={"lang": "de"}).text).values("data-words")[0])
+    assert words["undo"] == "Zurücknehmen"
