@@ -21,7 +21,7 @@ class Shortened(Settings):
     def of_monitor(self) -> dict[str, Any]:
         """The monitor's settings that differ."""
         return {
-            "commissioning": {"windows": self.commissioning_windows},
+            "rules": {"commissioning_windows": self.commissioning_windows},
             "labels": {"audit_fraction": self.audit_fraction},
             "rollout": {"approval": "automatic-after-shadow"},
             "orders": {"resend_seconds": 5.0},

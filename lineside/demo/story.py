@@ -154,7 +154,7 @@ class Story:
     def nuisance(self) -> None:
         """Dirt on one lens: a ticket in plain words, no retrain."""
         self.narrator.chapter("A dirty lens", self.scene.nuisance)
-        retrains = len(self.watcher.seen("retrain.requested"))
+        retrains = len(self._retrains())
         self._line("nuisance")
         tickets: list[dict[str, object]] = []
         try:
@@ -172,7 +172,7 @@ class Story:
         if tickets:
             self.narrator.say("the lens is cleaned, and a person clicks 'repaired'", mark="☞")
             self._wait(lambda: self._all_cameras("OK"), "every camera is quiet again", 90)
-        self.notes.retrains_for_dirt = len(self.watcher.seen("retrain.requested")) - retrains
+        self.notes.retrains_for_dirt = len(self._retrains()) - retrains
 
     def harmful_drift(self) -> None:
         """The product changes for good: drift, labels, proof of harm, retrain, gate, replay, shadow, promotion."""
@@ -182,7 +182,7 @@ class Story:
         self._wait(lambda: len(self._drifts()) > drifts, "drift is raised", 90)
         self.notes.drift_delay_windows = self._delay(self._drifts()[drifts], windows)
         self.narrator.good(f"drift raised in window {self.notes.drift_delay_windows:.0f} after the change")
-        self._wait(lambda: bool(self.watcher.seen("retrain.requested")), "harm is proven and a retrain ordered", 240)
+        self._wait(lambda: bool(self._retrains()), "harm is proven and a retrain ordered", 240)
         self._line("shifted", parts_per_second=self.pace.busy_parts_per_second)
         first = self._release(1)["bundle_hash"]
         self._wait(
@@ -322,7 +322,10 @@ class Story:
         return len(cameras) == len(CAMERAS) and all(camera["state"] == state for camera in cameras)
 
     def _drifts(self) -> list[dict[str, Any]]:
-        return self.watcher.seen("camera.drift")
+        return self.watcher.seen("drift")
+
+    def _retrains(self) -> list[dict[str, Any]]:
+        return self.watcher.seen("governor-go", what="ordered")
 
     def _tickets(self) -> list[dict[str, Any]]:
         incidents = self.watcher.get("/v1/incidents", state="open")["incidents"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,7 @@ class Watcher:
         self._client = httpx.Client(base_url=plant.monitor_url, timeout=30.0)
         self._last_event = 0
         self.events: list[dict[str, Any]] = []
+        self._told: deque[str] = deque(maxlen=8)
         self.operator_works = True
 
     def get(self, path: str, **parameters: Any) -> Any:
@@ -64,16 +66,23 @@ class Watcher:
         for event in self.get("/v1/events", after=self._last_event, limit=500)["events"]:
             self._last_event = max(self._last_event, event["id"])
             self.events.append(event)
-            self._narrator.say(event["text"], mark="»")
+            self._tell(event)
         if self.operator_works:
             self.operator.step()
 
+    def _tell(self, event: dict[str, Any]) -> None:
+        """One decision may enter the timeline several times (camera, incident, action): it is told once."""
+        if event["text"] in self._told:
+            return
+        self._told.append(event["text"])
+        self._narrator.say(f"{event['camera']}: {event['text']}" if event["camera"] else event["text"], mark="»")
+
     def seen(self, code: str, **wanted: Any) -> list[dict[str, Any]]:
-        """Events whose code starts with `code` and whose fields are as wanted."""
+        """Events of that code with the wanted parameters."""
         return [
             event
             for event in self.events
-            if event["code"].startswith(code) and all(event.get(key) == value for key, value in wanted.items())
+            if event["code"] == code and all(event["parameters"].get(key) == value for key, value in wanted.items())
         ]
 
     def agents(self) -> list[dict[str, Any]]:

@@ -21,7 +21,8 @@ class ShadowSettings(Settings):
     images: int = Field(default=500, ge=1, description="answered beside the active bundle, in windows")
     replay_images: int = Field(default=100, ge=0)
     failure_share: float = Field(default=0.0, ge=0, lt=1, description="images it may leave unanswered")
-    latency_factor: float = Field(default=2.0, gt=0, description="of the active bundle's mean latency")
+    latency_factor: float = Field(default=3.0, gt=0, description="of the active bundle's mean latency")
+    latency_floor_seconds: float = Field(default=0.02, ge=0, description="a mean below it is never too slow")
     latency_budget_seconds: float | None = Field(default=None, gt=0, description="instead of the factor")
     reject_slack: float = Field(default=0.1, ge=0, le=1, description="beyond the interval of the defect share")
     level: float = Field(default=0.05, gt=0, lt=0.5)
@@ -105,7 +106,8 @@ def _latency(evidence: ShadowEvidence, settings: ShadowSettings) -> list[Reason]
     if budget is None:
         if evidence.active_images == 0 or evidence.active_latency_seconds_sum <= 0.0:
             return []
-        budget = settings.latency_factor * evidence.active_latency_seconds_sum / evidence.active_images
+        factor = settings.latency_factor * evidence.active_latency_seconds_sum / evidence.active_images
+        budget = max(factor, settings.latency_floor_seconds)
     return [because("shadow-slow", mean_seconds=mean, budget_seconds=budget)] if mean > budget else []
 
 
