@@ -12,7 +12,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from monitor.store.rule_tables import EventRow
-from monitor.timeline import words
+from monitor.timeline import render, words
 from monitor.web.texts import Texts, reason_templates
 
 _TONES = {
@@ -110,23 +110,39 @@ def spark(ratios: Sequence[float | None]) -> str:
 
 @pass_context
 def event_text(context: Context, event: EventRow) -> str:
-    """A line of the timeline in the page's language; as it was recorded where a newer version wrote it."""
+    """A line of the timeline in the page's language; as it was recorded where this version has no words for it."""
     try:
-        return words(event, _language(context))
-    except KeyError:
+        if "." in event.code:
+            return words(event, _language(context))
+        return _in_words(context["t"], event.code, event.parameters)
+    except (KeyError, ValueError, TypeError):
         return event.text
 
 
 @pass_context
-def reason(context: Context, recorded: Mapping[str, Any] | None, plain: str) -> str:
-    """A reason of the rules in the page's language; `plain`, as it was recorded, where this version has no words."""
-    if not recorded:
-        return plain
-    template = reason_templates(_language(context)).get(recorded.get("code", ""))
+def reason(context: Context, recorded: Mapping[str, Any] | None) -> str:
+    """A reason as rows keep it (`timeline.as_json`) in the page's language, or as it was recorded."""
+    recorded = recorded or {}
+    code, parameters = str(recorded.get("code", "")), recorded.get("parameters", {})
     try:
-        return template.format_map(recorded.get("parameters", {})) if template is not None else plain
+        return (
+            render(code, parameters, _language(context)) if "." in code else _in_words(context["t"], code, parameters)
+        )
     except (KeyError, ValueError, TypeError):
-        return plain
+        return str(recorded.get("plain", ""))
+
+
+def _in_words(texts: Texts, code: str, parameters: Mapping[str, Any]) -> str:
+    """A reason of the rules; values that are words themselves are translated, too."""
+    shown = {name: _translated(texts, name, value) for name, value in parameters.items()}
+    return reason_templates(texts.language)[code].format_map(shown)
+
+
+def _translated(texts: Texts, name: str, value: Any) -> Any:
+    group = {"symptoms": "symptom", "side": "group", "sides": "group", "group": "group"}.get(name)
+    if group is None or not isinstance(value, str):
+        return value
+    return ", ".join(texts.name(group, item) for item in value.split(", "))
 
 
 @pass_context

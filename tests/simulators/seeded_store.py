@@ -1,8 +1,10 @@
 """A monitor's store as it looks after a busy morning: for tests of the pages and for pictures of them.
 
-Two agents of the site `mono`: a dirty lens that was cleaned, a new finish that harmed and was retrained for, a candidate
-that waits for approval, one that was refused, a camera that needs looking at, and images that wait for labels.
+Two agents of the site `mono`: a dirty lens that was cleaned, a new finish that harmed and was retrained for, a
+candidate that waits for approval, one that was refused, a camera to be looked at, and images that wait for labels.
 """
+
+# ruff: noqa: E501  tables of made-up facts read best one fact a line
 
 from __future__ import annotations
 
@@ -303,9 +305,9 @@ class _Story:
                     phase=phase,
                     diagnosis=diagnosis,
                     title=title,
-                    reason={},
+                    reason=_reason(incident_id, title),
                     cameras=cameras,
-                    details={},
+                    details=_details(incident_id),
                     opened_at=self.at(opened),
                     updated_at=self.at(opened + 3),
                     closed_at=self.at(opened + 22) if state == "closed" else None,
@@ -406,6 +408,26 @@ class _Story:
             )
 
 
+def _details(incident_id: str) -> dict[str, Any]:
+    if incident_id == "incident-3":
+        ticket = {"symptoms": ["darker", "blurred"], "at": "2026-01-01T00:00:00+00:00", "code": "", "parameters": {}}
+        return {"tickets": {"press-5/cam-a": ticket}, "answers": ["repaired", "permanent"]}
+    if incident_id == "incident-4":
+        return {"answers": ["adopt", "retrain", "close"], "labels": 200, "random": 200, "wrong": 9, "asked": 224}
+    return {"answers": []}
+
+
+def _reason(incident_id: str, title: str) -> dict[str, Any]:
+    told: dict[str, tuple[str, dict[str, Any]]] = {
+        "incident-1": ("repaired", {"windows": 5}),
+        "incident-2": ("promoted", {"number": 3}),
+        "incident-3": ("diagnosis-sensor-siblings", {"symptoms": "darker, blurred", "siblings": "press-5/cam-b"}),
+        "incident-4": ("harmless", {"labels": 200, "low": 0.021, "high": 0.084}),
+    }
+    code, parameters = told[incident_id]
+    return {"code": code, "parameters": parameters, "plain": title}
+
+
 def _manifest(number: int) -> dict[str, Any]:
     metrics = {
         "examples": 240,
@@ -415,6 +437,8 @@ def _manifest(number: int) -> dict[str, Any]:
         "best_constant": 0.7,
         "recall_good": 0.955,
         "recall_defect": 0.917,
+        "recall_per_label": {"good": 0.955, "scratch": 0.917},
+        "confusion": {"good": {"good": 171, "scratch": 8}, "scratch": {"good": 5, "scratch": 56}},
     }
     certificates = [
         {
@@ -457,9 +481,9 @@ def _manifest(number: int) -> dict[str, Any]:
 def _gate(*, refused: bool) -> dict[str, Any]:
     after = 0.81 if refused else 0.948
     reason = (
-        {"code": "gate-gold-worse", "parameters": {"group": "defect", "parts": 58, "before": 0.931, "after": after, "margin": 0.03}}
+        {"plain": "worse", "code": "gate-gold-worse", "parameters": {"group": "defect", "parts": 58, "before": 0.931, "after": after, "margin": 0.03}}
         if refused
-        else {"code": "gate-passed", "parameters": {"parts": 52, "gained": 14, "lost": 1}}
+        else {"plain": "better", "code": "gate-passed", "parameters": {"parts": 52, "gained": 14, "lost": 1}}
     )  # fmt: skip
     rows = (
         ("gold/defect", 58, 1, 8 if refused else 0, 0.931, after),

@@ -28,12 +28,8 @@ class Incident:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """What a person may say to it, the likeliest first."""
-        if self.row.phase == "HARMLESS":
-            return ("adopt", "retrain", "close")
-        if self.row.diagnosis == "sensor" and self.row.phase == "SENSOR":
-            return ("repaired", "permanent")
-        return ("retrain", "close")
+        """What a person may say to it now, the likeliest first; the rules say which."""
+        return tuple(self.row.details.get("answers", ()))
 
 
 def incidents(session: Session) -> tuple[list[Incident], list[Incident]]:

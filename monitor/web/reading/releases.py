@@ -81,6 +81,12 @@ class Entry:
         return self.release is not None and self.candidate is not None and self.candidate.state in WAITING_STATES
 
     @property
+    def can_return(self) -> bool:
+        """Served once, not now, and not refused."""
+        served = self.release is not None and self.release.activated_at is not None
+        return served and self.state != "active" and self.refused is None
+
+    @property
     def certificates(self) -> tuple[Certificate, ...]:
         """fp32 first, then what it was quantised to."""
         if self.manifest is None:
@@ -133,7 +139,7 @@ class SiteReleases:
     @property
     def earlier(self) -> tuple[Entry, ...]:
         """Releases that one could roll back to."""
-        return tuple(entry for entry in self.entries if entry.state == "superseded" and entry.refused is None)
+        return tuple(entry for entry in self.entries if entry.can_return)
 
 
 def releases(session: Session) -> list[SiteReleases]:

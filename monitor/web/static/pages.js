@@ -56,7 +56,8 @@ async function sendForm(form, button) {
   if (button.hasAttribute("data-ask") && !confirm(body.dataset.sure)) return;
   const values = { by: pseudonym() };
   for (const field of form.elements) {
-    if (field.name) values[field.name] = field.hasAttribute("data-number") ? Number(field.value) : field.value;
+    if (field.type === "checkbox") values[field.name] = field.checked;
+    else if (field.name) values[field.name] = field.hasAttribute("data-number") ? Number(field.value) : field.value;
   }
   button.disabled = true;
   try {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,20 +35,55 @@ def make_pages(works: Works) -> FastAPI:
 def empty_works(tmp_path: Path) -> Iterator[Works]:
     """A monitor that has just been made."""
     Registry.init(tmp_path / "state" / "registry", [SITE])
-    works = make_works(MonitorSettings(state_folder=tmp_path / "state", sites=(SITE,)))
+    works = _open(tmp_path / "state")
+    yield works
+    works.close()
+
+
+@pytest.fixture(scope="session")
+def morning(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a monitor that has seen a busy morning; to be copied, not used."""
+    folder = tmp_path_factory.mktemp("morning") / "state"
+    Registry.init(folder / "registry", [SITE])
+    works = _open(folder)
+    seed_store(works.store, works.blobs, now=datetime.now(UTC), images=4)
+    works.close()
+    return folder
+
+
+@pytest.fixture
+def works(morning: Path, tmp_path: Path) -> Iterator[Works]:
+    """A monitor after its morning, for this test alone."""
+    shutil.copytree(morning, tmp_path / "state")
+    works = _open(tmp_path / "state")
     yield works
     works.close()
 
 
 @pytest.fixture
-def works(empty_works: Works) -> Works:
-    """The same after a busy morning."""
-    seed_store(empty_works.store, empty_works.blobs, now=datetime.now(UTC), images=4)
-    return empty_works
+def client(works: Works) -> Iterator[TestClient]:
+    """A browser without its scripts, for a test that changes things."""
+    with TestClient(make_pages(works)) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def shared_reader(morning: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One browser for all tests that only look; see `reader`."""
+    folder = tmp_path_factory.mktemp("read") / "state"
+    shutil.copytree(morning, folder)
+    works = _open(folder)
+    with TestClient(make_pages(works)) as client:
+        yield client
+    works.close()
 
 
 @pytest.fixture
-def client(works: Works) -> Iterator[TestClient]:
-    """A browser, without its scripts."""
-    with TestClient(make_pages(works)) as client:
-        yield client
+def reader(shared_reader: TestClient) -> TestClient:
+    """A browser for tests that only look, with no memory of other tests."""
+    shared_reader.cookies.clear()
+    return shared_reader
+
+
+def _open(folder: Path) -> Works:
+    return make_works(MonitorSettings(state_folder=folder, sites=(SITE,)))
