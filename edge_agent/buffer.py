@@ -103,9 +103,9 @@ class ImageBuffer:
         return len(gone)
 
     def forget_before(self, moment: datetime) -> None:
-        """Delete what is older (retention)."""
+        """Delete what was kept earlier (retention)."""
         with self._store.transaction() as db:
-            gone = db.execute("SELECT * FROM images WHERE triggered_at < ?", (moment.timestamp(),)).fetchall()
+            gone = db.execute("SELECT * FROM images WHERE recorded_at < ?", (moment.timestamp(),)).fetchall()
             db.executemany("DELETE FROM images WHERE id = ?", [(row["id"],) for row in gone])
         self._forget(gone)
 
@@ -147,7 +147,7 @@ class ImageBuffer:
         with self._store.transaction() as db:
             db.execute(
                 "INSERT INTO images (file, part_id, camera, product, triggered_at, drawn, draw, distance, decision,"
-                " bundle_hash, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " bundle_hash, bytes, recorded_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     name,
                     frame.part_id,
@@ -160,6 +160,7 @@ class ImageBuffer:
                     verdict.decision.value,
                     verdict.bundle_hash,
                     size,
+                    time.time(),
                 ),
             )
         with self._lock:

@@ -102,6 +102,12 @@ class Bundles:
             self._serve(inspector, reason="found active at start")
             return
 
+    @property
+    def serving(self) -> str | None:
+        """Hash of the bundle that answers now."""
+        active = self._station.active
+        return None if active is None else active.bundle.hash
+
     def install(self, client: Channels, release: Release, reason: str) -> bool:
         """Make a release the active one; False where it is refused. Raises LinkError or UntrustedError."""
         self._note_release(release)
@@ -202,10 +208,9 @@ class Bundles:
         if active is None:
             return
         _log.error("bundle %s goes back: %s", active.name[:12], reason)
-        previous = self.slots.previous()
+        went_back = self.slots.go_back() is not None
         self.refuse(active.name, reason)
-        if previous is not None:
-            self.slots.go_back()
+        if went_back:
             self._report(EventKind.BUNDLE_ROLLED_BACK, active.name, reason)
 
     def _note_release(self, release: Release) -> None:
@@ -266,9 +271,8 @@ class Follower:
         """Make this device what the channel says. Raises LinkError or BundleError where that must wait."""
         self._bundles.obey_refusals(channel)
         refused = self._bundles.slots.refused()
-        active = self._bundles.slots.active()
         wanted = channel.active
-        if (active is None or active.name != wanted.bundle_hash) and wanted.bundle_hash not in refused:
+        if self._bundles.serving != wanted.bundle_hash and wanted.bundle_hash not in refused:
             self._bundles.install(self._client, wanted, channel.reason)
         self._follow_shadow(channel)
         self._store.remember(_SEQUENCE, str(channel.sequence))
@@ -284,8 +288,7 @@ class Follower:
             self._bundles.install_shadow(self._client, wanted)
 
     def _answer_orders(self, channel: Channel) -> None:
-        active = self._bundles.slots.active()
-        serving = active.name if active is not None else None
+        serving = self._bundles.serving
         hints: list[Install | Rollback] = [*self._orders.open(Install), *self._orders.open(Rollback)]
         for order in hints:
             if order.channel_sequence > channel.sequence:

@@ -131,10 +131,11 @@ class Ledger:
     def _write(self, batch: _Batch, end: list[WindowKey]) -> int:
         draft = self._windows.copy()
         messages: list[Window | Event] = [*batch.events]
+        late = [answer for answer in batch.shadow if not draft.fold_shadow(answer)]
         for item in batch.items:
             messages.extend(item.events)
             messages.extend(draft.fold(item.inspection, item.vector_names))
-        early = [answer for answer in batch.shadow if not draft.fold_shadow(answer)]
+        early = [answer for answer in late if not draft.fold_shadow(answer)]
         messages.extend(draft.end_all(end))
         with self._store.transaction() as db:
             self._record.append([(item.inspection.verdict, item.inspection.capture.reference) for item in batch.items])

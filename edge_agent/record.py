@@ -45,12 +45,13 @@ class Record:
 
     def append(self, verdicts: Sequence[tuple[Verdict, str | None]]) -> None:
         """Add verdicts, each with its source's reference; joins an open transaction."""
+        now = datetime.now(UTC).timestamp()
         with self._store.transaction() as db:
             db.executemany(
                 "INSERT INTO verdicts (part_id, camera, product, sequence, triggered_at, frame, decision, label,"
-                " defect_score, threshold, scores, bundle_hash, latency_seconds, reason, reference)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [_row(verdict, reference) for verdict, reference in verdicts],
+                " defect_score, threshold, scores, bundle_hash, latency_seconds, reason, reference, recorded_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(*_row(verdict, reference), now) for verdict, reference in verdicts],
             )
 
     def append_outcome(self, outcome: Outcome) -> None:
@@ -106,10 +107,10 @@ class Record:
         return {row["camera"]: row["last_sequence"] for row in self._store.rows("SELECT * FROM cameras")}
 
     def forget_before(self, moment: datetime) -> int:
-        """Delete what is older (retention); returns how many verdicts went."""
+        """Delete what was recorded earlier (retention); returns how many verdicts went, at most 5,000 at once."""
         with self._store.transaction() as db:
             gone = db.execute(
-                "DELETE FROM verdicts WHERE id IN (SELECT id FROM verdicts WHERE triggered_at < ? LIMIT 5000)",
+                "DELETE FROM verdicts WHERE id IN (SELECT id FROM verdicts WHERE recorded_at < ? LIMIT 5000)",
                 (moment.timestamp(),),
             ).rowcount
             db.execute("DELETE FROM outcomes WHERE decided_at < ?", (moment.timestamp(),))

@@ -21,8 +21,9 @@ CREATE TABLE verdicts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, part_id TEXT NOT NULL, camera TEXT NOT NULL, product TEXT NOT NULL,
     sequence INTEGER NOT NULL, triggered_at REAL NOT NULL, frame TEXT NOT NULL, decision TEXT NOT NULL, label TEXT,
     defect_score REAL, threshold REAL, scores TEXT NOT NULL, bundle_hash TEXT, latency_seconds REAL, reason TEXT,
-    reference TEXT
+    reference TEXT, recorded_at REAL NOT NULL
 );
+CREATE INDEX verdicts_recorded ON verdicts (recorded_at);
 CREATE INDEX verdicts_part ON verdicts (part_id);
 CREATE INDEX verdicts_reference ON verdicts (reference) WHERE reference IS NOT NULL;
 CREATE TABLE outcomes (
@@ -47,7 +48,7 @@ CREATE INDEX outbox_bytes ON outbox (bytes);
 CREATE TABLE images (
     id INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL UNIQUE, part_id TEXT NOT NULL, camera TEXT NOT NULL,
     product TEXT NOT NULL, triggered_at REAL NOT NULL, drawn INTEGER NOT NULL, draw REAL NOT NULL, distance REAL,
-    decision TEXT NOT NULL, bundle_hash TEXT, bytes INTEGER NOT NULL
+    decision TEXT NOT NULL, bundle_hash TEXT, bytes INTEGER NOT NULL, recorded_at REAL NOT NULL
 );
 CREATE INDEX images_camera ON images (camera, product, triggered_at);
 CREATE INDEX images_part ON images (part_id);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from edge_agent.draw import draw
 from edge_agent.inspection import Inspection
 from edge_agent.source import Capture
 from edge_agent.store import Store
-from tests.simulators.captures import START, inspection
+from tests.simulators.captures import inspection
 from tests.simulators.small_bundle import encoded, picture
 
 
@@ -147,8 +147,10 @@ def test_after_a_kill_files_and_index_agree_again(store: Store) -> None:
 def test_retention_deletes_images_and_files(store: Store) -> None:
     kept = buffer(store)
     keep(kept, *(inspection(n) for n in range(4)))
-    kept.forget_before(START + timedelta(seconds=2))
-    assert [image.part_id for image in kept.newest_drawn(9)] == ["cam-a-2", "cam-a-3"]
+    between = datetime.now(UTC)
+    keep(kept, *(inspection(n) for n in range(4, 6)))
+    kept.forget_before(between)
+    assert [image.part_id for image in kept.newest_drawn(9)] == ["cam-a-4", "cam-a-5"]
     assert len(files(store)) == 2
 
 

@@ -12,7 +12,7 @@ from contracts.errors import ConfigurationError
 from contracts.frame import Decision, Outcome, OutcomeSource
 from edge_agent.record import CSV_COLUMNS, Record
 from edge_agent.store import Store
-from tests.simulators.captures import START, inspection
+from tests.simulators.captures import inspection
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -75,8 +75,16 @@ def test_a_source_can_ask_whether_its_image_is_on_record(store: Store) -> None:
 
 def test_retention_deletes_old_verdicts_and_nothing_else(store: Store) -> None:
     record = filled(store)
-    assert record.forget_before(START + timedelta(seconds=1.5)) == 2
-    assert [entry.verdict.frame.sequence for entry in record.entries(limit=9)] == [2]
+    between = datetime.now(UTC)
+    record.append([(inspection(3).verdict, None)])
+    assert record.forget_before(between) == 3
+    assert [entry.verdict.frame.sequence for entry in record.entries(limit=9)] == [3]
+
+
+def test_retention_does_not_trust_the_clock_of_a_camera(store: Store) -> None:
+    record = Record(store)
+    record.append([(inspection(0, seconds=-1e9).verdict, None)])
+    assert record.forget_before(datetime.now(UTC) - timedelta(days=1)) == 0
 
 
 def test_the_csv_has_every_verdict_with_its_outcome(store: Store) -> None:

@@ -1,0 +1,252 @@
+"""Sampling: which images go to the monitor, each once, and what happens while it is away."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from contracts.errors import LinkError
+from contracts.frame import OutcomeSource
+from contracts.orders import Sample
+from contracts.telemetry import Event, EventKind
+from edge_agent.buffer import ImageBuffer
+from edge_agent.draw import draw
+from edge_agent.orders import Orders
+from edge_agent.outbox import Outbox
+from edge_agent.record import Record
+from edge_agent.sampling import Sampler
+from edge_agent.store import Store
+from edge_agent.upload import ImageUploader
+from tests.simulators.captures import START, inspection
+from tests.simulators.upload_server import UploadServer
+
+RUNNING = threading.Event()
+
+
+@pytest.fixture
+def server() -> Iterator[UploadServer]:
+    server = UploadServer()
+    yield server
+    server.close()
+
+
+class Bench:
+    """A sampler with its store, buffer and orders, moved step by step."""
+
+    def __init__(self, store: Store, url: str, *, random_fraction: float = 1.0) -> None:
+        self.store = store
+        self.record = Record(store)
+        self.outbox = Outbox(store, agent="agent-1", max_bytes=10**9)
+        self.orders = Orders(store, self.outbox)
+        self.orders.begin = {"sample": lambda order: None}
+        self.buffer = ImageBuffer(
+            store,
+            store.path.parent / "images",
+            quota_bytes=10**9,
+            random_fraction=random_fraction,
+            atypical_fraction=0.0,
+        )
+        self.results: list[str] = []
+        self.sampler = Sampler(
+            store,
+            self.record,
+            self.buffer,
+            self.orders,
+            ImageUploader(url, token="t0ken"),
+            site="plant",
+            agent="agent-1",
+            count=self.results.append,
+        )
+
+    def see(self, numbers: range, **changes: Any) -> None:
+        """Images go by."""
+        for number in numbers:
+            item = inspection(number, **changes)
+            self.record.append([(item.verdict, None)])
+            write = self.buffer.offer(item)
+            if write is not None:
+                write()
+
+    def order(self, order_id: str = "s-1", **changes: Any) -> Sample:
+        values: dict[str, Any] = {
+            "order_id": order_id, "issued_at": datetime.now(UTC), "expires_at": datetime.now(UTC) + timedelta(hours=1),
+            "reason": "drift", "camera": "cam-a", "product": "cap", "random": 10, "since": START, **changes,
+        }  # fmt: skip
+        order = Sample(**values)
+        self.orders.receive(order.model_dump_json().encode())
+        return order
+
+    def step(self, now: datetime | None = None) -> None:
+        self.sampler.choose()
+        self.sampler.upload_waiting(RUNNING)
+        self.sampler.close_finished(now or datetime.now(UTC))
+
+    def events(self) -> list[Event]:
+        bodies = [message.envelope.body for message in self.outbox.waiting(after=0, limit=1000)]
+        return [body for body in bodies if isinstance(body, Event)]
+
+
+def test_a_sample_is_uploaded_with_verdict_image_and_token(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(30))
+    order = bench.order()
+    bench.step()
+    upload, image = server.uploads[0]
+    assert len(server.uploads) == 10
+    assert (upload.site, upload.agent, upload.order_id, upload.source) == (
+        "plant", "agent-1", order.order_id, OutcomeSource.DRIFT_SAMPLE
+    )  # fmt: skip
+    entry = bench.record.latest_of(upload.verdict.frame.part_id)
+    assert entry is not None
+    assert upload.verdict == entry.verdict
+    assert image.startswith(b"\x89PNG")
+    assert server.tokens == {"Bearer t0ken"}
+
+
+def test_the_order_is_reported_done_with_its_counts(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(30))
+    bench.order(atypical=3)
+    for _ in range(2):
+        bench.step()
+    (event,) = bench.events()
+    assert (event.event, event.order_id, event.details) == (
+        EventKind.ORDER_DONE, "s-1", {"random": 10, "atypical": 3, "lost": 0}
+    )  # fmt: skip
+
+
+def test_the_random_draw_does_not_look_at_the_answer(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(40), distance=1.0)
+    bench.see(range(40, 80), distance=99.0, vector=(9, 9))
+    bench.order(random=20)
+    bench.step()
+    wanted = sorted((f"cam-a-{n}" for n in range(80)), key=lambda part: draw("s-1", part))[:20]
+    assert server.parts == wanted
+
+
+def test_a_standing_order_collects_until_it_has_enough(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(4))
+    bench.order()
+    bench.step()
+    assert len(server.uploads) == 4
+    bench.see(range(4, 30))
+    bench.step()
+    assert len(server.uploads) == len(set(server.parts)) == 10
+
+
+def test_images_from_before_the_order_wants_them_are_left_alone(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(30))
+    bench.order(since=START + timedelta(seconds=25))
+    bench.step()
+    assert sorted(server.parts) == sorted(f"cam-a-{n}" for n in range(25, 30))
+
+
+def test_other_cameras_and_products_are_left_alone(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(10), camera="cam-b")
+    bench.see(range(10), product="nut")
+    bench.order()
+    bench.step()
+    assert server.parts == []
+
+
+def test_the_farthest_images_come_on_top_after_the_random_ones(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    for n in range(30):
+        bench.see(range(n, n + 1), distance=float(n))
+    bench.order(random=5, atypical=4)
+    bench.step()
+    bench.step()
+    random, atypical = server.parts[:5], server.parts[5:]
+    assert atypical == [f"cam-a-{n}" for n in range(29, -1, -1) if f"cam-a-{n}" not in random][:4]
+    assert [upload.source for upload, _ in server.uploads[5:]] == [OutcomeSource.ATYPICAL] * 4
+
+
+def test_one_part_is_uploaded_once_whatever_asks_for_it(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(12))
+    bench.see(range(12))  # every part a second time
+    bench.buffer.audit_fraction = 0.5
+    bench.order("s-1", random=8)
+    bench.order("s-2", random=8)
+    for _ in range(3):
+        bench.step()
+    assert sorted(server.parts) == sorted(f"cam-a-{n}" for n in range(12))
+
+
+def test_the_audit_draws_its_share_of_all_parts_and_goes_on_where_it_was(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url, random_fraction=0.0)
+    bench.buffer.audit_fraction = 0.3
+    for numbers in (range(50), range(50, 100)):
+        bench.see(numbers)
+        bench.step()
+    assert server.parts == [f"cam-a-{n}" for n in range(100) if draw("audit", f"cam-a-{n}") < 0.3]
+    assert {upload.source for upload, _ in server.uploads} == {OutcomeSource.AUDIT}
+    assert {upload.order_id for upload, _ in server.uploads} == {None}
+
+
+def test_while_the_monitor_is_away_everything_waits(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(30))
+    bench.order()
+    server.status = 503
+    with pytest.raises(LinkError):
+        bench.step()
+    again = Bench(store, server.url)  # and over a restart
+    server.status = 201
+    again.step()
+    assert len(set(server.parts)) == len(server.uploads) == 10
+    assert [event.event for event in again.events()] == [EventKind.ORDER_DONE]
+
+
+def test_a_monitor_that_cannot_be_reached_is_a_link_error(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(3))
+    bench.order()
+    server.close()
+    with pytest.raises(LinkError, match="cannot be reached"):
+        bench.step()
+
+
+@pytest.mark.parametrize(("status", "result"), [(409, "done"), (422, "refused"), (413, "refused")])
+def test_what_the_monitor_has_or_never_takes_is_not_sent_again(
+    store: Store, server: UploadServer, status: int, result: str
+) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(3))
+    bench.order(random=3)
+    server.status = status
+    for _ in range(3):
+        bench.step()
+    assert bench.results == [result] * 3
+
+
+def test_lost_images_are_replaced_by_others(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(10))
+    bench.order(random=10)
+    bench.sampler.choose()
+    for file in list((store.path.parent / "images").iterdir())[:4]:
+        file.unlink()
+    bench.step()
+    bench.see(range(10, 40))
+    bench.step()
+    (event,) = bench.events()
+    assert event.details == {"random": 10, "atypical": 0, "lost": 4}
+
+
+def test_an_order_whose_time_is_over_says_how_far_it_came(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(4))
+    order = bench.order()
+    bench.step(now=order.expires_at)
+    (event,) = bench.events()
+    assert event.event is EventKind.ORDER_FAILED
+    assert event.reason == "expired with 4 of 10 random images uploaded"
