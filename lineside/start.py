@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 
 from contracts.bundle import MANIFEST_NAME
 from contracts.errors import ConfigurationError, DatasetError, LinesideError
@@ -138,7 +139,7 @@ def _watch(plant: Plant, inbox: Path, console: Console, *, once: bool) -> None:
             for entry in reversed(_json(agent.get("/v1/verdicts", params={"limit": 100}))["verdicts"]):
                 if entry["number"] > last:
                     last = entry["number"]
-                    _print_verdict(entry, console)
+                    _print_verdict(entry["verdict"], console)
             if once and not waiting:
                 return
             time.sleep(0.5)
@@ -163,11 +164,11 @@ def _print_addresses(plant: Plant, inbox: Path, console: Console, *, open_page: 
         webbrowser.open(plant.agent_url)
 
 
-def _print_verdict(entry: dict[str, Any], console: Console) -> None:
-    colour = {"OK": "green", "NG": "red", "REVIEW": "yellow"}.get(entry["decision"], "magenta")
-    score = "" if entry.get("defect_score") is None else f"defect score {entry['defect_score']:.3f}"
-    words = f"{entry.get('label') or entry.get('reason') or '':<16} {score}"
-    console.print(f"[{colour}]{entry['decision']:<10}[/] {entry['part_id']:<32} {words}")
+def _print_verdict(verdict: dict[str, Any], console: Console) -> None:
+    colour = {"OK": "green", "NG": "red", "REVIEW": "yellow"}.get(verdict["decision"], "magenta")
+    score = "" if verdict["defect_score"] is None else f"defect score {verdict['defect_score']:.3f}"
+    words = f"{verdict['label'] or verdict['reason'] or '':<16} {score}"
+    console.print(f"[{colour}]{verdict['decision']:<10}[/] {escape(verdict['frame']['part_id']):<32} {escape(words)}")
 
 
 def _json(response: httpx.Response) -> Any:

@@ -87,16 +87,17 @@ class Operator:
         entries = _json(self._agent.get("/v1/verdicts", params={"limit": 300}))["verdicts"]
         for entry in entries:
             if entry["number"] > self._looked_at:
-                self._judge(entry)
+                self._judge(entry["verdict"])
         self._looked_at = max([self._looked_at, *(entry["number"] for entry in entries)])
 
-    def _judge(self, entry: dict[str, Any]) -> None:
-        truth = self._known.get(entry["part_id"])
-        if truth is None or entry["decision"] == "NO_VERDICT":
+    def _judge(self, verdict: dict[str, Any]) -> None:
+        truth = self._known.get(verdict["frame"]["part_id"])
+        if truth is None or verdict["decision"] == "NO_VERDICT":
             return
-        wrong = (entry["decision"] != "OK") != (truth.label not in self._good)
+        wrong = (verdict["decision"] != "OK") != (truth.label not in self._good)
         if wrong and self._random.random() < self._habits.override_share:
-            body = {"part_id": truth.part_id, "camera": truth.camera, "label": truth.label, "rater": RATER}
+            camera = verdict["frame"]["camera"]
+            body = {"part_id": truth.part_id, "camera": camera, "label": truth.label, "rater": RATER, "new": True}
             self._agent.post("/v1/outcomes", json=body).raise_for_status()
             self.overridden += 1
 

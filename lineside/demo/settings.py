@@ -15,7 +15,7 @@ class Shortened(Settings):
     window_images: int = Field(default=100, description="production: 60 seconds a window")
     commissioning_windows: int = Field(default=60, description="production: 300 windows")
     components: int = Field(default=8, description="production: 16 principal components")
-    audit_fraction: float = Field(default=0.004, description="production: 50 parts a camera-day")
+    audit_fraction: float = Field(default=0.001, description="production: 50 parts a camera-day")
     buffer_fraction: float = Field(default=0.3, description="production: 0.1 of the images stay for labels and replay")
 
     def of_monitor(self) -> dict[str, Any]:
