@@ -15,7 +15,7 @@ from math import exp, log, log1p
 from pydantic import BaseModel, ConfigDict, Field
 
 PROOF = 1e4
-BETS = (0.005, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+BETS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.8)
 
 
 class EProcess(BaseModel):

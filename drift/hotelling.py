@@ -85,6 +85,12 @@ class HotellingT2:
             ),
         )
 
+    def ratios(self, means: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """T2 over limit of many full windows [n, m] at once, shape [n]; remembers nothing."""
+        profile = self.profile
+        deviations = np.asarray(means, np.float64) - np.array(profile.mean)
+        return t2(deviations, np.array(profile.covariance)) / self._limits["all"]
+
     def update(self, mean: NDArray[np.floating[Any]], images: int) -> Judgement:
         """Judge a window mean [m] and remember whether it was over."""
         judgement = self.judge(mean, images)
