@@ -45,8 +45,8 @@ class Candidates:
         order_id: str | None = None,
         incident_id: str | None = None,
     ) -> CandidateRow:
-        """A bundle that lies on the shelf wants to become a release. Raises OrderError where the same one is on its way,
-        active or refused already."""
+        """A bundle that lies on the shelf wants to become a release. Raises OrderError where the same one is on its
+        way, active or refused already."""
         site, product = bundle.manifest.site, bundle.manifest.product
         self._check_new(session, site, bundle.hash)
         if session.get(BundleRow, bundle.hash) is None:

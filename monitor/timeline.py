@@ -117,7 +117,7 @@ def words(row: EventRow, language: str = "en") -> str:
 
 def render(code: str, parameters: Mapping[str, Any], language: str = "en") -> str:
     """The template of `code` filled in. Raises KeyError for a code or parameter that the language's file lacks."""
-    return _templates(language)[code].format_map({name: _plain(value) for name, value in parameters.items()})
+    return templates(language)[code].format_map({name: _plain(value) for name, value in parameters.items()})
 
 
 def _plain(value: Any) -> str:
@@ -131,7 +131,7 @@ def _plain(value: Any) -> str:
 
 
 @lru_cache(maxsize=len(LANGUAGES))
-def _templates(language: str) -> dict[str, str]:
+def templates(language: str) -> dict[str, str]:
     """`kind.reason` -> template."""
     with (TEXTS / f"timeline.{language}.toml").open("rb") as file:
         kinds = tomllib.load(file)

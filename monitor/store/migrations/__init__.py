@@ -1,0 +1,1 @@
+"""Alembic: `env` is its door, `versions/` the steps, in order."""
