@@ -31,7 +31,7 @@ def apparent_error(error: float, *, share: float, noise: float = LABEL_NOISE, ot
     is wrong belongs to the other side, where its verdict was probably right, and so looks like an error here.
 
     >>> round(apparent_error(0.05, share=0.3), 3)
-    0.113
+    0.114
     """
     share = min(max(share, 0.02), 0.98)
     true, foreign = share * (1.0 - noise), (1.0 - share) * noise
