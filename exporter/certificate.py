@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -94,7 +95,7 @@ def latencies(
     sessions: Sequence[Session], tensor: NDArray[np.float32], *, runs: int, threads: int
 ) -> dict[str, LatencySummary]:
     """Seconds of one inference by variant, measured in turn on the same input."""
-    calls = {session.variant: (lambda each=session: each.infer(tensor)) for session in sessions}
+    calls = {session.variant: partial(session.infer, tensor) for session in sessions}
     return measure_interleaved(calls, runs=runs, threads=threads)
 
 
