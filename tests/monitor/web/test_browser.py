@@ -1,0 +1,160 @@
+"""The pages in a real browser: their scripts run under their own policy, keys and buttons do what they say."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from sqlalchemy import select
+
+from monitor.store.label_tables import LabelRow
+from monitor.store.rollout_tables import CandidateRow
+from monitor.store.rule_tables import EventRow
+from monitor.works import Works
+from tests.monitor.web.conftest import make_pages
+from tests.monitor.web.test_pages import CAMERA, PAGES
+from tests.simulators.browser import PROGRAM, Browser, browser
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests of this file."""
+    with browser() as made:
+        yield made
+
+
+@pytest.fixture
+def address(works: Works) -> Iterator[str]:
+    """Where the monitor is served."""
+    server = uvicorn.Server(uvicorn.Config(make_pages(works), port=0, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+def test_no_page_complains(chromium: Browser, address: str) -> None:
+    """No exception, no broken content policy, no missing file; moments are written the reader's way."""
+    for path in PAGES:
+        chromium.open(address + path)
+        chromium.wait_for(
+            "![...document.querySelectorAll('time')].some((moment) => moment.textContent.includes('UTC'))"
+        )
+        assert chromium.complaints == [], path
+        assert chromium.run("document.getElementById('offline').hidden"), path
+
+
+def test_a_camera_has_its_charts_and_can_show_more(chromium: Browser, address: str) -> None:
+    chromium.open(address + CAMERA)
+    chromium.wait_for("document.querySelectorAll('.charts canvas').length === 6")
+    words = chromium.run("document.querySelector('[data-legend=state]').textContent")
+    assert "Harmful drift" in words
+    assert "Diagnosing" not in words
+    chromium.run("document.querySelector('[data-windows=\"480\"]').click()")
+    chromium.wait_for("document.querySelector('[data-legend=state]').textContent.includes('Look at the camera')")
+    assert chromium.complaints == []
+
+
+def _labels(works: Works) -> list[tuple[str | None, str, str]]:
+    with works.store.read() as session:
+        rows = session.scalars(select(LabelRow).where(LabelRow.image_id.like("image%")).order_by(LabelRow.id))
+        return [(row.image_id, row.label, row.rater) for row in rows]
+
+
+def _shown(chromium: Browser) -> str:
+    return str(chromium.run("document.getElementById('picture').dataset.id"))
+
+
+def test_a_rater_answers_with_keys_and_can_take_the_last_answer_back(
+    chromium: Browser, address: str, works: Works
+) -> None:
+    chromium.open(address + "/labels")
+    chromium.wait_for("document.querySelectorAll('#classes button').length === 4")
+    assert chromium.run("document.querySelector('#classes button').textContent") == "1good"
+    first = _shown(chromium)
+    chromium.run("localStorage.setItem('lineside-rater', 'rater-9')")
+    chromium.press("2")
+    assert _shown(chromium) != first
+    chromium.press("u")
+    assert _shown(chromium) == first
+    assert _labels(works) == []
+    chromium.press("3")
+    second = _shown(chromium)
+    chromium.press("1")  # sends the answer before
+    chromium.wait_for("document.getElementById('progress').textContent.startsWith('302 labelled')")
+    while not _labels(works):
+        time.sleep(0.02)
+    assert _labels(works) == [(first, "scratch", "rater-9")]
+    chromium.open(address + "/timeline")  # leaving the page sends the last one
+    for _ in range(200):
+        if len(_labels(works)) == 2:
+            break
+        time.sleep(0.02)
+    assert _labels(works) == [(first, "scratch", "rater-9"), (second, "good", "rater-9")]
+
+
+def test_a_picture_put_off_comes_again_after_the_others(chromium: Browser, address: str) -> None:
+    chromium.open(address + "/labels")
+    chromium.wait_for("document.getElementById('picture').dataset.id === 'image000'")
+    for _ in range(4):
+        chromium.press(" ")
+    chromium.wait_for("document.getElementById('picture').dataset.id === 'image000'")
+
+
+def test_a_typed_pseudonym_is_no_answer(chromium: Browser, address: str, works: Works) -> None:
+    chromium.open(address + "/labels")
+    chromium.wait_for("document.querySelectorAll('#classes button').length === 4")
+    first = _shown(chromium)
+    chromium.run("document.getElementById('rater').focus()")
+    chromium.press("1")
+    assert _shown(chromium) == first
+    assert chromium.run("document.getElementById('rater').value").endswith("1")
+
+
+def test_repaired_is_one_click(chromium: Browser, address: str, works: Works) -> None:
+    chromium.open(address + "/incidents")
+    chromium.run("document.querySelector('[data-post$=\"incident-3/repaired\"]').click()")
+    chromium.wait_for("document.getElementById('toast').textContent === 'Done.'")
+    with works.store.read() as session:
+        codes = session.scalars(select(EventRow.code).where(EventRow.incident_id == "incident-3")).all()
+    assert "person.repaired" in codes
+
+
+def test_approval_needs_a_reason(chromium: Browser, address: str, works: Works) -> None:
+    chromium.open(address + "/releases")
+    chromium.run("document.querySelector('[data-post$=\"/approve\"]').click()")
+    assert chromium.run("document.querySelector('input[name=reason]:invalid') !== null")
+    chromium.run("document.querySelector('[data-post$=\"/approve\"]').form.elements.reason.value = 'looks right'")
+    chromium.run("document.querySelector('[data-post$=\"/approve\"]').click()")
+    chromium.wait_for("document.getElementById('toast').textContent === 'Done.'")
+    with works.store.read() as session:
+        words = session.get_one(CandidateRow, "candidate-4").approvals
+    assert [word["approved"] for word in words] == [True]
+
+
+def test_a_no_of_the_monitor_is_shown_in_its_own_words(chromium: Browser, address: str, works: Works) -> None:
+    chromium.open(address + "/releases")
+    with works.store.write() as session:
+        session.get_one(CandidateRow, "candidate-4").state = "refused"
+    chromium.run(
+        "const button = document.querySelector('[data-post$=\"/approve\"]'); button.form.elements.reason.value = 'yes';"
+        "button.click()"
+    )
+    chromium.wait_for("document.getElementById('toast').textContent.includes('release 4 is refused')")
+
+
+def test_the_fleet_renews_itself_and_says_when_the_monitor_is_away(chromium: Browser, address: str) -> None:
+    chromium.open(address + "/")
+    chromium.run("document.querySelector('#live').remove_me = true; htmx.trigger('#live', 'every')")
+    chromium.run("htmx.ajax('GET', '/', { source: '#live', target: '#live', select: '#live', swap: 'outerHTML' })")
+    chromium.wait_for("document.querySelector('#live').remove_me === undefined")
+    chromium.run("htmx.ajax('GET', '/nowhere', { source: '#live', target: '#live', swap: 'none' })")
+    chromium.wait_for("!document.getElementById('offline').hidden")
