@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,11 +24,16 @@ hypothesis_settings.register_profile("lineside", derandomize=True, deadline=None
 hypothesis_settings.load_profile("lineside")
 
 
-def missing(what: str) -> None:
-    """Skip the test, or fail it where everything is required."""
-    if os.environ.get("LINESIDE_REQUIRE") == "all":
-        pytest.fail(f"{what} (and LINESIDE_REQUIRE=all)", pytrace=False)
-    pytest.skip(what)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With LINESIDE_REQUIRE=all a skipped test is a failed one, unless it is marked `optional`."""
+    report = yield
+    if report.skipped and os.environ.get("LINESIDE_REQUIRE") == "all" and not item.get_closest_marker("optional"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although LINESIDE_REQUIRE=all: {report.longreprtext}"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +47,7 @@ def data_folder() -> Path:
     """The real images: LINESIDE_DATA, by default `shared/data` beside the checkout."""
     folder = Path(os.environ.get("LINESIDE_DATA") or ROOT.parent / "shared" / "data").resolve()
     if not folder.is_dir():
-        missing(f"no real images at {folder}: set LINESIDE_DATA to their folder")
+        pytest.skip(f"no real images at {folder}: set LINESIDE_DATA to their folder")
     return folder
 
 
@@ -53,8 +58,8 @@ def require_program() -> Callable[[str], str]:
     def find(name: str) -> str:
         path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
         if path is None:
-            missing(f"{name} is not installed: scripts/services does it where it may")
-        return str(path)
+            pytest.skip(f"{name} is not installed: scripts/services does it where it may")
+        return path
 
     return find
 

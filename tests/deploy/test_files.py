@@ -132,6 +132,7 @@ class TestKubernetes:
             assert container["securityContext"]["allowPrivilegeEscalation"] is False
 
 
+@pytest.mark.optional
 class TestSystemd:
     @staticmethod
     def verify(unit: Path) -> subprocess.CompletedProcess[str]:
@@ -173,6 +174,7 @@ class TestAlertmanager:
         config = documents("alertmanager/alertmanager.yml")[0]
         assert self.receivers(config["route"]) == {receiver["name"] for receiver in config["receivers"]}
 
+    @pytest.mark.optional
     def test_amtool_accepts_it_and_refuses_a_broken_one(self, tmp_path: Path) -> None:
         program = shutil.which("amtool")
         if program is None:
