@@ -222,7 +222,7 @@ def _add_rollout(router: APIRouter, desk: Desk) -> None:
     @router.post("/releases/{number}/approve")
     def approve(number: int, who: Signed) -> dict[str, Any]:
         """A person agrees that the release goes on."""
-        return desk.approve(number, site=desk.site(who.site), by=who.by)
+        return desk.approve(number, site=desk.site(who.site), by=who.by, reason=who.reason)
 
     @router.post("/releases/{number}/reject")
     def reject(number: int, who: Signed) -> dict[str, Any]:

@@ -179,9 +179,9 @@ class Desk:
             )
         return version
 
-    def approve(self, number: int, *, site: str, by: str) -> dict[str, Any]:
+    def approve(self, number: int, *, site: str, by: str, reason: str = "") -> dict[str, Any]:
         """A person agrees with a candidate. Raises KeyError, OrderError."""
-        return self._word(number, site=site, by=by, approved=True, reason="")
+        return self._word(number, site=site, by=by, approved=True, reason=reason)
 
     def reject(self, number: int, *, site: str, by: str, reason: str) -> dict[str, Any]:
         """A person stops a candidate. Raises KeyError, OrderError."""

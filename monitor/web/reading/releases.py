@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from contracts.bundle import Certificate, Manifest
@@ -195,17 +195,21 @@ def _entries(session: Session, site: str) -> list[Entry]:
 
 
 def _shadow_counts(session: Session, candidate: CandidateRow | None) -> ShadowCounts:
+    """Replays as the agents reported them, and windows since the shadow began (by the frames' clock)."""
     if candidate is None or not candidate.shadow:
         return ShadowCounts()
-    counts = ShadowCounts()
+    summary = WindowRow.shadow
+    windows = select(
+        func.sum(summary["images"].as_integer()),
+        func.sum(summary["agreements"].as_integer()),
+        func.sum(summary["failures"].as_integer()),
+    ).where(WindowRow.site == candidate.site, summary["bundle_hash"].as_string() == candidate.bundle_hash)
+    if "started_at" in candidate.shadow:
+        windows = windows.where(WindowRow.ended_at >= datetime.fromisoformat(candidate.shadow["started_at"]))
+    images, agreements, failures = session.execute(windows).one()
+    counts = ShadowCounts(images or 0, agreements or 0, failures or 0)
     for replay in candidate.shadow.get("replays", {}).values():
         counts = counts.add(replay.get("summary"))
-    windows = select(WindowRow.shadow).where(
-        WindowRow.site == candidate.site, WindowRow.ended_at >= candidate.submitted_at, WindowRow.shadow.is_not(None)
-    )
-    for summary in session.scalars(windows):
-        if summary and summary.get("bundle_hash") == candidate.bundle_hash:
-            counts = counts.add(summary)
     return counts
 
 

@@ -137,7 +137,7 @@ def test_approval_needs_a_reason(chromium: Browser, address: str, works: Works) 
     chromium.wait_for("document.getElementById('toast').textContent === 'Done.'")
     with works.store.read() as session:
         words = session.get_one(CandidateRow, "candidate-4").approvals
-    assert [word["approved"] for word in words] == [True]
+    assert [(word["approved"], word["reason"]) for word in words] == [(True, "looks right")]
 
 
 def test_a_no_of_the_monitor_is_shown_in_its_own_words(chromium: Browser, address: str, works: Works) -> None:
