@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,19 +17,28 @@ from contracts.errors import ConfigurationError
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
 from trainer.backbone import BaseModel, load_base_model
-from trainer.head import fit_head
-from trainer.image import as_input, load_images
+from trainer.card import card
+from trainer.course import Course, Material, Taught
+from trainer.evaluate import cannot_promise, predict
+from trainer.features import Stem, tail_start
 from trainer.licence import strictest
-from trainer.network import Network, embedding_width
+from trainer.network import Network
 from trainer.progress import Progress, silent
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
+from trainer.symmetry import allowed_flips
+from trainer.threshold import Calibration, calibrate
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run
+from trainer.views import Flip, View, views
+from trainer.weighing import balanced_weights, is_random, soft_targets
 from trainer.workspace import SiteRecord, remember_site
+from trainer.yardstick import compare_with_random
 
 __all__ = ["TrainedModel", "good_labels", "load_run", "train"]
 
 GOOD_NAMES = ("good", "ok", "functional", "free", "normal", "mt_free", "pass", "passed", "healthy", "fine", "intact")
+_VIEWS = 5
+_PLAIN = (View(0),)
 
 
 def train(
@@ -47,46 +57,90 @@ def train(
     """Fine-tune `base_model` on the snapshot's train split and write the run folder `out`.
 
     The snapshot is saved in `workspace` (default: inside `out`), where a first training also leaves what a later
-    `retrain` needs to know. Raises ConfigurationError and DatasetError."""
+    `retrain` needs to know. The same arguments give the same model on the same CPU, unless `settings.max_seconds` cut
+    it short. Raises ConfigurationError and DatasetError.
+    """
     began = time.monotonic()
     torch.set_num_threads(settings.threads)
-    labels = snapshot.labels
-    good = good_labels(labels, settings.good)
     spec = _preprocessing(base_model, settings)
-    backbone, found = load_base_model(base_model, seed=settings.seed)
-    network = Network(backbone, len(labels)).eval()
-    progress("reading images", 0.05)
-    train_set, test_set = snapshot.of("train"), snapshot.of("test")
-    embeddings = _embed(network, load_images(train_set, spec), spec)
-    targets = torch.nn.functional.one_hot(torch.tensor([labels.index(e.label) for e in train_set]), len(labels)).float()
-    weights = targets @ (1.0 / targets.sum(0)) * len(train_set) / len(labels)
-    head = fit_head(embeddings, targets, weights, penalty=0.01)
-    network.centre.copy_(head.centre)
-    network.scale.copy_(head.scale)
-    network.head.weight.data.copy_(head.weight)
-    network.head.bias.data.copy_(head.bias)
-    thresholds = Thresholds(ng=0.5, review_from=0.5)
-    with torch.inference_mode():
-        logits = network.classify(_embed(network, load_images(test_set, spec), spec))
-    rule = Rule(labels, good, thresholds)
-    metrics = task_metrics(logits.softmax(1).numpy(), [e.label for e in test_set], rule)
+    course, stem, found = _begin(snapshot, base_model, spec, settings, workspace)
+    flips = allowed_flips(course, stem, snapshot.of("train"))
+    train_set, validation = _materials(stem, snapshot, flips, progress)
+    taught = course.teach(train_set, validation, until=began + 0.85 * settings.max_seconds, progress=progress)
+    network = taught.network
+    thresholds, calibration, evidence = settle(course, taught)
+    move_line(network, calibration, course.good_mask())
+    progress("testing", 0.92)
+    test = snapshot.of("test")
+    probabilities = (predict(network, test, spec) / calibration.temperature).softmax(1).numpy()
+    rule = Rule(course.labels, course.good, thresholds)
+    metrics = task_metrics(probabilities, [example.label for example in test], rule)
+    details = _details(taught, flips, calibration, evidence)
+    if settings.yardstick:
+        progress("comparing with random weights", 0.95)
+        test_set = Material(test, stem.features(test, _PLAIN))
+        details["yardstick"] = compare_with_random(course, stem, base_model, train_set, test_set)
     record = RunRecord(
-        site=site, product=product, created_at=datetime.now(UTC), seconds=time.monotonic() - began,
-        labels=labels, good_labels=good, preprocessing=spec, thresholds=thresholds, base_model=base_model,
-        embedding_width=embedding_width(backbone), model_sha256="0" * 64,
+        site=site,
+        product=product,
+        created_at=datetime.now(UTC),
+        seconds=time.monotonic() - began,
+        labels=course.labels,
+        good_labels=course.good,
+        preprocessing=spec,
+        thresholds=thresholds,
+        temperature=calibration.temperature,
+        base_model=base_model,
+        embedding_width=network.head.in_features,
+        model_sha256="0" * 64,
         snapshot=snapshot.save(workspace or out).resolve(),
-        licence=strictest([snapshot.licence, base_model.licence]), test_metrics=metrics,
+        licence=strictest([snapshot.licence, base_model.licence]),
         lineage=Lineage(
-            snapshot_hash=snapshot.hash, split_hash=snapshot.split_hash, base_model=base_model.id,
-            base_model_licence=base_model.licence.licence, base_model_sha256=found, parent_bundle=parent_bundle,
-            order_id=order_id, training=settings.model_dump(mode="json"), code_version=code_version(),
+            snapshot_hash=snapshot.hash,
+            split_hash=snapshot.split_hash,
+            base_model=base_model.id,
+            base_model_licence=base_model.licence.licence,
+            base_model_sha256=found,
+            parent_bundle=parent_bundle,
+            order_id=order_id,
+            training=settings.model_dump(mode="json"),
+            code_version=code_version(),
         ),
-    )  # fmt: skip
-    save_run(out, record, network)
+        test_metrics=metrics,
+        cannot_promise=cannot_promise(snapshot, metrics, course.good),
+        details=details,
+    )
+    save_run(out, record, network, taught.rounds, card(record, snapshot))
     if workspace is not None and order_id is None:
         remember_site(workspace, SiteRecord(site=site, product=product, base_model=base_model, settings=settings))
-    progress("done", 1.0)
+    progress("done", 1.0, f"balanced accuracy {metrics.balanced_accuracy or 0:.3f} on {metrics.examples} test images")
     return load_run(out)
+
+
+def settle(course: Course, taught: Taught) -> tuple[Thresholds, Calibration, int]:
+    """Thresholds, calibration and the number of held-out images that they rest on: randomly drawn ones, as those that
+    were picked for being odd say nothing about shares."""
+    rows = [row for row, example in enumerate(taught.held_out) if is_random(example)]
+    examples, logits = [taught.held_out[row] for row in rows], taught.logits[rows]
+    targets = soft_targets(examples, course.labels, course.good, noise=course.settings.label_noise)
+    ratio = course.settings.cost_escape / course.settings.cost_false_reject
+    weights, mask = balanced_weights(examples, course.good), course.good_mask()
+    calibration = calibrate(logits, targets, weights, mask, escape_to_reject=ratio)
+    scores = calibration.probabilities(logits, mask)[:, ~mask].sum(1)
+    thresholds = Thresholds(
+        ng=0.5,
+        review_from=_review_from(scores, course.settings.review_fraction),
+        cost_escape=course.settings.cost_escape,
+        cost_false_reject=course.settings.cost_false_reject,
+        chosen_by=f"balanced logistic fit to {len(rows)} held-out images; the head is moved so that 0.5 is the line",
+    )
+    return thresholds, calibration, len(rows)
+
+
+def move_line(network: Network, calibration: Calibration, good: Tensor) -> None:
+    """The calibration's shift goes into the head's bias; the temperature stays outside."""
+    with torch.no_grad():
+        network.head.bias.add_(calibration.shift * calibration.temperature * good)
 
 
 def good_labels(labels: Sequence[str], wanted: Sequence[str] = ()) -> tuple[str, ...]:
@@ -111,6 +165,45 @@ def code_version() -> str:
         return "not installed"
 
 
+def _begin(
+    snapshot: Snapshot, base: BaseModel, spec: Preprocessing, settings: TrainingSettings, workspace: Path | None
+) -> tuple[Course, Stem, str | None]:
+    good = good_labels(snapshot.labels, settings.good)
+    backbone, found = load_base_model(base, seed=settings.seed)
+    network = Network(backbone, len(snapshot.labels)).eval().requires_grad_(False)
+    cut = tail_start(network, spec)
+    key = found or f"random weights, seed {settings.seed}"
+    stem = Stem(network, cut, spec, base=key, folder=workspace / "features" if workspace else None)
+    return Course(network, cut, snapshot.labels, good, settings), stem, found
+
+
+def _materials(
+    stem: Stem, snapshot: Snapshot, flips: tuple[Flip, ...], progress: Progress
+) -> tuple[Material, Material]:
+    train, validation = snapshot.of("train"), snapshot.of("validation")
+    features = stem.features(train, views(flips, _VIEWS), progress=progress, begin=0.0, end=0.4)
+    return Material(train, features), Material(validation, stem.features(validation, _PLAIN))
+
+
+def _review_from(scores: Tensor, fraction: float) -> float:
+    """The defect score from which on `fraction` of the parts lie below NG but near it."""
+    below = scores[scores < 0.5].sort().values
+    count = min(len(below), round(fraction * len(scores)))
+    return float(below[len(below) - count]) if count else 0.5
+
+
+def _details(taught: Taught, flips: tuple[Flip, ...], calibration: Calibration, evidence: int) -> dict[str, Any]:
+    return {
+        "flips": list(flips),
+        "head_penalty": taught.penalty,
+        "rounds": len(taught.rounds),
+        "kept_steps": [tuned.best.step for tuned in taught.rounds],
+        "threshold_evidence": evidence,
+        "calibration_shift": calibration.shift,
+        "temperature": calibration.temperature,
+    }
+
+
 def _preprocessing(base: BaseModel, settings: TrainingSettings) -> Preprocessing:
     return Preprocessing(
         width=settings.input_width or base.width,
@@ -120,9 +213,3 @@ def _preprocessing(base: BaseModel, settings: TrainingSettings) -> Preprocessing
         mean=base.mean,
         std=base.std,
     )
-
-
-def _embed(network: Network, images: Tensor, spec: Preprocessing) -> Tensor:
-    with torch.inference_mode():
-        parts = [network(as_input(batch, spec))[1] for batch in torch.split(images, 16)]
-    return torch.cat(parts)

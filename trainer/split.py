@@ -10,11 +10,17 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from trainer.dataset import Example, Split
 
 FRACTIONS: dict[Split, float] = {"train": 0.70, "validation": 0.15, "test": 0.15}
 _TRIALS = 64
+
+Counts = Mapping[str, Counter[str]]
+"""Group key -> class -> images."""
+
+Part = TypeVar("Part", bound=str)
 
 
 def group_of(example: Example) -> str:
@@ -26,72 +32,94 @@ def split(examples: Sequence[Example], *, seed: int, pinned: Mapping[str, Split]
     """The examples with `split` filled in, about 70/15/15 in every class; same seed, same answer.
 
     `pinned` maps `group_of` keys of earlier snapshots to their split and wins over everything else but a row marked
-    `gate`; a split stated in the manifest comes next. The rest is assigned greedily, largest deficit first, in the best
-    of 64 seeded orders.
+    `gate`; a split stated in the manifest comes next. The rest is assigned as `assign` does.
     """
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
     fixed: dict[str, Split] = {}
     for example in examples:
         key = group_of(example)
-        counts[key][example.label] += 1
         if pinned and key in pinned:
             fixed[key] = pinned[key]
         elif example.split is not None and example.split != "gate":
             fixed.setdefault(key, example.split)
-    chosen = fixed | _assign(counts, fixed, random.Random(seed))
+    chosen = assign(group_counts(examples), FRACTIONS, seed=seed, fixed=fixed)
     return tuple(
         example if example.split == "gate" else replace(example, split=chosen[group_of(example)])
         for example in examples
     )
 
 
-def _assign(counts: Mapping[str, Counter[str]], fixed: Mapping[str, Split], rng: random.Random) -> dict[str, Split]:
-    """The best of several seeded greedy assignments of the groups that are not fixed."""
+def folds(examples: Sequence[Example], count: int, *, seed: int) -> list[list[int]]:
+    """Row numbers of `count` disjoint parts of about the same share of each class, no group parted."""
+    names = [str(number) for number in range(count)]
+    chosen = assign(group_counts(examples), dict.fromkeys(names, 1 / count), seed=seed)
+    return [[row for row, example in enumerate(examples) if chosen[group_of(example)] == name] for name in names]
+
+
+def group_counts(examples: Sequence[Example]) -> dict[str, Counter[str]]:
+    """Images per class in every group."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for example in examples:
+        counts[group_of(example)][example.label] += 1
+    return counts
+
+
+def assign(
+    counts: Counts, fractions: Mapping[Part, float], *, seed: int, fixed: Mapping[str, Part] | None = None
+) -> dict[str, Part]:
+    """A part for every group, so that each part has its fraction of each class: the best of 64 seeded greedy rounds,
+    large groups first. Groups in `fixed` stay where they are."""
+    rng, given = random.Random(seed), dict(fixed or {})
     totals: Counter[str] = sum(counts.values(), Counter())
-    free = [key for key in counts if key not in fixed]
-    best: dict[str, Split] = {}
+    free = [key for key in counts if key not in given]
+    best: dict[str, Part] = given
     best_error = float("inf")
     for _ in range(_TRIALS if free else 0):
         rng.shuffle(free)
         order = sorted(free, key=lambda key: -sum(counts[key].values()))
-        chosen = _greedy(order, counts, fixed, totals)
-        error = _error({**fixed, **chosen}, counts, totals)
+        chosen = given | _greedy(order, counts, fractions, given, totals)
+        error = _error(chosen, counts, fractions, totals)
         if error < best_error:
             best, best_error = chosen, error
     return best
 
 
 def _greedy(
-    order: Sequence[str], counts: Mapping[str, Counter[str]], fixed: Mapping[str, Split], totals: Counter[str]
-) -> dict[str, Split]:
-    held: dict[Split, Counter[str]] = {name: Counter() for name in FRACTIONS}
-    for key, name in fixed.items():
-        if name in held and key in counts:
-            held[name] += counts[key]
-    chosen: dict[str, Split] = {}
+    order: Sequence[str],
+    counts: Counts,
+    fractions: Mapping[Part, float],
+    given: Mapping[str, Part],
+    totals: Counter[str],
+) -> dict[str, Part]:
+    """Each group in turn goes where it brings the parts nearest to the numbers wanted of its classes."""
+    held = _held(given, counts, fractions)
+    chosen: dict[str, Part] = {}
     for key in order:
 
-        def gain(name: Split, key: str = key) -> float:
-            """How much nearer to the wanted numbers this split comes with the group."""
+        def gain(part: Part, key: str = key) -> float:
             return sum(
                 (abs(want - have) - abs(want - have - count)) / want
                 for label, count in counts[key].items()
-                for want, have in [(FRACTIONS[name] * totals[label], held[name][label])]
+                for want, have in [(fractions[part] * totals[label], held[part][label])]
             )
 
-        chosen[key] = max(FRACTIONS, key=gain)
+        chosen[key] = max(fractions, key=gain)
         held[chosen[key]] += counts[key]
     return chosen
 
 
-def _error(chosen: Mapping[str, Split], counts: Mapping[str, Counter[str]], totals: Counter[str]) -> float:
-    """Squared distance from the wanted share of every class; a class missing from a split costs 1 more."""
-    held: dict[Split, Counter[str]] = {name: Counter() for name in FRACTIONS}
-    for key, count in counts.items():
-        if chosen[key] in held:
-            held[chosen[key]] += count
-    error = 0.0
-    for name, fraction in FRACTIONS.items():
-        for label, total in totals.items():
-            error += (held[name][label] / total - fraction) ** 2 + (held[name][label] == 0)
-    return error
+def _error(chosen: Mapping[str, Part], counts: Counts, fractions: Mapping[Part, float], totals: Counter[str]) -> float:
+    """Squared distance from the wanted share of every class; a class missing from a part costs 1 more."""
+    held = _held(chosen, counts, fractions)
+    return sum(
+        (held[part][label] / total - fraction) ** 2 + (held[part][label] == 0)
+        for part, fraction in fractions.items()
+        for label, total in totals.items()
+    )
+
+
+def _held(chosen: Mapping[str, Part], counts: Counts, fractions: Mapping[Part, float]) -> dict[Part, Counter[str]]:
+    held: dict[Part, Counter[str]] = {part: Counter() for part in fractions}
+    for key, part in chosen.items():
+        if part in held and key in counts:
+            held[part] += counts[key]
+    return held

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +21,7 @@ from contracts.bundle import Licence, Lineage, Preprocessing, TaskMetrics, Thres
 from contracts.errors import ConfigurationError
 from contracts.names import Label, Moment, Name, Sha256, Wire
 from trainer.backbone import BaseModel, load_base_model
+from trainer.finetune import Tuned
 from trainer.network import Network
 from trainer.snapshot import Snapshot, load_snapshot
 
@@ -59,11 +63,14 @@ class TrainedModel:
     snapshot: Snapshot
 
 
-def save_run(folder: Path, record: RunRecord, module: Network) -> None:
-    """Write model and record; the record last, so that a folder with `run.json` is complete."""
+def save_run(folder: Path, record: RunRecord, module: Network, rounds: Sequence[Tuned], card: str) -> None:
+    """Write everything; the record last, so that a folder with `run.json` is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / MODEL_NAME)
     record = record.model_copy(update={"model_sha256": _sha256(folder / MODEL_NAME)})
+    (folder / "card.md").write_text(card, encoding="utf-8")
+    (folder / "metrics.json").write_text(_metrics(record), encoding="utf-8")
+    _write_curves(folder / "curves.csv", rounds)
     (folder / RUN_NAME).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
@@ -79,6 +86,27 @@ def load_run(folder: Path) -> TrainedModel:
     module = Network(backbone, len(record.labels))
     module.load_state_dict(load_file(folder / MODEL_NAME))
     return TrainedModel(folder, record, module.eval(), load_snapshot(record.snapshot))
+
+
+def _metrics(record: RunRecord) -> str:
+    values = {
+        "seconds": record.seconds,
+        "test": record.test_metrics.model_dump(mode="json"),
+        "cannot_promise": record.cannot_promise,
+        **record.details,
+    }
+    return json.dumps(values, indent=1) + "\n"
+
+
+def _write_curves(path: Path, rounds: Sequence[Tuned]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("round", "step", "loss", "held_out_loss", "kept"))
+        for number, tuned in enumerate(rounds, start=1):
+            for check in tuned.checks:
+                writer.writerow(
+                    (number, check.step, check.loss, check.held_out_loss, int(check.step == tuned.best.step))
+                )
 
 
 def _sha256(path: Path) -> str:

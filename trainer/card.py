@@ -1,0 +1,56 @@
+"""The model card: what the model is, what it was made from, how good it is, and what it does not promise."""
+
+from __future__ import annotations
+
+from trainer.snapshot import Snapshot
+from trainer.trained import RunRecord
+
+
+def card(record: RunRecord, snapshot: Snapshot) -> str:
+    """Markdown."""
+    metrics, lineage = record.test_metrics, record.lineage
+    counts = snapshot.counts()
+    lines = [
+        f"# Model of site {record.site}, product {record.product}",
+        "",
+        f"Made {record.created_at:%Y-%m-%d %H:%M} UTC in {record.seconds:.0f} s by Lineside {lineage.code_version}. "
+        f"Decides between {', '.join(record.labels)}; good: {', '.join(record.good_labels)}.",
+        "" if record.licence.production else "\n**Not for production**: its images or weights do not permit it.\n",
+        "## Made from",
+        "",
+        f"- images: snapshot `{lineage.snapshot_hash}`, split `{lineage.split_hash}`",
+        *(
+            f"- {split}: " + ", ".join(f"{n} {label}" for label, n in sorted(of.items()))
+            for split, of in counts.items()
+        ),
+        f"- permission: {record.licence.licence} (owner {record.licence.owner}; use: {record.licence.permitted_use})",
+        f"- backbone: {lineage.base_model} ({lineage.base_model_licence}), SHA-256 "
+        f"`{lineage.base_model_sha256 or 'random weights'}`",
+        f"- parent bundle: `{lineage.parent_bundle}`, order {lineage.order_id}" if lineage.parent_bundle else "",
+        "",
+        f"## On {metrics.examples} test images that chose nothing",
+        "",
+        "| figure | value |",
+        "|---|---|",
+        f"| balanced accuracy (good / defect) | {_share(metrics.balanced_accuracy)} |",
+        f"| AUROC of the defect score | {_share(metrics.auroc)} |",
+        f"| accuracy | {_share(metrics.accuracy)} (always the commoner answer: {_share(metrics.best_constant)}) |",
+        f"| good parts let through | {_share(metrics.recall_good)} |",
+        f"| defects found | {_share(metrics.recall_defect)} |",
+        *(f"| recall of {label} | {_share(value)} |" for label, value in metrics.recall_per_label.items()),
+        "",
+        "| true \\ answered | " + " | ".join(record.labels) + " |",
+        "|---" * (len(record.labels) + 1) + "|",
+        *(f"| {true} | " + " | ".join(str(n) for n in row.values()) + " |" for true, row in metrics.confusion.items()),
+        "",
+        f"Threshold {record.thresholds.ng:.2f} on the defect score: {record.thresholds.chosen_by}.",
+        "",
+        "## What it does not promise",
+        "",
+        *(f"- {sentence}" for sentence in record.cannot_promise),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"

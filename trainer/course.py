@@ -1,0 +1,169 @@
+"""Both stages of training over one or several rounds: out come one network and honest answers to held-out images.
+
+Where the validation split is large enough and nothing new was labelled, one round is trained and checked against it. A
+small or a new set is parted instead: each round leaves out another part and is checked against that part and the
+validation split; the rounds' weights are averaged (a model soup: Wortsman et al., ICML 2022). The answers to left-out
+images, none of them by a network that had seen the image, tell later where the threshold lies.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainer.dataset import Example
+from trainer.features import Features
+from trainer.finetune import Lesson, Tuned, cross_entropy, finetune, frozen
+from trainer.head import Head, fit_head
+from trainer.network import Network
+from trainer.progress import Progress
+from trainer.settings import TrainingSettings
+from trainer.split import folds
+from trainer.weighing import HOME, balanced_weights, condition_of, soft_targets
+
+_ENOUGH = 25  # validation images of good and of defect each, from which on that split is believed by itself
+_ROUNDS = 3
+_PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1)
+_TRIED_ON = 400  # images at most, for the choice of the penalty
+
+
+@dataclass(frozen=True)
+class Material:
+    """Labelled images and their features."""
+
+    examples: tuple[Example, ...]
+    features: Features
+
+    def rows(self, index: Sequence[int]) -> Material:
+        """Some of them."""
+        return Material(tuple(self.examples[row] for row in index), self.features.rows(torch.tensor(index).long()))
+
+    def without(self, index: Sequence[int]) -> Material:
+        """The others."""
+        left_out = set(index)
+        return self.rows([row for row in range(len(self.examples)) if row not in left_out])
+
+    def plus(self, other: Material) -> Material:
+        """Both, by their plain view alone: all that held-out images need."""
+        maps = torch.cat([self.features.maps[:, :1], other.features.maps[:, :1]])
+        embeddings = torch.cat([self.features.embeddings[:, :1], other.features.embeddings[:, :1]])
+        return Material((*self.examples, *other.examples), Features(maps, embeddings))
+
+
+@dataclass(frozen=True)
+class Taught:
+    """The network, and logits [n, k] of the `held_out` images by networks that were not trained on them."""
+
+    network: Network
+    held_out: tuple[Example, ...]
+    logits: Tensor
+    penalty: float
+    rounds: tuple[Tuned, ...]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What stays the same over the rounds: the pretrained network, its cut, the classes and the settings."""
+
+    network: Network
+    cut: int
+    labels: tuple[str, ...]
+    good: tuple[str, ...]
+    settings: TrainingSettings
+
+    def teach(self, train: Material, validation: Material, *, until: float, progress: Progress) -> Taught:
+        """All rounds; the one running at `until` (seconds of `time.monotonic`) ends at its next check, as the last."""
+        parts = held_out_parts(train.examples, validation.examples, self.good, seed=self.settings.seed)
+        penalty = self.best_penalty(train)
+        rounds: list[Tuned] = []
+        for number, part in enumerate(parts):
+            now = time.monotonic()
+            if rounds and now >= until:
+                break
+
+            def tick(done: float, number: int = number) -> None:
+                progress("training", 0.4 + 0.5 * (number + done) / len(parts), f"round {number + 1} of {len(parts)}")
+
+            limit = now + (until - now) / (len(parts) - number)
+            rounds.append(self._round(train.without(part), validation.plus(train.rows(part)), penalty, limit, tick))
+        held_out, logits = _gather(train, validation, parts[: len(rounds)], rounds)
+        return Taught(averaged([tuned.network for tuned in rounds]), held_out, logits, penalty, tuple(rounds))
+
+    def _round(
+        self, learned: Material, held_out: Material, penalty: float, until: float, tick: Callable[[float], None]
+    ) -> Tuned:
+        lesson, test = self.lesson(learned), self.lesson(held_out)
+        head = self.head(lesson, penalty)
+        if self.settings.finetune == "none":
+            return frozen(self.network, head, test, cut=self.cut)
+        return finetune(self.network, head, lesson, test, cut=self.cut, seed=self.settings.seed, until=until, tick=tick)
+
+    def good_mask(self) -> Tensor:
+        """[k] bool, in the order of the logits."""
+        return torch.tensor([label in self.good for label in self.labels])
+
+    def lesson(self, material: Material) -> Lesson:
+        """What the labels say, with balanced weights."""
+        targets = soft_targets(material.examples, self.labels, self.good, noise=self.settings.label_noise)
+        return Lesson(material.features, targets, balanced_weights(material.examples, self.good))
+
+    def head(self, lesson: Lesson, penalty: float) -> Head:
+        """The logistic head on each image's embedding, averaged over its views."""
+        return fit_head(lesson.features.embeddings.mean(1), lesson.targets, lesson.weights, penalty=penalty)
+
+    def best_penalty(self, train: Material) -> float:
+        """The head's penalty with the lowest held-out loss over three grouped folds; the strongest where too few."""
+        tried = train.rows(range(0, len(train.examples), max(1, -(-len(train.examples) // _TRIED_ON))))
+        parts = [part for part in folds(tried.examples, _ROUNDS, seed=self.settings.seed) if part]
+
+        def loss(penalty: float) -> float:
+            total = 0.0
+            for part in parts:
+                head = self.head(self.lesson(tried.without(part)), penalty)
+                test = self.lesson(tried.rows(part))
+                losses = cross_entropy(head.logits(test.features.embeddings[:, 0]), test.targets)
+                total += float((losses * test.weights).mean())
+            return total
+
+        return min(_PENALTIES, key=loss)
+
+
+def held_out_parts(
+    train: Sequence[Example], validation: Sequence[Example], good: Sequence[str], *, seed: int
+) -> list[list[int]]:
+    """Rows of `train` that each round leaves out: none in a single round, where the validation split suffices."""
+    kinds = [example.label in good for example in validation]
+    enough = min(kinds.count(True), kinds.count(False)) >= _ENOUGH
+    rows = [row for row, example in enumerate(train) if not enough or condition_of(example) != HOME]
+    if not rows:
+        return [[]]
+    parts = folds([train[row] for row in rows], _ROUNDS, seed=seed)
+    return [[rows[number] for number in part] for part in parts if part]
+
+
+def averaged(networks: Sequence[Network]) -> Network:
+    """The network of the mean weights. All come from the same pretrained weights, so the mean is a sensible one."""
+    soup = copy.deepcopy(networks[0])
+    states = [network.state_dict() for network in networks]
+    mean = {
+        name: torch.stack([state[name].double() for state in states]).mean(0).to(tensor.dtype)
+        for name, tensor in states[0].items()
+    }
+    soup.load_state_dict(mean)
+    return soup.requires_grad_(False).eval()
+
+
+def _gather(
+    train: Material, validation: Material, parts: Sequence[Sequence[int]], rounds: Sequence[Tuned]
+) -> tuple[tuple[Example, ...], Tensor]:
+    """Validation images under the mean of the rounds' answers, then every left-out image under its own round's."""
+    count = len(validation.examples)
+    shared = torch.stack([tuned.best.logits[:count] for tuned in rounds]).mean(0)
+    own = [tuned.best.logits[count:] for tuned in rounds]
+    left_out = tuple(train.examples[row] for part in parts for row in part)
+    return (*validation.examples, *left_out), torch.cat([shared, *own])

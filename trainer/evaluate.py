@@ -1,0 +1,56 @@
+"""How good the model is on images that chose nothing, and what so few of them cannot promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from contracts.bundle import Preprocessing, TaskMetrics
+from runtime.metrics import wilson_interval
+from trainer.dataset import Example
+from trainer.image import as_input, load_images
+from trainer.network import Network
+from trainer.snapshot import Snapshot
+
+_FEW = 20  # images of a class below which its figure is called a guess
+
+
+def predict(network: Network, examples: Sequence[Example], spec: Preprocessing) -> Tensor:
+    """Logits [n, k] of the images as they are."""
+    parts = [torch.empty(0, network.head.out_features)]
+    with torch.inference_mode():
+        for start in range(0, len(examples), 16):
+            parts.append(network(as_input(load_images(examples[start : start + 16], spec), spec))[0])
+    return torch.cat(parts).clone()
+
+
+def cannot_promise(snapshot: Snapshot, metrics: TaskMetrics, good: Sequence[str]) -> tuple[str, ...]:
+    """Plain sentences about what the test split is too small to tell."""
+    test = snapshot.of("test")
+    sentences = [
+        *_recall("good parts let through", metrics.recall_good, sum(e.label in good for e in test)),
+        *_recall("defects found", metrics.recall_defect, sum(e.label not in good for e in test)),
+    ]
+    for label in snapshot.labels:
+        trained = sum(example.label == label for example in snapshot.of("train"))
+        if trained < _FEW:
+            sentences.append(
+                f"Class {label!r} was learned from {trained} images; kinds of it that they do not show are unknown."
+            )
+    if all(not example.group for example in snapshot.examples):
+        sentences.append(
+            "No groups are named: pictures of one part may lie in training and test, and the test is then too kind."
+        )
+    sentences.append("A kind of defect that is in none of the images is not promised to be found.")
+    return tuple(sentences)
+
+
+def _recall(what: str, recall: float | None, count: int) -> list[str]:
+    if recall is None or count == 0:
+        return [f"The test holds no image for {what}: nothing is known about it."]
+    hits = round(recall * count)
+    low, high = wilson_interval(hits, count)
+    sentence = f"{what.capitalize()}: {hits} of {count} test images; the true share is between {low:.0%} and {high:.0%}"
+    return [sentence + (" (95 %): too few images to rely on." if count < _FEW else " (95 %).")]

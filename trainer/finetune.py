@@ -1,0 +1,191 @@
+"""The second stage: the network's tail and head follow the images, the stem stays as it was pretrained."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainer.features import Features, entering
+from trainer.head import Head
+from trainer.network import Network
+
+_DROPOUT = 0.2
+_WEIGHT_DECAY = 0.05
+_MEMORY = 0.98  # of the averaged weights, in steps
+_CHECKS = 6  # of the averaged weights against the held-out images
+_PATIENCE = 3  # checks without improvement
+_PASSES = 8  # over the images
+_FEWEST_STEPS, _MOST_STEPS = 80, 1000
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned from: features of n images, targets [n, k] probabilities, weights [n]."""
+
+    features: Features
+    targets: Tensor
+    weights: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def rows(self, index: Tensor) -> Lesson:
+        """The lesson of some images."""
+        return Lesson(self.features.rows(index), self.targets[index], self.weights[index])
+
+
+@dataclass(frozen=True)
+class Check:
+    """One look at the averaged weights. `held_out_loss` is infinite before the first step of a lesson without any."""
+
+    step: int
+    loss: float
+    held_out_loss: float
+    logits: Tensor
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The network at its best check, and all checks; `best` is the one whose weights were kept."""
+
+    network: Network
+    best: Check
+    checks: tuple[Check, ...]
+
+
+def finetune(
+    network: Network,
+    head: Head,
+    lesson: Lesson,
+    held_out: Lesson,
+    *,
+    cut: int,
+    seed: int,
+    learning_rate: float | None = None,
+    until: float = math.inf,
+    tick: Callable[[float], None] = lambda _: None,
+) -> Tuned:
+    """Train the stages from `cut` on and the head, which starts as `head`; the input network is not changed.
+
+    AdamW with a one-cycle schedule, dropout before the head, BatchNorm in eval mode throughout (images are judged one by
+    one later), weights averaged over the steps (Polyak). Six times the averaged weights answer the
+    held-out images (plain views): the lowest weighted loss is kept, and three checks without improvement end the
+    training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out image the last weights stay.
+    """
+    model = copy.deepcopy(network).eval()
+    adopt(model, head)
+    averaged = copy.deepcopy(model)
+    pairs = list(zip(_trained(averaged, cut), _trained(model, cut), strict=True))
+    steps = max(_FEWEST_STEPS, min(_MOST_STEPS, _PASSES * math.ceil(len(lesson) / _BATCH)))
+    rate = learning_rate or 0.01 / math.sqrt(model.head.in_features)
+    optimizer = _optimizer(model, cut, rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [rate, rate / 3], total_steps=steps, pct_start=0.2)
+    checks = [_check(averaged, held_out, cut, 0, math.nan)]
+    best, kept, stale, losses = checks[0], copy.deepcopy(averaged), 0, []
+    torch.manual_seed(seed)  # dropout
+    for step, rows in enumerate(_batches(len(lesson), steps, seed), start=1):
+        loss = _loss(model, lesson.rows(rows), cut)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        schedule.step()
+        follow(pairs, min(_MEMORY, (step + 1) / (step + 10)))
+        losses.append(loss.item())
+        if step % math.ceil(steps / _CHECKS) and step < steps:
+            continue
+        checks.append(_check(averaged, held_out, cut, step, sum(losses) / len(losses)))
+        losses, stale = [], stale + 1
+        if checks[-1].held_out_loss < best.held_out_loss or not len(held_out):
+            best, kept, stale = checks[-1], copy.deepcopy(averaged), 0
+        tick(step / steps)
+        if stale >= _PATIENCE or time.monotonic() > until:
+            break
+    return Tuned(kept, best, tuple(checks))
+
+
+def frozen(network: Network, head: Head, held_out: Lesson, *, cut: int) -> Tuned:
+    """The pretrained network under this head, nothing fine-tuned."""
+    model = copy.deepcopy(network).eval()
+    adopt(model, head)
+    check = _check(model, held_out, cut, 0, math.nan)
+    return Tuned(model, check, (check,))
+
+
+def adopt(network: Network, head: Head) -> None:
+    """The network answers with this head from now on."""
+    with torch.no_grad():
+        network.centre.copy_(head.centre)
+        network.scale.copy_(head.scale)
+        network.head.weight.copy_(head.weight)
+        network.head.bias.copy_(head.bias)
+
+
+def follow(pairs: Sequence[tuple[Tensor, Tensor]], memory: float) -> None:
+    """Each first tensor moves by 1 - memory towards its second."""
+    with torch.no_grad():
+        for average, latest in pairs:
+            average.lerp_(latest, 1 - memory)
+
+
+def answers(network: Network, maps: Tensor, cut: int) -> Tensor:
+    """Logits [n, k] of cached maps [n, c, h, w]."""
+    if not len(maps):
+        return torch.empty(0, network.head.out_features)
+    with torch.inference_mode():
+        parts = [
+            network.classify(network.embed(network.run(entering(batch), cut, len(network.stages))))
+            for batch in torch.split(maps, 64)
+        ]
+    return torch.cat(parts).clone()
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """[n], for targets [n, k] that are probabilities."""
+    return -(targets * nn.functional.log_softmax(logits, dim=1)).sum(1)
+
+
+def _trained(network: Network, cut: int) -> list[nn.Parameter]:
+    body = [parameter for stage in network.stages[cut:] for parameter in stage.parameters()]
+    return [*body, *network.head.parameters()]
+
+
+def _optimizer(network: Network, cut: int, rate: float) -> torch.optim.Optimizer:
+    network.requires_grad_(False)
+    for parameter in _trained(network, cut):
+        parameter.requires_grad_(True)
+    body = [parameter for stage in network.stages[cut:] for parameter in stage.parameters()]
+    groups = [{"params": body, "lr": rate}, {"params": list(network.head.parameters()), "lr": rate / 3}]
+    return torch.optim.AdamW(groups, weight_decay=_WEIGHT_DECAY)
+
+
+def _batches(count: int, steps: int, seed: int) -> Iterator[Tensor]:
+    """`steps` batches of row numbers, each image once a pass."""
+    generator = torch.Generator().manual_seed(seed)
+    left = torch.empty(0, dtype=torch.int64)
+    for _ in range(steps):
+        while len(left) < min(_BATCH, count):
+            left = torch.cat([left, torch.randperm(count, generator=generator)])
+        yield left[:_BATCH]
+        left = left[_BATCH:]
+
+
+def _loss(network: Network, lesson: Lesson, cut: int) -> Tensor:
+    views = torch.randint(0, lesson.features.maps.shape[1], (len(lesson),))
+    maps = lesson.features.maps[torch.arange(len(lesson)), views]  # [b, c, h, w]
+    embedding = network.embed(network.run(entering(maps), cut, len(network.stages)))
+    embedding = nn.functional.dropout(embedding - network.centre, _DROPOUT) + network.centre
+    return (cross_entropy(network.classify(embedding), lesson.targets) * lesson.weights).mean()
+
+
+def _check(network: Network, held_out: Lesson, cut: int, step: int, loss: float) -> Check:
+    logits = answers(network, held_out.features.maps[:, 0], cut)
+    losses = cross_entropy(logits, held_out.targets) * held_out.weights
+    held_out_loss = float(losses.sum() / held_out.weights.sum()) if len(held_out) else math.inf
+    return Check(step, loss, held_out_loss, logits)

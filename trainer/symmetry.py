@@ -1,0 +1,46 @@
+"""Which mirrorings leave a part what it is: asked of a head that has seen no mirrored image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from trainer.course import Course, Material
+from trainer.dataset import Example
+from trainer.features import Features, Stem
+from trainer.finetune import cross_entropy
+from trainer.split import folds
+from trainer.views import FLIPS, Flip, View
+
+_ASKED = 240  # images at most
+_TOLERANCE = 0.05  # nats of held-out loss
+
+
+def allowed_flips(course: Course, stem: Stem, train: Sequence[Example]) -> tuple[Flip, ...]:
+    """The flips of the settings; for `auto` those of left-right and top-bottom that do no harm, and both together."""
+    if course.settings.flips != "auto":
+        return FLIPS[course.settings.flips]
+    asked = tuple(train[:: max(1, -(-len(train) // _ASKED))])
+    looks = (View(0), View(0, "h"), View(0, "v"))
+    _, left_right, top_bottom = mirrored_losses(course, Material(asked, stem.features(asked, looks)))
+    h: tuple[Flip, ...] = ("h",) if left_right <= _TOLERANCE else ()
+    v: tuple[Flip, ...] = ("v",) if top_bottom <= _TOLERANCE else ()
+    both: tuple[Flip, ...] = ("hv",) if h and v else ()
+    return ("", *h, *v, *both)
+
+
+def mirrored_losses(course: Course, asked: Material) -> list[float]:
+    """For each view the weighted held-out loss above that of the first one, in nats, over three grouped folds; the head
+    learns from the first view alone."""
+    plain = Material(asked.examples, Features(asked.features.maps[:, :1], asked.features.embeddings[:, :1]))
+    growth = torch.zeros(asked.features.embeddings.shape[1])
+    for part in folds(asked.examples, 3, seed=course.settings.seed):
+        if not part:
+            continue
+        head = course.head(course.lesson(plain.without(part)), penalty=1.0)
+        test = course.lesson(asked.rows(part))
+        for view in range(len(growth)):
+            losses = cross_entropy(head.logits(test.features.embeddings[:, view]), test.targets)
+            growth[view] += float((losses * test.weights).mean()) * len(part) / len(asked.examples)
+    return [float(value - growth[0]) for value in growth]

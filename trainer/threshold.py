@@ -1,0 +1,77 @@
+"""Where the line between good and defect is drawn, and how sure the answers may sound.
+
+Both come from held-out answers: a temperature for the logits, then Platt's two numbers for the defect score. The line
+is drawn by moving the bias of the head, so that 0.5 is always the threshold and the most probable class agrees with
+the decision.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+_EVIDENCE = 60.0  # independent images that the held-out set counts for at most: neighbours and jittered copies repeat
+_SLOPE_PRIOR, _OFFSET_PRIOR = 4.0, 1.0  # precision of slope around 1 and offset around 0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`logits / temperature`, those of good classes moved by `shift`, then softmax: 0.5 is the threshold."""
+
+    temperature: float = 1.0
+    shift: float = 0.0
+
+    def probabilities(self, logits: Tensor, good: Tensor) -> Tensor:
+        """[n, k] of logits [n, k]; `good` [k] bool tells the classes that pass."""
+        return (logits / self.temperature + self.shift * good).softmax(1)
+
+
+def calibrate(
+    logits: Tensor, targets: Tensor, weights: Tensor, good: Tensor, *, escape_to_reject: float = 1.0
+) -> Calibration:
+    """From held-out logits [n, k], targets [n, k] and weights [n]; none of them: no change.
+
+    Temperature: lowest weighted cross-entropy. Threshold: with p = sigmoid(a s + b) fitted to the log-odds s of a
+    defect (J. Platt, 1999; here with priors a ~ 1, b ~ 0 and weights that balance conditions and classes), the costs of
+    errors are least at log-odds (log(reject/escape) - b) / a.
+    """
+    if not len(logits):
+        return Calibration(shift=math.log(1 / escape_to_reject))
+    temperature = _temperature(logits, targets, weights)
+    scaled = (logits / temperature).double()
+    odds = scaled[:, ~good].logsumexp(1) - scaled[:, good].logsumexp(1)  # [n]
+    defect = targets[:, ~good].sum(1).round()  # [n], 0 or 1
+    slope, offset = _platt(odds, defect, weights)
+    return Calibration(temperature, (math.log(1 / escape_to_reject) - offset) / slope)
+
+
+def _temperature(logits: Tensor, targets: Tensor, weights: Tensor) -> float:
+    """On a grid: 0.5 to 4."""
+    grid = [2 ** (step / 4) for step in range(-4, 9)]
+
+    def loss(temperature: float) -> float:
+        cross = -(targets * nn.functional.log_softmax(logits / temperature, dim=1)).sum(1)
+        return float((cross * weights).sum() / weights.sum())
+
+    return min(grid, key=lambda value: (round(loss(value), 9), abs(math.log(value))))
+
+
+def _platt(odds: Tensor, defect: Tensor, weights: Tensor) -> tuple[float, float]:
+    mass = (weights / weights.sum() * min(_EVIDENCE, len(odds))).double()
+    found = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([found], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        score = found[0] * odds + found[1]
+        fit = (mass * nn.functional.binary_cross_entropy_with_logits(score, defect.double(), reduction="none")).sum()
+        value = fit + _SLOPE_PRIOR / 2 * (found[0] - 1) ** 2 + _OFFSET_PRIOR / 2 * found[1] ** 2
+        torch.autograd.backward(value)
+        return value
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    slope, offset = found.detach().tolist()
+    return max(slope, 0.25), offset

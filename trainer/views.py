@@ -1,0 +1,77 @@
+"""Several looks at each training image: a camera that moves by a few pixels, other light, allowed mirrorings.
+
+A view depends on the image's content and the view's number alone, so that features of the frozen stem can be cached and
+training stays repeatable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Flip = Literal["", "h", "v", "hv", "t", "th", "tv", "thv"]
+"""h and v mirror left-right and top-bottom; t (transpose) first swaps the axes, which makes the quarter turns."""
+
+FLIPS: dict[str, tuple[Flip, ...]] = {
+    "none": ("",),
+    "horizontal": ("", "h"),
+    "both": ("", "h", "v", "hv"),
+    "square": ("", "h", "v", "hv", "t", "th", "tv", "thv"),
+}
+_SHIFT = 0.025  # share of the image's width and height
+_ZOOM = 0.03
+_LIGHT = 0.06
+_CONTRAST = 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One look. `number` seeds the jitter; 0 is the image as it is."""
+
+    number: int
+    flip: Flip = ""
+
+
+def views(flips: tuple[Flip, ...], count: int) -> tuple[View, ...]:
+    """The plain image and `count` - 1 jittered ones that take the flips in turn.
+
+    >>> [view.flip for view in views(("", "h"), 4)]
+    ['', 'h', '', 'h']
+    """
+    return tuple(View(number, flips[number % len(flips)]) for number in range(count))
+
+
+def look(images: Tensor, view: View, seeds: list[int]) -> Tensor:
+    """The images [b, 3, h, w] (0..255) under this view, float32 0..255; `seeds` holds one number per image."""
+    seen = images.float()
+    if view.number:
+        seen = _jitter(seen, torch.stack([_draw(seed + view.number) for seed in seeds]))
+    return flipped(seen, view.flip)
+
+
+def flipped(images: Tensor, flip: Flip) -> Tensor:
+    """[b, c, h, w] mirrored. A transpose needs square images."""
+    if "t" in flip:
+        images = images.transpose(2, 3)
+    axes = [axis for axis, sign in ((3, "h"), (2, "v")) if sign in flip]
+    return images.flip(axes) if axes else images
+
+
+def _draw(seed: int) -> Tensor:
+    """Five numbers in -1..1."""
+    return torch.rand(5, generator=torch.Generator().manual_seed(seed % 2**62)) * 2 - 1
+
+
+def _jitter(images: Tensor, drawn: Tensor) -> Tensor:
+    """[b, 3, h, w] moved, zoomed, lit and contrasted by `drawn` [b, 5]; the border repeats."""
+    theta = torch.zeros(len(images), 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = 1 + _ZOOM * drawn[:, 0]
+    theta[:, :, 2] = 2 * _SHIFT * drawn[:, 1:3]
+    grid = nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
+    moved = nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    gain, contrast = (1 + size * drawn[:, at].view(-1, 1, 1, 1) for size, at in ((_LIGHT, 3), (_CONTRAST, 4)))
+    middle = moved.mean((1, 2, 3), keepdim=True)
+    return (((moved - middle) * contrast + middle) * gain).clamp(0, 255)
