@@ -15,6 +15,7 @@ from contracts.orders import Sample
 from monitor import queries
 from monitor.store.rollout_tables import CandidateRow, RefusedRow, ReleaseRow, RetrainRow
 from monitor.store.rule_tables import EventRow, IncidentRow
+from monitor.store.telemetry_tables import MessageRow, WindowRow
 from tests.simulators.monitored_plant import SITE, Plant, certified_bundle, write_gold
 
 
@@ -43,7 +44,7 @@ def plant(tmp_path: Path) -> Iterator[Plant]:
     plant = Plant.make(tmp_path / "plant", retrained=better.path)
     first_release(plant, tmp_path)
     yield plant
-    plant.works.close()
+    plant.close()
 
 
 def test_first_release_becomes_active_at_once(plant: Plant) -> None:
@@ -63,7 +64,9 @@ def test_quiet_windows_end_commissioning_and_raise_nothing(plant: Plant) -> None
     assert rows(plant, IncidentRow) == []
 
 
-def test_drift_that_harms_ends_in_a_better_release(plant: Plant) -> None:
+@pytest.mark.parametrize("restless", [False, True], ids=["monitor-stays", "monitor-restarts-before-every-step"])
+def test_drift_that_harms_ends_in_a_better_release(plant: Plant, restless: bool) -> None:
+    plant.restless = restless
     plant.minutes(40)
     plant.good_level = 150.0
     plant.minutes(6)
@@ -85,6 +88,24 @@ def test_drift_that_harms_ends_in_a_better_release(plant: Plant) -> None:
     assert [row.state for row in rows(plant, ReleaseRow)] == ["superseded", "active"]
     assert [row.state for row in rows(plant, IncidentRow)] == ["closed"]
     assert rows(plant, RetrainRow)[0].labels == len(plant.truth) - len(plant.orders(Sample))
+    assert_every_decision_was_made_once(plant)
+
+
+def assert_every_decision_was_made_once(plant: Plant) -> None:
+    """One row for each message that was sent, and one line for each step of the story."""
+    story = codes(plant)
+    for code in ("gold.pinned", "retrain.started", "retrain.done", "candidate.shadow", "bundle.replay-finished"):
+        assert story.count(code) == 1, code
+    with plant.works.store.read() as session:
+        ordered = session.scalars(select(EventRow).where(EventRow.kind == "retrain", EventRow.code == "governor-go"))
+        assert len(ordered.all()) == len(rows(plant, RetrainRow)) == 1
+    assert story.count("candidate.submitted") == story.count("candidate.promoted") == 2
+    assert story.count("channel.published") == 3
+    with plant.works.store.read() as session:
+        [boot] = queries.delivery(session)
+    assert (boot["contiguous"], boot["processed"], boot["dropped"]) == (plant.sequence, plant.sequence, 0)
+    windows = [message for message in rows(plant, MessageRow) if message.kind == "window"]
+    assert len(rows(plant, WindowRow)) == len(windows)
 
 
 def wait_for_candidate(plant: Plant, number: int, state: str) -> None:

@@ -131,6 +131,8 @@ class Plant:
     active_bundle: Bundle | None = None
     shadow: Bundle | None = None
     sequence_seen: int = 0
+    restless: bool = False  # the monitor restarts before every step of work
+    ended: list[Works] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         Registry.init(self.settings.registry, [SITE])
@@ -157,7 +159,15 @@ class Plant:
     def restart(self) -> None:
         """The monitor ends and comes back."""
         self.works.close()
+        self.ended.append(self.works)
         self.works = make_works(self.settings)
+
+    def close(self) -> None:
+        """The end of the test: wait for trainers that an ended monitor had started."""
+        self.works.close()
+        for works in (*self.ended, self.works):
+            for child in works.retraining._trainer._children.values():
+                child.wait()
 
     # --- what the station says
 
@@ -248,6 +258,8 @@ class Plant:
 
     def work(self) -> None:
         """Everything that can be done now: rules, retrains, candidates, publishing, orders."""
+        if self.restless:
+            self.restart()
         while self.works.loop.step():
             pass
         self.works.retraining.step()

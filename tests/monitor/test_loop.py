@@ -1,0 +1,163 @@
+"""The loop: each message exactly once, in order, and none that holds up the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from contracts.telemetry import Envelope, Event, EventKind, topic
+from monitor.actions import Actions
+from monitor.ingest import Arrival
+from monitor.rules.action import PhaseChanged
+from monitor.store.rollout_tables import OrderRow
+from monitor.store.rule_tables import CameraRow, EventRow, ModelRow
+from monitor.store.telemetry_tables import AgentRow, BootRow, WindowRow
+from tests.simulators.monitored_plant import AGENT, SITE, Plant, certified_bundle, write_gold
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[Plant]:
+    plant = Plant.make(tmp_path / "plant", labels={"audit_per_camera_day": 50.0})
+    bundle = certified_bundle(tmp_path / "first")
+    gold = write_gold(tmp_path / "gold")
+    plant.works.desk.submit(bundle.path, site=SITE, reason="first", submitted_by="lead", gold_csv=gold)
+    plant.birth()
+    plant.work()
+    yield plant
+    plant.close()
+
+
+def all_of(plant: Plant, query: Any) -> list[Any]:
+    with plant.works.store.read() as session:
+        return list(session.scalars(query))
+
+
+def processed(plant: Plant) -> int:
+    [boot] = all_of(plant, select(BootRow).where(BootRow.boot == plant.boot))
+    return int(boot.processed)
+
+
+def test_step_that_dies_half_way_leaves_nothing_and_is_repeated(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant.minutes(29)
+    before = [row.state for row in all_of(plant, select(ModelRow))]
+
+    class Killed(BaseException):
+        pass
+
+    def dies(*_arguments: object, **_more: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setitem(plant.works.rulebook._hands._deeds, PhaseChanged, dies)  # type: ignore[attr-defined]
+        with pytest.raises(Killed):
+            plant.minute()
+    assert isinstance(plant.works.rulebook._hands, Actions)
+    assert [row.state for row in all_of(plant, select(ModelRow))] == before
+    assert len(all_of(plant, select(WindowRow))) == 2 * 29
+    plant.work()
+    assert len(all_of(plant, select(WindowRow))) == 2 * 30
+    learned = [event for event in all_of(plant, select(EventRow)) if event.code == "commissioned"]
+    assert [event.camera for event in learned] == ["cam-a", "cam-b"]
+
+
+def test_message_that_no_rule_can_digest_is_noted_and_passed_over(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant.minutes(29)
+    with monkeypatch.context() as patched:
+
+        def cannot(*_arguments: object, **_more: object) -> None:
+            raise ValueError("negative covariance")
+
+        patched.setitem(plant.works.rulebook._hands._deeds, PhaseChanged, cannot)  # type: ignore[attr-defined]
+        plant.minute()
+    assert processed(plant) == plant.sequence
+    noted = [event for event in all_of(plant, select(EventRow)) if event.code == "agent.unreadable"]
+    assert ["negative covariance" in event.parameters["why"] for event in noted] == [True, True]
+    plant.minute()
+    assert len(all_of(plant, select(WindowRow))) == 2 * 30
+
+
+def test_messages_behind_a_gap_wait_and_come_in_order(plant: Plant) -> None:
+    plant.minutes(2)
+    held = plant.sequence + 1
+    plant.sequence += 1  # lost on its way
+    plant.now += timedelta(minutes=1)
+    late = plant._window("cam-a")
+    plant.minute()
+    assert len(all_of(plant, select(WindowRow))) == 4
+    assert processed(plant) == held - 1
+
+    last, plant.sequence = plant.sequence, held - 1
+    plant.send(late)
+    plant.sequence = last
+    plant.work()
+    assert processed(plant) == last
+    ends = all_of(plant, select(WindowRow.ended_at).where(WindowRow.camera == "cam-a").order_by(WindowRow.message_id))
+    assert len(ends) == 4
+
+
+def test_dropped_messages_are_counted_on_the_timeline(plant: Plant) -> None:
+    plant.minute()
+    first = plant.sequence + 1
+    plant.event(EventKind.DROPPED, last_sequence=first + 9)
+    plant.sequence = first + 9
+    plant.minute()
+    [dropped] = [event for event in all_of(plant, select(EventRow)) if event.code == "agent.dropped"]
+    assert (dropped.parameters["first"], dropped.parameters["count"]) == (first, 10)
+    assert processed(plant) == plant.sequence
+
+
+def test_two_boots_are_taken_side_by_side_in_the_order_of_sending(plant: Plant) -> None:
+    plant.minutes(2)
+    old, sequence = plant.boot, plant.sequence
+    plant.boot, plant.sequence = "boot-2", 0
+    plant.birth()
+    plant.minutes(2)
+    plant.boot, plant.sequence = old, sequence
+    plant.minutes(1)
+    boots = {row.boot: (row.contiguous, row.processed) for row in all_of(plant, select(BootRow))}
+    assert boots["boot-2"] == (5, 5)
+    assert boots[old][0] == boots[old][1] == plant.sequence
+
+
+def test_fault_and_recovery_of_a_camera_are_shown(plant: Plant) -> None:
+    plant.minute()
+    plant.event(EventKind.CAMERA_FAULT, camera="cam-a", product="default", reason="black")
+    plant.work()
+    assert {row.camera: row.fault for row in all_of(plant, select(CameraRow))} == {"cam-a": "black", "cam-b": None}
+    plant.event(EventKind.CAMERA_RECOVERED, camera="cam-a", product="default", reason="no longer black")
+    plant.work()
+    assert {row.fault for row in all_of(plant, select(CameraRow))} == {None}
+
+
+def test_agent_cannot_close_the_order_of_another(plant: Plant) -> None:
+    plant.minute()
+    order = all_of(plant, select(OrderRow).where(OrderRow.kind == "configure"))[0]
+    assert order.body["audit_fraction"] == pytest.approx(50 / (100 * 60 * 24), rel=0.05)
+    done = Event(event=EventKind.ORDER_DONE, at=plant.now, order_id=order.order_id)
+    envelope = Envelope(agent="agent-2", boot="b", sequence=1, sent_at=plant.now, body=done)
+    arrival = Arrival(topic(SITE, "agent-2", "event"), envelope.model_dump_json().encode(), plant.now)
+    plant.works.ingest.commit([arrival])
+    plant.work()
+    assert [row.state for row in all_of(plant, select(OrderRow).where(OrderRow.order_id == order.order_id))] == ["open"]
+    plant.event(EventKind.ORDER_DONE, order_id=order.order_id)
+    plant.work()
+    assert [row.state for row in all_of(plant, select(OrderRow).where(OrderRow.order_id == order.order_id))] == ["done"]
+
+
+def test_agent_is_known_by_its_birth_and_events(plant: Plant) -> None:
+    [agent] = all_of(plant, select(AgentRow))
+    assert (agent.agent, agent.release_number) == (AGENT, 1)
+    assert plant.active_bundle is not None
+    assert agent.bundle_hash == plant.active_bundle.hash
+    plant.birth()  # it has only reconnected
+    plant.now += timedelta(minutes=1)
+    plant.birth()
+    plant.work()
+    assert [event.code for event in all_of(plant, select(EventRow))].count("agent.born") == 2
