@@ -173,7 +173,7 @@ def two_bundles(tmp_path: Path) -> tuple[Path, str, str]:
     return tmp_path / "slots", first, _arrive(slots, 2)
 
 
-@pytest.mark.skipif(not killed.AVAILABLE, reason="strace is not installed")
+@pytest.mark.skipif(not killed.AVAILABLE, reason="strace is missing or may not trace here")
 def test_killed_at_any_system_call_of_an_activation_a_complete_bundle_serves(
     tmp_path: Path, two_bundles: tuple[Path, str, str]
 ) -> None:
@@ -196,7 +196,7 @@ def test_killed_at_any_system_call_of_an_activation_a_complete_bundle_serves(
         shutil.rmtree(trial)
 
 
-@pytest.mark.skipif(not killed.AVAILABLE, reason="strace is not installed")
+@pytest.mark.skipif(not killed.AVAILABLE, reason="strace is missing or may not trace here")
 def test_killed_at_any_system_call_while_going_back_the_good_bundle_serves(
     tmp_path: Path, two_bundles: tuple[Path, str, str]
 ) -> None:
@@ -216,7 +216,7 @@ def test_killed_at_any_system_call_while_going_back_the_good_bundle_serves(
         shutil.rmtree(trial)
 
 
-@pytest.mark.skipif(not killed.AVAILABLE, reason="strace is not installed")
+@pytest.mark.skipif(not killed.AVAILABLE, reason="strace is missing or may not trace here")
 def test_nothing_is_renamed_into_place_before_it_is_flushed_to_disk(
     tmp_path: Path, two_bundles: tuple[Path, str, str]
 ) -> None:

@@ -28,7 +28,7 @@ from pathlib import Path
 from monitor.registry import Registry
 Registry.init(Path(sys.argv[1]), ["mono"])
 """
-needs_strace = pytest.mark.skipif(not killed.AVAILABLE, reason="strace is not installed")
+needs_strace = pytest.mark.skipif(not killed.AVAILABLE, reason="strace is missing or may not trace here")
 
 
 @needs_strace

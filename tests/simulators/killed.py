@@ -12,7 +12,17 @@ from pathlib import Path
 CALLS = "write,pwrite64,fsync,rename,renameat,renameat2,mkdir,unlink,unlinkat,rmdir,symlink,symlinkat,link,truncate"
 """What changes a file system (an `open` that creates only makes an empty file, which the next call stands for)."""
 
-AVAILABLE = shutil.which("strace") is not None
+
+def _may_trace() -> bool:
+    """strace is there, and this machine lets it (some containers do not)."""
+    program = shutil.which("strace")
+    if program is None:
+        return False
+    tried = subprocess.run([program, "-qq", "-o", os.devnull, "true"], capture_output=True, check=False)
+    return tried.returncode == 0
+
+
+AVAILABLE = _may_trace()
 
 
 def traced_calls(program: Path, *arguments: object, log: Path) -> list[str]:
