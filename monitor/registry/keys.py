@@ -28,9 +28,9 @@ These are the offline keys of this Lineside registry. Move them away from this m
   whoever has two of them can make every agent trust anything.
 - targets.pem: needed to add a site and to renew the list of sites. Keep it with one of the root keys.
 
-The monitor runs without this folder. Bring targets.pem back for `lineside monitor add-site`, two root keys and
-targets.pem for renewing what expires (see `lineside monitor keys`). There is no way to get lost keys back: with fewer
-than two root keys left, every agent has to be provisioned again by hand.
+The monitor runs without this folder. Bring targets.pem back to add a site, and two root keys with targets.pem to renew
+what expires (root and targets, three years after they were signed; the monitor says when). Lost keys cannot be made
+again: with fewer than two root keys left, every agent has to be provisioned anew by hand.
 """
 
 
