@@ -159,7 +159,12 @@ class Station:
                 del self.faults[frame.camera]
             else:
                 self.faults[frame.camera] = fault
-        return None if fault is None or self._trust else f"camera {frame.camera} is faulty: {fault}"
+        return None if fault is None or self._trust else fault_reason(frame.camera, fault)
+
+
+def fault_reason(camera: str, fault: str) -> str:
+    """Why a part before a faulty camera gets no verdict, as the record has it."""
+    return f"camera {camera} is faulty: {fault}"
 
 
 def _fault_event(frame: Frame, fault: str | None, before: str | None) -> Event:

@@ -13,8 +13,10 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, FileSystemLoader
 
 from contracts.frame import Decision
+from drift.camera import CameraFault
 from edge_agent.outcomes import confirmed_label
 from edge_agent.recent import Glance, Recent
+from edge_agent.station import fault_reason
 from edge_agent.web.texts import choose_language, read_texts
 
 _FOLDER = Path(__file__).parent
@@ -120,4 +122,10 @@ def _panel(glance: Glance, view: StationView) -> Mapping[str, Any]:
     confirmed = confirmed_label(verdict, view.good_labels)
     others = [label for label in view.labels if label != confirmed]
     took_side = verdict.decision in (Decision.OK, Decision.NG)
-    return {"glance": glance, "confirmed": confirmed if took_side else None, "others": others}
+    faults = {fault_reason(verdict.frame.camera, fault): fault.value for fault in CameraFault}
+    return {
+        "glance": glance,
+        "confirmed": confirmed if took_side else None,
+        "others": others,
+        "fault": faults.get(verdict.reason or ""),
+    }

@@ -80,6 +80,15 @@ def test_a_part_without_a_side_is_asked_about_openly(make_agent: MakeAgent) -> N
     assert TEXTS["en"]["say"]["question_open"] in html
 
 
+def test_a_faulty_camera_is_explained_in_the_readers_language(make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    for n in range(6):
+        inspect(agent, encoded(picture(0, n) // 8), f"?part_id=p-{n}")
+    html = ask(agent, "GET", "/?lang=de")[1]
+    assert html.count(TEXTS["de"]["fault"]["black"]) == 2  # beside the part and among the cameras
+    assert "is faulty" not in html
+
+
 def test_fragments_hold_only_what_is_new(make_agent: MakeAgent) -> None:
     agent = make_agent()
     for n, level in enumerate((80, 180, 80)):

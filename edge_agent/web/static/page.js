@@ -134,3 +134,4 @@ for (const button of document.querySelectorAll("[data-filter]")) {
 }
 localTimes(document);
 setInterval(beat, BEAT_MS);
+window.lineside = { ready: true }; // for whoever waits until the page's script has run
