@@ -56,9 +56,14 @@ class EProcess(BaseModel):
         return self.model_copy(update=changes)
 
     @property
+    def log_e_value(self) -> float:
+        """Natural logarithm of `e_value`, uncapped."""
+        return _log_mean(self.log_wealth)
+
+    @property
     def e_value(self) -> float:
         """How many times the starting stake the evidence is worth now; capped at 1e300."""
-        return exp(min(_log_mean(self.log_wealth), 690.0))
+        return exp(min(self.log_e_value, 690.0))
 
     @property
     def drift_detected(self) -> bool:

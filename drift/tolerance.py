@@ -13,15 +13,17 @@ from drift.quantile import clopper_pearson
 
 MARGIN = 0.03
 LABEL_NOISE = 0.03
+_LEAST_SHARE = 0.005  # of a side: below it, labels of that side prove nothing
 
 
 def certified_bound(errors: int, parts: int, *, margin: float = MARGIN) -> float:
-    """Tolerated error: the Clopper-Pearson 95 % upper bound of the certified test error, plus `margin`, at most 0.95.
+    """Tolerated error: the one-sided Clopper-Pearson 95 % upper bound of the certified test error, plus `margin`, at
+    most 0.95.
 
     >>> round(certified_bound(3, 100), 3)
-    0.115
+    0.106
     """
-    return min(clopper_pearson(errors, parts)[1] + margin, 0.95)
+    return min(clopper_pearson(errors, parts, confidence=0.9)[1] + margin, 0.95)
 
 
 def apparent_error(error: float, *, share: float, noise: float = LABEL_NOISE, other_error: float = 0.0) -> float:
@@ -33,7 +35,7 @@ def apparent_error(error: float, *, share: float, noise: float = LABEL_NOISE, ot
     >>> round(apparent_error(0.05, share=0.3), 3)
     0.114
     """
-    share = min(max(share, 0.02), 0.98)
+    share = min(max(share, _LEAST_SHARE), 1.0 - _LEAST_SHARE)
     true, foreign = share * (1.0 - noise), (1.0 - share) * noise
     mixed = foreign / (true + foreign)
     return min((1.0 - mixed) * error + mixed * (1.0 - other_error), 0.97)

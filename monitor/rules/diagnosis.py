@@ -57,7 +57,7 @@ def diagnose(state: CameraState, siblings: Sequence[CameraState], settings: Rule
         reason = because("diagnosis-prior", ratio=groups["class"])
         return Diagnosis(kind=Kind.PRIOR, ticket=False, symptoms=(), siblings=together, reason=reason)
     if together:
-        reason = because("diagnosis-product-siblings", siblings=", ".join(together))
+        reason = because("diagnosis-product-siblings", siblings=called(together))
         return Diagnosis(kind=Kind.PRODUCT, ticket=False, symptoms=(), siblings=together, reason=reason)
     return _alone(symptoms, groups, given)
 
@@ -66,7 +66,7 @@ def _sensor(symptoms: tuple[Symptom, ...], groups: Mapping[str, float], quiet: t
     seen = groups.get("image", 0.0) > 1.0
     reason = because(
         "diagnosis-sensor-siblings" if seen else "diagnosis-sensor-unclear",
-        siblings=", ".join(quiet),
+        siblings=called(quiet),
         symptoms=", ".join(symptoms),
     )
     return Diagnosis(kind=Kind.SENSOR, ticket=True, symptoms=symptoms, siblings=(), reason=reason)
@@ -83,6 +83,15 @@ def _alone(symptoms: tuple[Symptom, ...], groups: Mapping[str, float], given: Ma
         return Diagnosis(kind=Kind.PRODUCT, ticket=False, symptoms=(), siblings=(), reason=reason)
     reason = because("diagnosis-doubt", **said)
     return Diagnosis(kind=Kind.PRODUCT, ticket=True, symptoms=symptoms, siblings=(), reason=reason)
+
+
+def called(cameras: Sequence[str]) -> str:
+    """Cameras as people call them: the name between the agent's and the product's.
+
+    >>> called(["agent-1/camera-1/cap", "agent-1/camera-2/cap"])
+    'camera-1, camera-2'
+    """
+    return ", ".join(camera.split("/")[1] if "/" in camera else camera for camera in cameras)
 
 
 def testimony(state: CameraState, sibling: CameraState, settings: RuleSettings) -> bool | None:

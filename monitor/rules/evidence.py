@@ -3,10 +3,13 @@
 An escape is a labelled defect decided OK, a false reject a labelled good part decided NG; REVIEW is neither. Each has
 its own e-process within its own true class, and tolerates what the certificate allows plus what wrong labels alone
 would look like. How rare a side is decides how much its wrong labels weigh; that share is estimated from earlier
-labels only, so that the e-process stays valid.
+labels only, and at its low end, so that the e-process stays valid. A label moves one of the two processes, so their
+product is an e-process too, for "both are as tolerated": it finds a model that is moderately wrong on both sides.
 """
 
 from __future__ import annotations
+
+from math import log, sqrt
 
 from pydantic import BaseModel, ConfigDict
 
@@ -32,6 +35,7 @@ class Evidence(BaseModel):
     escapes: EProcess
     false_rejects: EProcess
     defect_share: float
+    log_peak_of_both: float = 0.0
     random: int = 0
     wrong: int = 0
     new_labels: dict[Label, int] = {}
@@ -67,20 +71,27 @@ def counted(evidence: Evidence, label: LabelSeen, facts: BundleFacts, settings: 
 def _tested(evidence: Evidence, label: LabelSeen, facts: BundleFacts, settings: RuleSettings) -> Evidence:
     defect = facts.side(label.label) == "defect"
     wrong = label.decision is (Decision.OK if defect else Decision.NG)
-    share = _share_of_defects(evidence, settings.label_noise)
+    share = _share_of("defect" if defect else "good", evidence, settings.label_noise)
     changes: dict[str, object] = {"random": evidence.random + 1, "wrong": evidence.wrong + wrong}
     if defect:
         tolerated = apparent_error(facts.escapes_tolerated, share=share, noise=settings.label_noise)
         changes["escapes"] = evidence.escapes.update(wrong, tolerated=tolerated)
     else:
-        tolerated = apparent_error(facts.false_rejects_tolerated, share=1.0 - share, noise=settings.label_noise)
+        tolerated = apparent_error(facts.false_rejects_tolerated, share=share, noise=settings.label_noise)
         changes["false_rejects"] = evidence.false_rejects.update(wrong, tolerated=tolerated)
-    return evidence.model_copy(update=changes)
+    evidence = evidence.model_copy(update=changes)
+    both = evidence.escapes.log_e_value + evidence.false_rejects.log_e_value
+    return evidence.model_copy(update={"log_peak_of_both": max(evidence.log_peak_of_both, both)})
 
 
-def _share_of_defects(evidence: Evidence, noise: float) -> float:
-    labelled = (evidence.escapes.labels + _PRIOR_LABELS * evidence.defect_share) / (evidence.random + _PRIOR_LABELS)
-    return (labelled - noise) / (1.0 - 2.0 * noise)
+def _share_of(side: str, evidence: Evidence, noise: float) -> float:
+    """Share of a side among the parts, one standard error below its estimate, freed of what wrong labels add to it."""
+    own = evidence.escapes.labels if side == "defect" else evidence.false_rejects.labels
+    certified = evidence.defect_share if side == "defect" else 1.0 - evidence.defect_share
+    n = evidence.random + _PRIOR_LABELS
+    labelled = (own + _PRIOR_LABELS * certified) / n
+    low = labelled - sqrt(labelled * (1.0 - labelled) / n)
+    return (low - noise) / (1.0 - 2.0 * noise)
 
 
 def harms(evidence: Evidence, settings: RuleSettings) -> list[Reason]:
@@ -89,6 +100,8 @@ def harms(evidence: Evidence, settings: RuleSettings) -> list[Reason]:
     for code, process in (("harm-escapes", evidence.escapes), ("harm-false-rejects", evidence.false_rejects)):
         if process.drift_detected:
             found.append(because(code, wrong=process.wrong, labels=process.labels, tolerated=process.tolerated))
+    if not found and evidence.log_peak_of_both >= log(settings.proof):
+        found.append(because("harm-both", wrong=evidence.wrong, labels=evidence.random))
     for label, parts in sorted(evidence.unseen.items()):
         if parts >= settings.unseen_class_parts:
             found.append(because("harm-unseen-class", label=label, parts=parts))
@@ -98,9 +111,11 @@ def harms(evidence: Evidence, settings: RuleSettings) -> list[Reason]:
 def failed_sides(evidence: Evidence, settings: RuleSettings) -> tuple[str, ...]:
     """Sides of which a retrain needs enough labels. A class that the model does not know is a defect."""
     sides = []
-    if evidence.false_rejects.drift_detected:
+    both = evidence.log_peak_of_both >= log(settings.proof)
+    if evidence.false_rejects.drift_detected or (both and evidence.false_rejects.log_e_value > 0.0):
         sides.append("good")
-    if evidence.escapes.drift_detected or any(n >= settings.unseen_class_parts for n in evidence.unseen.values()):
+    missed = evidence.escapes.drift_detected or (both and evidence.escapes.log_e_value > 0.0)
+    if missed or any(n >= settings.unseen_class_parts for n in evidence.unseen.values()):
         sides.append("defect")
     return tuple(sides)
 

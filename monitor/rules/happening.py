@@ -1,7 +1,7 @@
 """What may come in. Each carries its own time (`at`, the frames' clock); the rules have no other clock.
 
-A camera is named `agent/camera`, because two agents of a site may each have a `camera-1`. The caller hands in every
-label once per part, every window once, in the order in which they were committed.
+A camera's name is `agent/camera` or `agent/camera/product`, because two agents of a site may each have a `camera-1`.
+The caller hands in every label once per part, every window once, in the order in which they were committed.
 """
 
 from __future__ import annotations

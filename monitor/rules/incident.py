@@ -24,7 +24,7 @@ from monitor.rules.action import (
     Phase,
     VerdictsUnsafe,
 )
-from monitor.rules.diagnosis import Diagnosis
+from monitor.rules.diagnosis import Diagnosis, called
 from monitor.rules.evidence import Evidence, counted, harms, no_evidence
 from monitor.rules.facts import BundleFacts
 from monitor.rules.happening import LabelSeen
@@ -134,7 +134,7 @@ def joined(incident: Incident, camera: str, diagnosis: Diagnosis, at: Moment, se
     if diagnosis.kind is Kind.PRODUCT:
         mistaken = [name for name in diagnosis.siblings if cameras.get(name) is Kind.SENSOR]
         for name in mistaken:
-            incident, more = as_product(incident, name, because("siblings-moved-too", siblings=camera))
+            incident, more = as_product(incident, name, because("siblings-moved-too", siblings=called([camera])))
             actions += more
     incident, more = settled(incident, at, diagnosis.reason, settings)
     return incident, [*actions, *more]

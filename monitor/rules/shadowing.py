@@ -24,6 +24,7 @@ class ShadowSettings(Settings):
     latency_factor: float = Field(default=3.0, gt=0, description="of the active bundle's mean latency")
     latency_floor_seconds: float = Field(default=0.02, ge=0, description="a mean below it is never too slow")
     latency_budget_seconds: float | None = Field(default=None, gt=0, description="instead of the factor")
+    reject_labels: int = Field(default=20, ge=1, description="random labels before the share of rejects is judged")
     reject_slack: float = Field(default=0.1, ge=0, le=1, description="beyond the interval of the defect share")
     level: float = Field(default=0.05, gt=0, lt=0.5)
     hours: float = Field(default=72.0, gt=0, description="no decision after this long: refused")
@@ -122,7 +123,7 @@ def _rejects(evidence: ShadowEvidence, settings: ShadowSettings) -> list[Reason]
     """The share it rejects must be plausible given how many random labels are defects: a model that passes everything
     or rejects everything is wrong whatever its paired labels say."""
     share = reject_share(evidence.shadow_decisions)
-    if share is None or evidence.random_labels == 0:
+    if share is None or evidence.random_labels < settings.reject_labels:
         return []
     low, high = clopper_pearson(evidence.random_defects, evidence.random_labels)
     if low - settings.reject_slack <= share <= high + settings.reject_slack:
