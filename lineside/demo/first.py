@@ -44,11 +44,10 @@ def write_gold(path: Path, run: Path) -> Path:
 
 def yardstick_figures(model: TrainedModel) -> list[Figure]:
     """The backbone against the same architecture with random weights, where the training measured it."""
-    found = model.record.details.get("yardstick")
-    if not isinstance(found, dict):
-        return []
+    found = model.record.details.get("yardstick", {})
+    note = "the same recipe without fine-tuning on this backbone and on random weights, test split"
     return [
-        Figure(name=f"yardstick_{name}", value=float(value), note="linear probe on the validation split")
-        for name, value in found.items()
-        if isinstance(value, (int, float))
+        Figure(name=f"{metric}_{weights}_backbone", value=found[weights][metric], note=note)
+        for weights in found
+        for metric in found[weights]
     ]

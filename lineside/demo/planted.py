@@ -49,7 +49,7 @@ def lost_convention(rows: Sequence[Row], good: str) -> tuple[Callable[[Row], str
     """A rater's convention that calls some defects `good`, and its name in plain words."""
     kinds = sorted({row.label for row in rows} - {good})
     if len(kinds) > 1:
-        lost = kinds[len(kinds) // 2]
+        lost = kinds[-1]
         return (lambda row: good if row.label == lost else row.label), f"{lost!r} counts as {good!r}"
     faintest = min((row.severity for row in rows if row.label != good), default=0)
     return (
