@@ -120,7 +120,7 @@ class Monitor:
             max_image_bytes=web.max_image_bytes,
             trouble=self._trouble,
         )
-        Pages(works.store, works.blobs).attach(app)
+        Pages(works.store, works.blobs, expiries=works.registry.expiries).attach(app)
         return app
 
     def _trouble(self) -> list[str]:

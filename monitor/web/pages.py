@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,15 +31,19 @@ from monitor.web.texts import Texts, choose, languages, texts
 STATIC_FOLDER = Path(__file__).parent / "static"
 LANGUAGE_COOKIE = "lineside-language"
 _SHOWN_AS_THEY_ARE = ("image/png", "image/jpeg", "image/bmp", "image/webp")
+_RENEWAL_NOTICE = timedelta(days=90)
 _YEAR_SECONDS = 365 * 24 * 3600
 
 
 class Pages:
-    """The pages over one store and its images."""
+    """The pages over one store and its images. `expiries`: when the registry's signatures end, by role."""
 
-    def __init__(self, store: Store, blobs: Blobs) -> None:
+    def __init__(
+        self, store: Store, blobs: Blobs, *, expiries: Callable[[], Mapping[str, datetime]] | None = None
+    ) -> None:
         self._store = store
         self._blobs = blobs
+        self._expiries = expiries
         self._templates = environment()
 
     def attach(self, app: FastAPI) -> None:
@@ -59,7 +64,8 @@ class Pages:
     def fleet(self, request: Request) -> Response:
         """Agents, cameras, states, releases."""
         with self._store.read() as session:
-            return self._page(request, "fleet.html", waits=attention(session), sites=fleet(session))
+            sites, waits = fleet(session), attention(session)
+        return self._page(request, "fleet.html", waits=waits, sites=sites, ending=self._ending())
 
     def camera(self, request: Request, site: str, agent: str, camera: str, product: str) -> Response:
         """One camera with its charts."""
@@ -144,6 +150,14 @@ class Pages:
             page = events(session, wanted, before=before)
             waits = attention(session)
             return self._page(request, "timeline.html", waits=waits, page=page, wanted=wanted, before=before)
+
+    def _ending(self) -> list[tuple[str, datetime]]:
+        """Signatures that need a person with the offline keys soon, and online ones that nobody renews any more."""
+        if self._expiries is None:
+            return []
+        now = datetime.now(UTC)
+        limits = dict.fromkeys(("root", "targets"), now + _RENEWAL_NOTICE)
+        return [(role, end) for role, end in sorted(self._expiries().items()) if end < limits.get(role, now)]
 
     def _page(self, request: Request, template: str, **values: Any) -> Response:
         chosen = self._texts(request)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from io import BytesIO
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from monitor.store.label_tables import ImageRow
 from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
-from monitor.web.pages import STATIC_FOLDER
+from monitor.web.pages import STATIC_FOLDER, Pages
 from monitor.works import Works
 from tests.monitor.web.conftest import make_pages
 from tests.simulators.seeded_store import HASHES, SITE
@@ -283,6 +285,20 @@ def test_a_page_of_another_origin_may_not_click_here(client: TestClient) -> None
         "/v1/incidents/incident-3/repaired", json={"by": "x"}, headers={"Sec-Fetch-Site": "cross-site"}
     )
     assert answer.status_code == 403
+
+
+def test_signatures_that_end_soon_are_told_in_time(works: Works) -> None:
+    """The offline ones three months ahead, the online ones only when nobody renews them."""
+    soon, later = datetime.now(UTC) + timedelta(days=80), datetime.now(UTC) + timedelta(days=100)
+    ends = {"root": later, "targets": soon, "timestamp": datetime.now(UTC) + timedelta(days=1)}
+    app = FastAPI()
+    Pages(works.store, works.blobs, expiries=lambda: ends).attach(app)
+    with TestClient(app) as client:
+        told = re.findall(r"signature of (\w+) ends", client.get("/").text)
+        assert told == ["targets"]
+        ends["timestamp"] = datetime.now(UTC) - timedelta(seconds=1)
+        told = re.findall(r"signature of (\w+) ends", client.get("/").text)
+        assert told == ["targets", "timestamp"]
 
 
 def test_a_manifest_of_a_newer_version_does_not_hide_the_release(client: TestClient, works: Works) -> None:
