@@ -32,7 +32,7 @@ figures: setup
 	@scripts/figures
 
 screenshots: setup
-	@scripts/screenshots
+	@.venv/bin/python scripts/picture_pages
 
 dashboard: setup
 	@.venv/bin/python deploy/grafana/make_dashboard.py
