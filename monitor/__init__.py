@@ -1,8 +1,13 @@
 """Takes telemetry, labels and candidate bundles; hands on acknowledgements, orders, a signed channel and the reasons.
 
-Reading order: `settings`; `store/` (what is remembered), `ingest` and `link` (telemetry in, once), `blobs` and `labels`
-(images and what people say about them), `rules/` (the thinking, without I/O), `loop` (rules over what was committed),
-`orders` (asking agents), `retraining` (asking a trainer), `evaluation` and `candidates` (from a bundle to a release or
-a refusal), `registry/` (signing), `queries`, `api`, `web/`, `metrics` (looking and acting), `service` (all of it
-together).
+Reading order:
+
+- memory: `settings`, `store/`, `blobs`, `bundles`
+- telemetry in, each message once: `link`, `ingest`, `loop`, `agent_events`
+- thinking: `rules/` (values in, values out), `rulebook` (their memory), `actions` (what they decide), `timeline` (why)
+- asking: `orders` (agents), `audit`, `labels` and `gold` (people), `retraining` and `trainer_process` (a trainer)
+- from a bundle to a release or a refusal: `candidates`, `judging`, `gate`, `first_release`, `shadow`, with `evidence`,
+  `comparing` and `evaluation`; then `releases`, `publishing`, `registry/`
+- people and programs: `desk` (acting), `queries` (looking), `api`, `door`, `app`, `web/`, `metrics`
+- all of it together: `works`, `retention`, `service`
 """

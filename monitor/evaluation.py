@@ -7,11 +7,13 @@ hangs or eats all memory takes nothing with it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from contracts.bundle import Manifest
-from contracts.errors import BundleError, LinesideError
+from contracts.errors import BundleError, LinesideError, LinkError
 from contracts.names import Label, Wire
 from runtime.bundle import open_bundle
 from runtime.preprocessing import decode, prepare
@@ -28,6 +30,7 @@ from runtime.session import Session
 LIMIT_BYTES = 8 * 1024**3
 IMAGE_LIMIT_SECONDS = 10.0
 START_SECONDS = 60.0
+BEAT_SECONDS = 0.2
 
 
 class LabelledImage(Wire):
@@ -62,10 +65,17 @@ class Evaluation(Wire):
     errors: dict[str, str] = {}
 
 
-def evaluate(request: Request, *, folder: Path, seconds_per_image: float = 1.0) -> Evaluation:
+def evaluate(
+    request: Request,
+    *,
+    folder: Path,
+    seconds_per_image: float = 1.0,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Evaluation:
     """Run the request in a process of its own; `folder` takes its files.
 
-    Raises BundleError where the process dies or takes too long: whoever asked must not promote what did that.
+    Raises BundleError where the process dies or takes too long: whoever asked must not promote what did that. Raises
+    LinkError where `stopping` says that nobody waits for the answer any more.
     """
     folder.mkdir(parents=True, exist_ok=True)
     asked, answered = folder / "request.json", folder / "answer.json"
@@ -81,17 +91,28 @@ def evaluate(request: Request, *, folder: Path, seconds_per_image: float = 1.0) 
             env={**os.environ, "OMP_NUM_THREADS": str(request.threads), "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         try:
-            code = process.wait(timeout=limit)
-        except subprocess.TimeoutExpired as error:
-            raise BundleError(f"the evaluation took longer than {limit:.0f} s; see {folder / 'log.txt'}") from error
+            code = _wait(process, limit, stopping)
         finally:
             _end(process)
+    if code is None:
+        raise BundleError(f"the evaluation took longer than {limit:.0f} s; see {folder / 'log.txt'}")
     if code != 0:
         raise BundleError(f"the evaluation ended with code {code}; see {folder / 'log.txt'}")
     try:
         return Evaluation.model_validate_json(answered.read_bytes())
     except (OSError, ValidationError) as error:
         raise BundleError(f"the evaluation left no readable answer: {error}") from error
+
+
+def _wait(process: subprocess.Popen[bytes], limit_seconds: float, stopping: Callable[[], bool]) -> int | None:
+    """The exit status, or None after the limit."""
+    deadline = time.monotonic() + limit_seconds
+    while time.monotonic() < deadline:
+        if stopping():
+            raise LinkError("the monitor stops; the evaluation is done again when it is back")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=min(BEAT_SECONDS, limit_seconds))
+    return None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -118,7 +118,8 @@ def end_shadow(session: Session, release: ReleaseRow, *, reason: str, refuse: bo
 
 
 def go_back(session: Session, to: ReleaseRow, *, reason: str, at: datetime, refuse: bool) -> Channel:
-    """Serve an earlier release again and withdraw the active one; with `refuse` that one never runs again.
+    """Serve an earlier release again (or a later one, after a way back too far) and withdraw the active one; with
+    `refuse` that one never runs again.
 
     Raises OrderError where `to` is refused or was never served.
     """
@@ -130,7 +131,8 @@ def go_back(session: Session, to: ReleaseRow, *, reason: str, at: datetime, refu
     if bad is not None and bad.number == to.number:
         raise OrderError(f"release {to.number} is served already")
     if bad is not None:
-        bad.state, bad.ended_at, bad.reason = "withdrawn", datetime.now(UTC), reason
+        bad.state = "withdrawn" if refuse or to.number < bad.number else "superseded"
+        bad.ended_at, bad.reason = datetime.now(UTC), reason
         if refuse:
             refuse_bundle(session, site=bad.site, bundle_hash=bad.bundle_hash, reason=reason)
     return activate(session, to, reason=reason, at=at)

@@ -42,7 +42,8 @@ class Monitor:
     def __init__(self, settings: MonitorSettings) -> None:
         self.settings = settings
         self._changed = threading.Event()
-        self._works = make_works(settings, on_change=self._changed.set)
+        self._stopping = threading.Event()
+        self._works = make_works(settings, on_change=self._changed.set, stopping=self._stopping.is_set)
         broker = settings.broker
         self._link = Link(
             self._works.ingest,
@@ -53,7 +54,6 @@ class Monitor:
             certificate_authority=str(broker.ca_file) if broker.ca_file else None,
             on_commit=self._changed.set,
         )
-        self._stopping = threading.Event()
         self._failure: BaseException | None = None
         self._troubles: dict[str, str] = {}
 

@@ -108,7 +108,7 @@ def words(row: EventRow, language: str = "en") -> str:
         "agent": row.agent or "",
         "camera": row.camera or "",
         "product": row.product or "",
-        "bundle": (row.bundle_hash or "")[:12],
+        "bundle": (row.bundle_hash or "none")[:12],
         "incident": row.incident_id or "",
         "order": row.order_id or "",
     }

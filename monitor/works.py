@@ -48,8 +48,14 @@ class Works:
         self.store.close()
 
 
-def make_works(settings: MonitorSettings, *, on_change: Callable[[], None] = lambda: None) -> Works:
-    """Open registry and store and wire everything. `on_change` is called after a person's deed.
+def make_works(
+    settings: MonitorSettings,
+    *,
+    on_change: Callable[[], None] = lambda: None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Works:
+    """Open registry and store and wire everything. `on_change` is called after a person's deed; `stopping` cuts long
+    work short.
 
     Raises ConfigurationError: no registry, no key for a site, another monitor at work, a migration that failed.
     """
@@ -76,7 +82,9 @@ def make_works(settings: MonitorSettings, *, on_change: Callable[[], None] = lam
         orders=orders,
         ingest=Ingest(store, sites=settings.sites),
         loop=Loop(store, rulebook, AgentEvents(rulebook, candidates, orders), orders, settings.labels),
-        judging=Judging(store, blobs, shelf, candidates, rulebook, settings, scratch=folder / "scratch"),
+        judging=Judging(
+            store, blobs, shelf, candidates, rulebook, settings, scratch=folder / "scratch", stopping=stopping
+        ),
         retraining=Retraining(store, blobs, shelf, trainer, candidates, rulebook, settings.retraining),
         publishing=Publishing(store, registry, orders, bundles=shelf.folder),
         retention=Retention(store, blobs, settings.retention, jobs=jobs),

@@ -1,0 +1,81 @@
+"""Settings: unknown keys are errors, doors beyond this machine are locked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import ConfigurationError
+from contracts.settings import parse_settings, read_settings
+from monitor.settings import MonitorSettings, secret
+
+LEAST = {"state_folder": "/var/lib/lineside", "sites": ["mono"]}
+
+
+def parse(**more: object) -> MonitorSettings:
+    return parse_settings({**LEAST, **more}, MonitorSettings, source="monitor.toml")
+
+
+def test_defaults_are_productions() -> None:
+    settings = parse()
+    assert settings.registry == Path("/var/lib/lineside/registry")
+    assert settings.rules.commissioning_windows == 300
+    assert settings.labels.audit_per_camera_day == 50
+    assert settings.rollout.approval_for("mono", "cap") == "person"
+
+
+def test_approval_is_set_per_site_and_product() -> None:
+    settings = parse(
+        rollout={"approvals": {"mono": "two-people", "mono/cap": "automatic-after-shadow"}, "approval": "person"}
+    )
+    assert settings.rollout.approval_for("mono", "cap") == "automatic-after-shadow"
+    assert settings.rollout.approval_for("mono", "lid") == "two-people"
+    assert settings.rollout.approval_for("poly", "cap") == "person"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"sites": []}, "sites"),
+        ({"sites": ["Mono"]}, "sites"),
+        ({"broker": {"hots": "x"}}, "did you mean 'host'"),
+        ({"rules": {"commissioning_windows": 5}}, "greater than or equal to 20"),
+        ({"broker": {"host": "plant-broker"}}, "set user and password_file"),
+        ({"web": {"host": "192.0.2.7"}}, "set password_file"),
+        ({"web": {"host": "192.0.2.7", "password": "x"}}, "set agent_token_file"),
+        ({"rollout": {"approval": "nobody"}}, "approval"),
+    ],
+)
+def test_wrong_key_or_open_door_is_named(more: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        parse(**more)
+
+
+def test_open_to_the_network_with_password_and_token() -> None:
+    settings = parse(web={"host": "192.0.2.7", "password": "x", "agent_token": "y"})
+    assert "x" not in repr(settings.web.password)
+    assert secret(settings.web.password, None) == "x"
+
+
+def test_secret_is_the_first_line_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("secret\n")
+    assert secret(None, file) == "secret"
+    file.write_text("\n")
+    with pytest.raises(ConfigurationError, match="is empty"):
+        secret(None, file)
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        secret(None, tmp_path / "nowhere")
+    assert secret(None, None) is None
+
+
+def test_toml_file_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "monitor.toml"
+    file.write_text(
+        'state_folder = "/tmp/m"\nsites = ["mono", "poly"]\n[web]\nport = 9000\n'
+        "[[rules.maintenance]]\nweekdays = [6]\nfrom_ = 02:00:00\nto = 04:00:00\n"
+    )
+    settings = read_settings(file, MonitorSettings)
+    assert (settings.web.port, settings.sites) == (9000, ("mono", "poly"))
+    assert settings.rules.maintenance[0].weekdays == (6,)
