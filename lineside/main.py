@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -38,7 +40,12 @@ MonitorUrl = Annotated[str, typer.Option("--monitor", help="Address of the monit
 
 
 def _run(action: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
-    """Carry out `action`; an error that Lineside raises on purpose becomes one line and exit status 1."""
+    """Carry out `action`; an error that Lineside raises on purpose becomes one line and exit status 1.
+
+    SIGTERM ends it as Ctrl-C does, so that services started by a command never outlive it.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return action(*arguments, **options)
     except LinesideError as error:

@@ -110,8 +110,8 @@ def _play(options: DemoOptions, scene: Scene, folder: Path, narrator: Narrator) 
         story.notes.reasons["ended"] = str(error)
         return story, False
     except KeyboardInterrupt:
-        narrator.say("ended by Ctrl-C")
-        return story, True
+        narrator.say("ended before the story was told")
+        return story, False
     finally:
         watcher.close()
         backstage.stop()
