@@ -98,7 +98,7 @@ def ordered(incident: Incident, at: Moment, reason: Reason) -> Turn:
     """The incident once a retrain was ordered."""
     order = OrderRetrain(incident_id=incident.incident_id, parent_bundle=incident.bundle_hash, reason=reason)
     changes = {
-        "held": None,
+        "held": (),
         "person_asked": False,
         "candidate": None,
         "labels_at_attempt": incident.evidence.labels,
@@ -108,15 +108,12 @@ def ordered(incident: Incident, at: Moment, reason: Reason) -> Turn:
 
 
 def _hold(incident: Incident, verdict: GovernorVerdict) -> Turn:
-    """Record a refusal when its reasons are other than last time; ask a person once."""
-    codes = " ".join(reason.code for reason in verdict.reasons)
-    actions: list[Action] = []
-    if codes != incident.held:
-        actions = [
-            HoldRetrain(incident_id=incident.incident_id, until=verdict.until, reason=reason)
-            for reason in verdict.reasons
-        ]
-    incident = incident.model_copy(update={"held": codes})
+    """Record each reason of a refusal once per attempt; ask a person once."""
+    new = [reason for reason in verdict.reasons if reason.code not in incident.held]
+    actions: list[Action] = [
+        HoldRetrain(incident_id=incident.incident_id, until=verdict.until, reason=reason) for reason in new
+    ]
+    incident = incident.model_copy(update={"held": (*incident.held, *(reason.code for reason in new))})
     if verdict.ruling is Ruling.PERSON and not incident.person_asked:
         actions.append(AskPerson(incident_id=incident.incident_id, reason=verdict.reasons[0]))
         incident = incident.model_copy(update={"person_asked": True})

@@ -56,7 +56,7 @@ class Incident(BaseModel):
     asked: int = Field(default=0, description="images asked for so far, random and atypical")
     asked_at: Moment | None = None
     labels_at_attempt: int | None = None
-    held: str | None = Field(default=None, description="codes of the governor's last refusal, recorded once")
+    held: tuple[str, ...] = Field(default=(), description="codes of refusals recorded since the last attempt")
     person_asked: bool = False
     candidate: Sha256 | None = None
 

@@ -14,7 +14,7 @@ import numpy as np
 from contracts.frame import Decision, OutcomeSource
 from contracts.telemetry import CONFIDENCE_EDGES, LATENCY_EDGES_SECONDS, Histogram, Window
 from drift.vector import group_of, vector_names
-from monitor.rules.action import Action, Phase
+from monitor.rules.action import Action, OrderRetrain, Phase
 from monitor.rules.facts import BundleFacts
 from monitor.rules.happening import CandidateMoved, Happening, LabelSeen, PersonSaid, ReleaseServed, Tick, WindowSeen
 from monitor.rules.incident import Incident
@@ -63,7 +63,8 @@ def facts(number: int, at: datetime, **changes: Any) -> BundleFacts:
 
 
 class PlantedModel:
-    """Drives `monitor.rules.model.step`. `actions` are all so far, `new` those of the last call."""
+    """Drives `monitor.rules.model.step`. `actions` are all so far, `new` those of the last call, `orders` the retrains
+    with their times."""
 
     def __init__(self, cameras: tuple[str, ...] = (A, B), settings: RuleSettings = SETTINGS, seed: int = 0) -> None:
         self.cameras, self.settings = cameras, settings
@@ -71,6 +72,7 @@ class PlantedModel:
         self.now = START
         self.actions: list[Action] = []
         self.new: list[Action] = []
+        self.orders: list[tuple[datetime, OrderRetrain]] = []
         self.served = 0
         self._rng = np.random.default_rng(seed)
         self._parts = 0
@@ -82,6 +84,7 @@ class PlantedModel:
         state, self.new = step(self.state, happening, self.settings)
         self.state = ModelState.model_validate_json(state.model_dump_json())
         self.actions += self.new
+        self.orders += [(happening.at, action) for action in self.new if isinstance(action, OrderRetrain)]
         return self.new
 
     def serve(self, number: int, **changes: Any) -> list[Action]:

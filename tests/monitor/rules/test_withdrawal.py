@@ -1,0 +1,127 @@
+"""When a served release is withdrawn, and when an incident opens instead."""
+
+from datetime import timedelta
+
+from contracts.frame import Decision, OutcomeSource
+from monitor.rules.action import Kind, OpenIncident, Phase, Withdraw
+from monitor.rules.happening import LabelSeen
+from tests.simulators.planted_model import A, B, PlantedModel, bundle_hash
+
+AUDIT, OPERATOR = OutcomeSource.AUDIT, OutcomeSource.OPERATOR
+
+
+def young(release: int = 2) -> PlantedModel:
+    """Release 2 was served a moment ago, after release 1."""
+    model = PlantedModel()
+    model.learn()
+    model.serve(release)
+    model.windows(5)
+    return model
+
+
+def overruled(model: PlantedModel, count: int) -> None:
+    """Operators overrule verdicts on parts of now."""
+    for i in range(count):
+        model.happen(
+            LabelSeen(
+                at=model.now,
+                camera=A,
+                part_id=f"overruled-{i}",
+                label="pit",
+                source=OPERATOR,
+                decision=Decision.OK,
+                bundle_hash=bundle_hash(model.served),
+                triggered_at=model.now,
+            )
+        )
+
+
+def test_audit_labels_withdraw_a_young_release_to_its_predecessor_once() -> None:
+    model = young()
+    model.labels(150, A, error=0.6, source=AUDIT)
+    (withdraw,) = model.all_of(Withdraw)
+    assert (withdraw.bundle_hash, withdraw.to) == (bundle_hash(2), bundle_hash(1))
+    assert withdraw.reason.plain
+
+
+def test_after_a_withdrawal_the_old_profile_holds_and_nothing_is_held_against_the_old_release() -> None:
+    model = young()
+    model.labels(150, A, error=0.6, source=AUDIT)
+    model.serve(1)
+    assert model.phase() is Phase.OK
+    model.windows(20)
+    assert len(model.all_of(Withdraw)) == 1
+    assert not model.all_of(OpenIncident)
+
+
+def test_a_good_young_release_stays() -> None:
+    model = young()
+    model.labels(400, A, error=0.05, source=AUDIT)
+    assert not model.all_of(Withdraw)
+
+
+def test_overrides_alone_withdraw_once_their_windows_have_come() -> None:
+    model = young()
+    overruled(model, 300)
+    assert not model.all_of(Withdraw)
+    model.windows(1)
+    assert model.all_of(Withdraw)[0].reason.code == "harm-overrides"
+
+
+def test_a_few_overrides_in_the_minutes_before_their_window_prove_nothing() -> None:
+    """Twelve in a row look like an error of 100 % until the 100 parts of their window are counted too."""
+    model = young()
+    overruled(model, 12)
+    model.windows(2)
+    assert not model.all_of(Withdraw)
+
+
+def test_overrides_at_the_tolerated_rate_withdraw_nothing_over_many_windows() -> None:
+    model = young()
+    for _ in range(50):
+        overruled(model, 10)
+        model.windows(1)
+    assert not model.all_of(Withdraw)
+
+
+def test_the_first_release_has_nothing_to_go_back_to_and_opens_an_incident() -> None:
+    model = PlantedModel()
+    model.learn()
+    model.labels(60, A, error=0.6, source=AUDIT)
+    assert not model.all_of(Withdraw)
+    assert model.all_of(OpenIncident)[0].diagnosis is Kind.LABELS
+    assert model.phase() is model.phase(B) is Phase.HARMFUL
+
+
+def test_an_old_release_is_not_to_blame_and_harm_found_by_audit_leads_to_a_retrain() -> None:
+    model = young()
+    model.windows(model.settings.commissioning_windows)
+    model.now += timedelta(days=8)
+    model.labels(60, A, error=0.6, source=AUDIT)
+    assert not model.all_of(Withdraw)
+    model.labels(150, B, error=0.6)
+    assert model.phase() is Phase.RETRAIN
+
+
+def test_small_new_classes_that_no_camera_sees_are_found_by_audit() -> None:
+    model = young()
+    model.windows(model.settings.commissioning_windows)
+    model.now += timedelta(days=8)
+    model.labels(5, A, label="crack", source=AUDIT)
+    assert model.phase() is Phase.HARMFUL
+
+
+def test_labels_of_another_release_are_not_held_against_this_one() -> None:
+    model = young()
+    model.served = 1
+    model.labels(100, A, error=0.9, source=AUDIT)
+    assert not model.all_of(Withdraw)
+
+
+def test_while_the_product_drifts_the_release_is_not_blamed() -> None:
+    model = young()
+    model.windows(model.settings.commissioning_windows)
+    model.windows(6, {A: "embedding", B: "embedding"})
+    model.labels(150, A, error=0.6, source=AUDIT)
+    assert not model.all_of(Withdraw)
+    assert model.phase() is Phase.HARMFUL
