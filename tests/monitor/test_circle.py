@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from monitor import queries
 from monitor.store.rollout_tables import CandidateRow, RefusedRow, ReleaseRow, RetrainRow
 from monitor.store.rule_tables import EventRow, IncidentRow
 from monitor.store.telemetry_tables import MessageRow, WindowRow
+from runtime.bundle import Bundle
+from tests.monitor.conftest import MakePlant
 from tests.simulators.monitored_plant import SITE, Plant, certified_bundle, write_gold
 
 
@@ -29,22 +30,9 @@ def codes(plant: Plant) -> list[str]:
         return list(session.scalars(select(EventRow.code).order_by(EventRow.id)))
 
 
-def first_release(plant: Plant, folder: Path) -> None:
-    bundle = certified_bundle(folder / "first")
-    plant.works.desk.submit(
-        bundle.path, site=SITE, reason="first", submitted_by="lead", gold_csv=write_gold(folder / "gold")
-    )
-    plant.birth()
-    plant.work()
-
-
 @pytest.fixture
-def plant(tmp_path: Path) -> Iterator[Plant]:
-    better = certified_bundle(tmp_path / "better", ng=0.9995)
-    plant = Plant.make(tmp_path / "plant", retrained=better.path)
-    first_release(plant, tmp_path)
-    yield plant
-    plant.close()
+def plant(make_plant: MakePlant, better_bundle: Bundle) -> Plant:
+    return make_plant(retrained=better_bundle.path)
 
 
 def test_first_release_becomes_active_at_once(plant: Plant) -> None:

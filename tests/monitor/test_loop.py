@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,19 +15,13 @@ from monitor.rules.action import PhaseChanged
 from monitor.store.rollout_tables import OrderRow
 from monitor.store.rule_tables import CameraRow, EventRow, ModelRow
 from monitor.store.telemetry_tables import AgentRow, BootRow, WindowRow
-from tests.simulators.monitored_plant import AGENT, SITE, Plant, certified_bundle, write_gold
+from tests.monitor.conftest import MakePlant
+from tests.simulators.monitored_plant import AGENT, SITE, Plant
 
 
 @pytest.fixture
-def plant(tmp_path: Path) -> Iterator[Plant]:
-    plant = Plant.make(tmp_path / "plant", labels={"audit_per_camera_day": 50.0})
-    bundle = certified_bundle(tmp_path / "first")
-    gold = write_gold(tmp_path / "gold")
-    plant.works.desk.submit(bundle.path, site=SITE, reason="first", submitted_by="lead", gold_csv=gold)
-    plant.birth()
-    plant.work()
-    yield plant
-    plant.close()
+def plant(make_plant: MakePlant) -> Plant:
+    return make_plant(labels={"audit_per_camera_day": 50.0})
 
 
 def all_of(plant: Plant, query: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -16,7 +17,9 @@ from sqlalchemy import select
 from contracts.orders import Retrain
 from monitor.store.rollout_tables import CandidateRow, RetrainRow
 from monitor.works import Works
-from tests.simulators.monitored_plant import PRODUCT, SITE, Plant, certified_bundle, write_gold
+from runtime.bundle import Bundle
+from tests.monitor.conftest import MakePlant
+from tests.simulators.monitored_plant import PRODUCT, SITE, Plant
 
 TRAINER = """
 import argparse, pathlib, shutil, sys, time
@@ -37,20 +40,16 @@ print("epoch 2 of 2", flush=True)
 
 
 @pytest.fixture
-def plant(tmp_path: Path) -> Iterator[Plant]:
+def plant(make_plant: MakePlant, better_bundle: Bundle, tmp_path: Path) -> Iterator[Plant]:
     script = tmp_path / "trainer.py"
     script.write_text(TRAINER)
-    certified_bundle(tmp_path / "better", ng=0.9995)
+    shutil.copytree(better_bundle.path, tmp_path / "better")
     command = (sys.executable, str(script), "--folder", str(tmp_path))
-    plant = Plant.make(tmp_path / "plant", retraining={"command": command})
-    first = certified_bundle(tmp_path / "first")
-    gold = write_gold(tmp_path / "gold", count=10)
-    plant.works.desk.submit(first.path, site=SITE, reason="first", submitted_by="lead", gold_csv=gold)
-    plant.works.judging.step()
-    order_retrain(plant.works, first.hash)
+    plant = make_plant(retraining={"command": command})
+    assert plant.active_bundle is not None
+    order_retrain(plant.works, plant.active_bundle.hash)
     yield plant
     (tmp_path / "go").touch()
-    plant.close()
 
 
 def order_retrain(works: Works, parent: str) -> None:

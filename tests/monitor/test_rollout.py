@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,13 @@ from contracts.orders import Install, Replay, Rollback
 from contracts.telemetry import EventKind
 from monitor.releases import current_channel
 from monitor.store.rollout_tables import CandidateRow, ChannelRow, OrderRow, ReleaseRow
+from tests.monitor.conftest import MakePlant
 from tests.simulators.monitored_plant import SITE, Plant, certified_bundle, write_gold
 
 
-def make(tmp_path: Path, **changes: Any) -> Plant:
-    plant = Plant.make(tmp_path / "plant", **changes)
-    bundle = certified_bundle(tmp_path / "first")
-    gold = write_gold(tmp_path / "gold")
-    plant.works.desk.submit(bundle.path, site=SITE, reason="first", submitted_by="lead", gold_csv=gold)
-    plant.birth()
-    plant.work()
-    return plant
-
-
 @pytest.fixture
-def plant(tmp_path: Path) -> Iterator[Plant]:
-    plant = make(tmp_path)
-    yield plant
-    plant.close()
+def plant(make_plant: MakePlant) -> Plant:
+    return make_plant()
 
 
 def states(plant: Plant, table: type[Any] = ReleaseRow) -> list[str]:
@@ -52,8 +40,8 @@ def channel(plant: Plant) -> tuple[int, int | None, int]:
     return published.active.number, published.shadow.number if published.shadow else None, published.sequence
 
 
-def test_person_decides_after_a_clean_shadow_by_default(tmp_path: Path) -> None:
-    plant = make(tmp_path, rollout={})
+def test_person_decides_after_a_clean_shadow_by_default(make_plant: MakePlant, tmp_path: Path) -> None:
+    plant = make_plant(rollout={})
     hand_in(plant, tmp_path)
     assert (states(plant, CandidateRow)[-1], channel(plant)) == ("shadowing", (1, 2, 2))
     plant.minutes(5)
@@ -61,11 +49,10 @@ def test_person_decides_after_a_clean_shadow_by_default(tmp_path: Path) -> None:
     plant.works.desk.approve(2, site=SITE, by="person-1")
     plant.work()
     assert (states(plant), channel(plant)) == (["superseded", "active"], (2, None, 3))
-    plant.close()
 
 
-def test_two_people_are_two_people(tmp_path: Path) -> None:
-    plant = make(tmp_path, rollout={"approvals": {SITE: "two-people"}})
+def test_two_people_are_two_people(make_plant: MakePlant, tmp_path: Path) -> None:
+    plant = make_plant(rollout={"approvals": {SITE: "two-people"}})
     hand_in(plant, tmp_path)
     plant.works.desk.approve(2, site=SITE, by="person-1")
     plant.minutes(5)
@@ -75,7 +62,6 @@ def test_two_people_are_two_people(tmp_path: Path) -> None:
     plant.works.desk.approve(2, site=SITE, by="person-2")
     plant.work()
     assert states(plant, CandidateRow)[-1] == "promoted"
-    plant.close()
 
 
 def test_rejected_release_never_runs_again(plant: Plant, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -21,7 +22,8 @@ from monitor.settings import MonitorSettings
 from monitor.store import Store
 from monitor.store.rule_tables import CameraRow, EventRow
 from monitor.store.telemetry_tables import BootRow, MessageRow, WindowRow
-from tests.simulators.monitored_plant import AGENT, SITE, Plant, certified_bundle, write_gold
+from tests.monitor.conftest import MakePlant
+from tests.simulators.monitored_plant import AGENT, SITE, Plant
 from tests.simulators.mosquitto import Mosquitto
 from tests.simulators.outbox import Outbox, until
 
@@ -57,16 +59,9 @@ class Service:
 
 
 @pytest.fixture
-def plant(tmp_path: Path, mosquitto: Mosquitto) -> Plant:
-    """A plant with a first release, its monitor not running."""
-    plant = Plant.make(
-        tmp_path / "plant", broker={"port": mosquitto.port}, web={"port": 0}, orders={"resend_seconds": 0.2}
-    )
-    bundle, gold = certified_bundle(tmp_path / "first"), write_gold(tmp_path / "gold", count=10)
-    plant.works.desk.submit(bundle.path, site=SITE, reason="first", submitted_by="lead", gold_csv=gold)
-    plant.works.judging.step()
-    plant.works.publishing.publish_due()
-    plant.active_bundle = bundle
+def plant(make_plant: MakePlant, mosquitto: Mosquitto) -> Plant:
+    """A plant with a first release whose monitor does not run."""
+    plant = make_plant(broker={"port": mosquitto.port}, web={"port": 0}, orders={"resend_seconds": 0.2})
     plant.works.close()
     return plant
 
@@ -82,6 +77,7 @@ def messages_of(plant: Plant, count: int) -> dict[int, str]:
 
     plant.send = keep  # type: ignore[method-assign]
     plant.work = lambda: None  # type: ignore[method-assign]
+    plant.sequence, plant.now = 0, plant.now + timedelta(minutes=1)
     plant.birth()
     plant.minutes(count)
     return kept
@@ -110,14 +106,14 @@ def test_killed_again_and_again_it_judges_every_window_once(plant: Plant, tmp_pa
 
     store = Store(plant.settings.state_folder / "monitor.db")
     with store.read() as session:
-        boot = session.scalars(select(BootRow)).one()
+        boot = session.scalars(select(BootRow).where(BootRow.boot == "b")).one()
         assert (boot.contiguous, boot.processed) == (len(kept), len(kept))
-        assert session.scalar(select(func.count()).select_from(MessageRow)) == len(kept)
+        assert session.scalar(select(func.count()).where(MessageRow.boot == "b")) == len(kept)
         assert session.scalar(select(func.count()).select_from(WindowRow)) == 120
         assert {row.state for row in session.scalars(select(CameraRow))} == {"OK"}
         codes = session.scalars(select(EventRow.code)).all()
         assert codes.count("commissioned") == 2
-        assert codes.count("agent.born") == 1
+        assert codes.count("agent.born") == 2
         assert codes.count("channel.published") == 1
     store.close()
 

@@ -52,7 +52,7 @@ def test_failed_migration_stops_start_up_and_leaves_the_old_database_usable(tmp_
     store.close()
     steps = tmp_path / "steps"
     shutil.copytree(STEPS, steps, ignore=shutil.ignore_patterns("__pycache__"))
-    head = sorted(file.stem[:4] for file in (steps / "versions").glob("*.py"))[-1]
+    head = sorted(file.stem[:4] for file in (steps / "versions").glob("[0-9]*.py"))[-1]
     (steps / "versions" / "9999_broken.py").write_text(BROKEN_STEP.format(head=head))
 
     with pytest.raises(ConfigurationError, match="left as it was"):
@@ -82,7 +82,7 @@ def test_migration_keeps_what_still_lay_in_the_write_ahead_log(tmp_path: Path) -
     next_step = (
         BROKEN_STEP.format(head="0001").replace("this is no SQL", "SELECT 1").replace("DROP TABLE refused", "SELECT 1")
     )
-    for step in (steps / "versions").glob("*.py"):
+    for step in (steps / "versions").glob("[0-9]*.py"):
         if not step.name.startswith("0001"):
             step.unlink()
     (steps / "versions" / "9999_next.py").write_text(next_step)

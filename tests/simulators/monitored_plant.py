@@ -6,6 +6,7 @@ and scratched ones at 225; raising `good_level` is a new finish, which the first
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -135,12 +136,36 @@ class Plant:
     ended: list[Works] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        Registry.init(self.settings.registry, [SITE])
+        if not self.settings.registry.exists():
+            Registry.init(self.settings.registry, [SITE])
         self.works = make_works(self.settings)
 
     @classmethod
     def make(cls, folder: Path, *, retrained: Path | None = None, **changes: Any) -> Plant:
         """A plant whose trainer answers every order with a copy of the bundle `retrained`."""
+        return cls(folder, cls.make_settings(folder, retrained, changes))
+
+    @classmethod
+    def like(cls, template: Plant, folder: Path, *, retrained: Path | None = None, **changes: Any) -> Plant:
+        """A copy of a plant that was closed, with other settings."""
+        shutil.copytree(template.folder, folder)
+        plant = cls(folder, cls.make_settings(folder, retrained, changes))
+        for name in ("boot", "sequence", "parts", "now", "active", "active_bundle", "sequence_seen"):
+            setattr(plant, name, getattr(template, name))
+        plant.random = np.random.default_rng(3)
+        plant.truth, plant.sent = dict(template.truth), list(template.sent)
+        return plant
+
+    def serve_first(self, folder: Path) -> None:
+        """Publish, fetch and activate a first release."""
+        bundle, gold = certified_bundle(folder / "first"), write_gold(folder / "gold")
+        self.works.desk.submit(bundle.path, site=SITE, reason="first", submitted_by="lead", gold_csv=gold)
+        self.birth()
+        self.work()
+
+    @staticmethod
+    def make_settings(folder: Path, retrained: Path | None, changes: dict[str, Any]) -> MonitorSettings:
+        """What differs from production's defaults."""
         folder.mkdir(parents=True, exist_ok=True)
         script = folder / "trainer.py"
         script.write_text(TRAINER)
@@ -154,7 +179,7 @@ class Plant:
             "labels": {"audit_fraction": 0.0},
             **changes,
         }
-        return cls(folder, MonitorSettings.model_validate(values))
+        return MonitorSettings.model_validate(values)
 
     def restart(self) -> None:
         """The monitor ends and comes back."""
