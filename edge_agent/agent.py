@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from contracts.errors import ConfigurationError
-from contracts.orders import Configure
+from contracts.orders import Configure, Sample
 from contracts.telemetry import Birth, CameraState
 from edge_agent.caretaker import Duty, take_care
 from edge_agent.core import AUDIT_FRACTION, build_core
@@ -156,6 +156,8 @@ class Agent:
         core, active = self.core, self.core.station.active
         manifest = None if active is None else active.bundle.manifest
         labels = [] if manifest is None else list(manifest.labels)
+        drift = {order.camera: "labels" for order in core.orders.open(Sample) if order.purpose == "drift-sample"}
+        drift |= self._drift
         return StationView(
             site=self.settings.site,
             agent=self.settings.agent,
@@ -166,8 +168,8 @@ class Agent:
             acknowledged_at=None if self.uplink is None else self.uplink.acknowledged_at,
             waiting_messages=core.outbox.size()[0],
             cameras=[
-                CameraView(name, core.station.faults.get(name), self._drift.get(name))
-                for name in sorted({*core.record.last_sequences(), *self._drift, *core.station.faults})
+                CameraView(name, core.station.faults.get(name), drift.get(name))
+                for name in sorted({*core.record.last_sequences(), *drift, *core.station.faults})
             ],
             troubles=self._troubles(),
             labels=[*labels, *(label for label in self.settings.extra_labels if label not in labels)],

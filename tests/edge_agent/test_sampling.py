@@ -37,7 +37,7 @@ def server() -> Iterator[UploadServer]:
 class Bench:
     """A sampler with its store, buffer and orders, moved step by step."""
 
-    def __init__(self, store: Store, url: str, *, random_fraction: float = 1.0) -> None:
+    def __init__(self, store: Store, url: str, *, random_fraction: float = 1.0, atypical_fraction: float = 0.0) -> None:
         self.store = store
         self.record = Record(store)
         self.outbox = Outbox(store, agent="agent-1", max_bytes=10**9)
@@ -48,7 +48,7 @@ class Bench:
             store.path.parent / "images",
             quota_bytes=10**9,
             random_fraction=random_fraction,
-            atypical_fraction=0.0,
+            atypical_fraction=atypical_fraction,
         )
         self.results: list[str] = []
         self.sampler = Sampler(
@@ -127,6 +127,16 @@ def test_the_random_draw_does_not_look_at_the_answer(store: Store, server: Uploa
     bench.step()
     wanted = sorted((f"cam-a-{n}" for n in range(80)), key=lambda part: draw("s-1", part))[:20]
     assert server.parts == wanted
+
+
+def test_images_kept_for_what_they_show_are_no_random_images(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url, random_fraction=0.0, atypical_fraction=0.1)
+    for n in range(100):
+        bench.see(range(n, n + 1), distance=float(n))
+    assert bench.buffer.size()[0] > 10
+    bench.order(random=5)
+    bench.step()
+    assert server.parts == []
 
 
 def test_a_standing_order_collects_until_it_has_enough(store: Store, server: UploadServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -118,6 +119,27 @@ def test_what_the_monitor_does_not_acknowledge_is_sent_again(make_agent: MakeAge
     assert agent.core.outbox.size()[0] >= 3
     monitor.acknowledges = True
     wait_for(lambda: agent.core.outbox.size()[0] == 0)
+    assert first_frames(monitor) == [0, 10, 20]
+    monitor.close()
+
+
+def test_what_the_broker_took_and_forgot_is_sent_again_at_once_over_a_new_connection(
+    make_agent: MakeAgent, mosquitto: Mosquitto
+) -> None:
+    agent = make_agent(broker=linked(mosquitto, resend_seconds=3600))
+    see(agent, range(30))
+    wait_for(lambda: agent.core.store.rows("SELECT MIN(sent) AS sent FROM outbox")[0]["sent"] == 1)
+    mosquitto.kill()  # nobody had subscribed: its acknowledgements meant nothing
+    mosquitto.start()
+    monitor = ListeningMonitor(mosquitto.port)
+    assert monitor.connected.wait(20)
+    for _ in range(8):  # until the monitor has subscribed before the agent is back
+        mosquitto.kill()
+        mosquitto.start()
+        assert monitor.connected.wait(20)
+        time.sleep(3.0)
+        if len(monitor.windows()) == 3:
+            break
     assert first_frames(monitor) == [0, 10, 20]
     monitor.close()
 
