@@ -41,6 +41,7 @@ class Plant:
     site: str
     doors: Doors
     children: dict[str, Child] = field(default_factory=dict)
+    tolerant: bool = False  # a service may be gone for a while: somebody kills and restarts it on purpose
 
     @classmethod
     def make(cls, folder: Path, site: str, *, monitor_port: int | None = None, agent_port: int | None = None) -> Plant:

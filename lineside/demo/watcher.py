@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -9,12 +10,13 @@ from typing import Any
 
 import httpx
 
-from contracts.errors import LinesideError
+from contracts.errors import LinesideError, LinkError
 from lineside.demo.narrator import Narrator
 from lineside.demo.operator import Operator
 from lineside.plant import Plant
 
 _POLL_SECONDS = 0.25
+_AWAY_SECONDS = 30.0
 
 
 class StoryError(LinesideError):
@@ -36,17 +38,30 @@ class Watcher:
 
     def get(self, path: str, **parameters: Any) -> Any:
         """JSON of a page of the monitor's API."""
-        response = self._client.get(path, params=parameters)
+        response = self._patiently(lambda: self._client.get(path, params=parameters))
         if not response.is_success:
             raise LinesideError(f"GET {path}: {response.status_code} {response.text[:300]}")
         return response.json()
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Post JSON as a click would."""
-        response = self._client.post(path, json=body)
+        response = self._patiently(lambda: self._client.post(path, json=body))
         if not response.is_success:
             raise LinesideError(f"POST {path}: {response.status_code} {response.text[:300]}")
         return response.json()
+
+    def _patiently(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
+        """The answer, however long the monitor is away while its process lives or is started again."""
+        deadline = time.monotonic() + _AWAY_SECONDS
+        while True:
+            try:
+                return ask()
+            except httpx.TransportError as error:
+                if not self._plant.tolerant:
+                    self._plant.check()
+                if time.monotonic() > deadline:
+                    raise LinkError(f"the monitor does not answer: {error}; see its log") from error
+                time.sleep(_POLL_SECONDS)
 
     def wait_until(self, happened: Callable[[], bool], what: str, *, patience_seconds: float) -> None:
         """Poll until `happened`. Raises StoryError naming `what` when patience runs out."""
@@ -62,13 +77,15 @@ class Watcher:
 
     def poll(self) -> None:
         """One round: services alive, new events told, the operator at work."""
-        self._plant.check()
+        if not self._plant.tolerant:
+            self._plant.check()
         for event in self.get("/v1/events", after=self._last_event, limit=500)["events"]:
             self._last_event = max(self._last_event, event["id"])
             self.events.append(event)
             self._tell(event)
         if self.operator_works:
-            self.operator.step()
+            with contextlib.suppress(httpx.TransportError):  # somebody restarts a service; the questions stay
+                self.operator.step()
 
     def _tell(self, event: dict[str, Any]) -> None:
         """One decision may enter the timeline several times (camera, incident, action): it is told once."""
