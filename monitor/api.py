@@ -17,7 +17,7 @@ from contracts.names import Identifier, Label, Name
 from contracts.upload import ImageUpload
 from monitor import queries
 from monitor.blobs import Blobs
-from monitor.desk import Desk
+from monitor.desk import Desk, UnknownClass
 from monitor.labels import AlreadyLabelled, QuestionExpired
 from monitor.store.database import Store
 from monitor.store.label_tables import ImageRow
@@ -37,6 +37,7 @@ class LabelGiven(_Body):
     image_id: Identifier
     label: Label
     rater: Identifier = Field(description="a pseudonym, never a name")
+    new_class: bool = Field(default=False, description="the label is meant, although nobody has named it before")
 
 
 class CandidateSubmitted(_Body):
@@ -132,11 +133,14 @@ def _add_labels(router: APIRouter, store: Store, desk: Desk) -> None:
 
     @router.post("/labels", status_code=201)
     def give_label(given: LabelGiven) -> dict[str, Any]:
-        """A rater says what a part is. 404 unknown, 409 answered before, 410 no longer asked about."""
+        """A rater says what a part is. 404 unknown image, 409 answered before, 410 no longer asked about,
+        422 a class that nobody has named before."""
         try:
-            desk.answer(image_id=given.image_id, label=given.label, rater=given.rater)
+            desk.answer(image_id=given.image_id, label=given.label, rater=given.rater, new_class=given.new_class)
         except KeyError:
             raise HTTPException(404, f"there is no image {given.image_id!r}") from None
+        except UnknownClass as error:
+            raise HTTPException(422, f"{error} To name a new class, send new_class = true") from None
         except AlreadyLabelled as error:
             raise HTTPException(409, str(error)) from None
         except QuestionExpired as error:

@@ -6,6 +6,7 @@ cannot be granted is an OrderError (409) or a KeyError (404) that says why.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,14 +22,20 @@ from monitor.blobs import Blobs
 from monitor.bundles import BundleShelf
 from monitor.candidates import Candidates
 from monitor.gold import GoldExample, current_gold, pin_gold, read_gold
+from monitor.queries import classes
 from monitor.rulebook import Rulebook
 from monitor.settings import LabelSettings
 from monitor.store.database import Store
+from monitor.store.label_tables import ImageRow
 from monitor.store.rollout_tables import CandidateRow, ReleaseRow
 from monitor.store.rule_tables import IncidentRow
 from runtime.bundle import Bundle
 
 Said = Literal["repaired", "permanent", "adopt", "retrain", "close"]
+
+
+class UnknownClass(ValueError):
+    """A label that no model, no setting and no rater has named before."""
 
 
 class Desk:
@@ -75,9 +82,12 @@ class Desk:
                 session, upload, blob=blob, size_bytes=size, media_type=media_type, at=datetime.now(UTC)
             )
 
-    def answer(self, *, image_id: str, label: str, rater: str) -> None:
-        """A rater's label. Raises KeyError, AlreadyLabelled, QuestionExpired."""
+    def answer(self, *, image_id: str, label: str, rater: str, new_class: bool = False) -> None:
+        """A rater's label. Raises KeyError, AlreadyLabelled, QuestionExpired, and UnknownClass for a class that nobody
+        has named before, unless it is meant: five misspelt labels would look like a new kind of defect."""
         with self._store.write() as session:
+            if not new_class:
+                self._check_class(session, image_id, label)
             row = labels.answer(
                 session,
                 image_id=image_id,
@@ -89,16 +99,26 @@ class Desk:
             self._rulebook.tell_label(session, row)
         self._on_change()
 
+    def _check_class(self, session: Session, image_id: str, label: str) -> None:
+        image = session.get(ImageRow, image_id)
+        known = classes(session, image.site, extra=self.extra_labels) if image is not None else [label]
+        if known and label not in known:
+            near = difflib.get_close_matches(label, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the classes are {', '.join(known)}"
+            raise UnknownClass(f"{label!r} is no class of site {image.site if image else ''}: {hint}")
+
     # --- incidents
 
     def person_said(self, incident_id: str, *, said: Said, who: str) -> None:
-        """A person's word on an incident. Raises KeyError, or OrderError where it is over."""
+        """A person's word on an incident. Raises KeyError, or OrderError where it is over or the word does not fit."""
         with self._store.write() as session:
             incident = session.get(IncidentRow, incident_id)
             if incident is None:
                 raise KeyError(f"there is no incident {incident_id!r}")
             if incident.state != "open":
                 raise OrderError(f"incident {incident_id} is closed: {incident.resolution}")
+            if said not in (allowed := incident.details.get("answers", [])):
+                raise OrderError(f"incident {incident_id} cannot be answered {said!r} now, only {', '.join(allowed)}")
             timeline.note(
                 session,
                 f"person.{said}",

@@ -16,6 +16,7 @@ from contracts.upload import ImageUpload
 from monitor import metrics
 from monitor.app import make_app
 from monitor.door import Door, hosts_of
+from tests.monitor.conftest import MakePlant
 from tests.monitor.telemetry import START
 from tests.simulators.monitored_plant import SITE, Plant, certified_bundle, write_gold
 from tests.simulators.small_bundle import encoded, picture
@@ -118,6 +119,17 @@ def test_first_release_needs_a_gold_set_and_later_ones_may_not_bring_one(plant: 
     assert (channel["sequence"], channel["active"]["number"]) == (1, 1)
     kinds = [event["code"] for event in web.get("/v1/events").json()["events"]]
     assert kinds[:3] == ["gold.pinned", "candidate.submitted", "candidate.promoted"]
+
+
+def test_misspelt_class_is_asked_back_and_a_new_one_must_be_meant(make_plant: MakePlant) -> None:
+    web = client(make_plant())
+    image_id = upload(web, described()).json()["image_id"]
+    given = {"image_id": image_id, "label": "scrach", "rater": "rater-1"}
+    refused = web.post("/v1/labels", json=given)
+    assert (refused.status_code, "did you mean 'scratch'?" in refused.json()["detail"]) == (422, True)
+    meant = {**given, "label": "dent", "new_class": True}
+    assert web.post("/v1/labels", json=meant).status_code == 201
+    assert "dent" in web.get("/v1/labels/queue", params={"site": SITE}).json()["labels"]
 
 
 def test_signed_registry_is_served(plant: Plant) -> None:

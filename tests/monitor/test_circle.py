@@ -118,6 +118,8 @@ def test_dirt_on_one_camera_ends_in_a_ticket_and_no_retrain(plant: Plant) -> Non
     assert rows(plant, RetrainRow) == []
     assert plant.orders(Sample) == []
 
+    with pytest.raises(OrderError, match="cannot be answered 'adopt' now, only repaired, permanent, close"):
+        plant.works.desk.person_said(incident.incident_id, said="adopt", who="fitter")
     plant.sensor_shift.clear()
     plant.works.desk.person_said(incident.incident_id, said="repaired", who="fitter")
     plant.minutes(10)
