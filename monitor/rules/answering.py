@@ -14,7 +14,7 @@ from monitor.rules.evidence import compatible_error, failed_sides, harms, labels
 from monitor.rules.facts import BundleFacts
 from monitor.rules.governor import GovernorVerdict, RetrainWish, Ruling, govern
 from monitor.rules.happening import CandidateMoved
-from monitor.rules.incident import Incident, Turn, ask, in_phase, told_unsafe
+from monitor.rules.incident import Incident, Next, ask, in_phase, told_unsafe
 from monitor.rules.reason import Reason, because
 from monitor.rules.settings import RuleSettings
 
@@ -30,7 +30,7 @@ def advance(
     settings: RuleSettings,
     *,
     running_everywhere: int = 0,
-) -> Turn:
+) -> Next:
     """The incident after doing what is due at `at`."""
     actions: list[Action] = []
     if incident.phase in (Phase.PRIOR, Phase.LABELS, Phase.HARMLESS):
@@ -43,7 +43,7 @@ def advance(
     return incident, actions
 
 
-def _judge_harm(incident: Incident, at: Moment, settings: RuleSettings) -> Turn:
+def _judge_harm(incident: Incident, at: Moment, settings: RuleSettings) -> Next:
     proofs = harms(incident.evidence, settings)
     if proofs:
         return harmful(incident, at, proofs)
@@ -57,7 +57,7 @@ def _judge_harm(incident: Incident, at: Moment, settings: RuleSettings) -> Turn:
     return _ask_again(incident, settings.random_labels - incident.evidence.random, at, settings)
 
 
-def harmful(incident: Incident, at: Moment, proofs: Sequence[Reason]) -> Turn:
+def harmful(incident: Incident, at: Moment, proofs: Sequence[Reason]) -> Next:
     """The incident once harm is proven. PRIOR cameras turn out to be the product's: their verdicts are wrong."""
     cameras = {name: Kind.PRODUCT if kind is Kind.PRIOR else kind for name, kind in incident.cameras.items()}
     incident = incident.model_copy(update={"cameras": cameras})
@@ -73,7 +73,7 @@ def _seek_retrain(
     attempts: Sequence[Moment],
     settings: RuleSettings,
     running_everywhere: int,
-) -> Turn:
+) -> Next:
     verdict = govern(_wish(incident, facts, settings, running_everywhere), attempts, at, settings)
     if verdict.ruling is Ruling.GO:
         return ordered(incident, at, verdict.reasons[0])
@@ -94,7 +94,7 @@ def _wish(incident: Incident, facts: BundleFacts, settings: RuleSettings, runnin
     )
 
 
-def ordered(incident: Incident, at: Moment, reason: Reason) -> Turn:
+def ordered(incident: Incident, at: Moment, reason: Reason) -> Next:
     """The incident once a retrain was ordered."""
     order = OrderRetrain(incident_id=incident.incident_id, parent_bundle=incident.bundle_hash, reason=reason)
     changes = {
@@ -107,7 +107,7 @@ def ordered(incident: Incident, at: Moment, reason: Reason) -> Turn:
     return incident, [*actions, order]
 
 
-def _hold(incident: Incident, verdict: GovernorVerdict) -> Turn:
+def _hold(incident: Incident, verdict: GovernorVerdict) -> Next:
     """Record each reason of a refusal once per attempt; ask a person once."""
     new = [reason for reason in verdict.reasons if reason.code not in incident.held]
     actions: list[Action] = [
@@ -122,7 +122,7 @@ def _hold(incident: Incident, verdict: GovernorVerdict) -> Turn:
 
 def _ask_for_lacking(
     incident: Incident, verdict: GovernorVerdict, at: Moment, facts: BundleFacts, settings: RuleSettings
-) -> Turn:
+) -> Next:
     """Ask for the labels that the governor misses, as many random ones as the missing side's share calls for."""
     if not verdict.lacking:
         return incident, []
@@ -135,7 +135,7 @@ def _ask_for_lacking(
     return _ask_again(incident, max(needs), at, settings)
 
 
-def _ask_again(incident: Incident, needed: int, at: Moment, settings: RuleSettings) -> Turn:
+def _ask_again(incident: Incident, needed: int, at: Moment, settings: RuleSettings) -> Next:
     """Ask for random images until `needed` labels are on their way, and again when those on their way are overdue."""
     overdue = incident.asked_at is None or at - incident.asked_at > timedelta(days=settings.label_days)
     outstanding = 0 if overdue else max(incident.asked - incident.evidence.labels, 0)
@@ -153,7 +153,7 @@ def _ask_again(incident: Incident, needed: int, at: Moment, settings: RuleSettin
     ]
 
 
-def _watch_job(incident: Incident, at: Moment, settings: RuleSettings) -> Turn:
+def _watch_job(incident: Incident, at: Moment, settings: RuleSettings) -> Next:
     hours = settings.job_hours if incident.phase is Phase.RETRAIN else settings.shadow_hours
     if at - incident.phase_since <= timedelta(hours=hours):
         return incident, []
@@ -161,7 +161,7 @@ def _watch_job(incident: Incident, at: Moment, settings: RuleSettings) -> Turn:
     return in_phase(incident, Phase.HARMFUL, at, because(code, hours=hours))
 
 
-def candidate_moved(incident: Incident, news: CandidateMoved) -> Turn:
+def candidate_moved(incident: Incident, news: CandidateMoved) -> Next:
     """The incident after news of its retrain. News that do not fit its phase change nothing."""
     if incident.phase not in (Phase.HARMFUL, Phase.RETRAIN, Phase.SHADOW):
         return incident, []

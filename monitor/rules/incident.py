@@ -33,7 +33,7 @@ from monitor.rules.settings import RuleSettings
 
 _SEVERITY = {Kind.SENSOR: 0, Kind.PRIOR: 1, Kind.PRODUCT: 2, Kind.LABELS: 3}
 Answer = Literal["repaired", "permanent", "adopt", "retrain", "close"]
-Turn = tuple["Incident", list[Action]]
+Next = tuple["Incident", list[Action]]
 
 
 class Incident(BaseModel):
@@ -117,13 +117,13 @@ def changed(incident: Incident, reason: Reason) -> ChangeIncident:
     )
 
 
-def in_phase(incident: Incident, phase: Phase, at: Moment, reason: Reason) -> Turn:
+def in_phase(incident: Incident, phase: Phase, at: Moment, reason: Reason) -> Next:
     """The incident in another phase."""
     incident = incident.model_copy(update={"phase": phase, "phase_since": at})
     return incident, [changed(incident, reason)]
 
 
-def joined(incident: Incident, camera: str, diagnosis: Diagnosis, at: Moment, settings: RuleSettings) -> Turn:
+def joined(incident: Incident, camera: str, diagnosis: Diagnosis, at: Moment, settings: RuleSettings) -> Next:
     """The incident with one more diagnosed camera. Cameras that were taken for ill and turn out to have siblings that
     moved with them are re-diagnosed: it was the product."""
     cameras = {**incident.cameras, camera: diagnosis.kind}
@@ -140,7 +140,7 @@ def joined(incident: Incident, camera: str, diagnosis: Diagnosis, at: Moment, se
     return incident, [*actions, *more]
 
 
-def _ticketed(incident: Incident, camera: str, diagnosis: Diagnosis) -> Turn:
+def _ticketed(incident: Incident, camera: str, diagnosis: Diagnosis) -> Next:
     if camera in incident.tickets:
         return incident, []
     ticket = OpenTicket(
@@ -149,7 +149,7 @@ def _ticketed(incident: Incident, camera: str, diagnosis: Diagnosis) -> Turn:
     return incident.model_copy(update={"tickets": (*incident.tickets, camera)}), [ticket]
 
 
-def as_product(incident: Incident, camera: str, reason: Reason) -> Turn:
+def as_product(incident: Incident, camera: str, reason: Reason) -> Next:
     """A SENSOR camera that belongs to the product path after all. Its labels count from now on; those that came before
     count too where they are the only ones."""
     own = incident.sensor_evidence.get(camera)
@@ -164,7 +164,7 @@ def as_product(incident: Incident, camera: str, reason: Reason) -> Turn:
     return without_ticket(incident, camera, reason)
 
 
-def without_ticket(incident: Incident, camera: str, reason: Reason) -> Turn:
+def without_ticket(incident: Incident, camera: str, reason: Reason) -> Next:
     """The incident without the camera's ticket."""
     if camera not in incident.tickets:
         return incident, []
@@ -173,7 +173,7 @@ def without_ticket(incident: Incident, camera: str, reason: Reason) -> Turn:
     return incident.model_copy(update={"tickets": tickets}), [close]
 
 
-def settled(incident: Incident, at: Moment, reason: Reason, settings: RuleSettings) -> Turn:
+def settled(incident: Incident, at: Moment, reason: Reason, settings: RuleSettings) -> Next:
     """The incident in the phase that suits its cameras, after they changed."""
     if incident.leading and incident.phase in (Phase.SENSOR, Phase.PRIOR):
         incident, actions = in_phase(incident, Phase.LABELS, at, reason)
@@ -185,7 +185,7 @@ def settled(incident: Incident, at: Moment, reason: Reason, settings: RuleSettin
     return incident, [changed(incident, reason)]
 
 
-def ask(incident: Incident, random: int, atypical: int, at: Moment, reason: Reason) -> Turn:
+def ask(incident: Incident, random: int, atypical: int, at: Moment, reason: Reason) -> Next:
     """Ask the leading cameras for more images, in equal parts."""
     cameras = incident.leading
     if not cameras or random + atypical <= 0:
@@ -209,7 +209,7 @@ def _share(total: int, parts: int, i: int) -> int:
     return total // parts + (i < total % parts)
 
 
-def labelled(incident: Incident, label: LabelSeen, facts: BundleFacts, settings: RuleSettings) -> Turn:
+def labelled(incident: Incident, label: LabelSeen, facts: BundleFacts, settings: RuleSettings) -> Next:
     """The incident after one more label of a part of the drifted state. Labels of a SENSOR camera may prove its
     verdicts unsafe; they never count for a retrain."""
     kind = incident.cameras.get(label.camera)
@@ -225,7 +225,7 @@ def labelled(incident: Incident, label: LabelSeen, facts: BundleFacts, settings:
     return told_unsafe(incident, (label.camera,), proofs[0]) if proofs else (incident, [])
 
 
-def told_unsafe(incident: Incident, cameras: tuple[str, ...], reason: Reason) -> Turn:
+def told_unsafe(incident: Incident, cameras: tuple[str, ...], reason: Reason) -> Next:
     """Say once per camera that its verdicts are unsafe."""
     new = tuple(camera for camera in cameras if camera not in incident.told_unsafe)
     if not new:
@@ -234,7 +234,7 @@ def told_unsafe(incident: Incident, cameras: tuple[str, ...], reason: Reason) ->
     return incident, [VerdictsUnsafe(incident_id=incident.incident_id, cameras=new, reason=reason)]
 
 
-def without_camera(incident: Incident, camera: str, at: Moment, reason: Reason, settings: RuleSettings) -> Turn:
+def without_camera(incident: Incident, camera: str, at: Moment, reason: Reason, settings: RuleSettings) -> Next:
     """The incident without a camera that recovered; CLOSED where it was the last one."""
     incident, actions = without_ticket(incident, camera, reason)
     rest = {name: kind for name, kind in incident.cameras.items() if name != camera}
@@ -249,7 +249,7 @@ def without_camera(incident: Incident, camera: str, at: Moment, reason: Reason, 
     return incident, [*actions, changed(incident, reason)]
 
 
-def closed(incident: Incident, at: Moment, resolution: str, reason: Reason) -> Turn:
+def closed(incident: Incident, at: Moment, resolution: str, reason: Reason) -> Next:
     """The incident closed, its tickets with it."""
     actions: list[Action] = []
     for camera in incident.tickets:

@@ -109,6 +109,15 @@ def test_an_alarm_soon_after_a_repair_reopens_the_incident_and_a_later_one_is_ne
     assert dirty.incident.incident_id != first
 
 
+def test_another_kind_of_alarm_soon_after_a_repair_is_another_incident(dirty: PlantedModel) -> None:
+    first = dirty.incident.incident_id
+    dirty.say("repaired")
+    dirty.windows(3)
+    dirty.windows(6, BOTH)
+    assert dirty.incident.diagnosis is Kind.PRODUCT
+    assert dirty.incident.incident_id != first
+
+
 # SENSOR
 
 
