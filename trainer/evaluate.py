@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from contracts.bundle import Preprocessing, TaskMetrics
 from runtime.metrics import wilson_interval
 from trainer.dataset import Example
 from trainer.image import as_input, load_images
-from trainer.network import Network
 from trainer.snapshot import Snapshot
 
 _FEW = 20  # images of a class below which its figure is called a guess
 
 
-def predict(network: Network, examples: Sequence[Example], spec: Preprocessing) -> Tensor:
+def predict(network: nn.Module, examples: Sequence[Example], spec: Preprocessing) -> Tensor:
     """Logits [n, k] of the images as they are."""
-    parts = [torch.empty(0, network.head.out_features)]
+    parts = []
     with torch.inference_mode():
         for start in range(0, len(examples), 16):
             parts.append(network(as_input(load_images(examples[start : start + 16], spec), spec))[0])

@@ -74,8 +74,8 @@ def finetune(
 ) -> Tuned:
     """Train the stages from `cut` on and the head, which starts as `head`; the input network is not changed.
 
-    AdamW with a one-cycle schedule, dropout before the head, BatchNorm in eval mode throughout (images are judged one by
-    one later), weights averaged over the steps (Polyak). Six times the averaged weights answer the
+    AdamW with a one-cycle schedule, dropout before the head, BatchNorm in eval mode throughout (images are judged one
+    by one later), weights averaged over the steps (Polyak). Six times the averaged weights answer the
     held-out images (plain views): the lowest weighted loss is kept, and three checks without improvement end the
     training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out image the last weights stay.
     """

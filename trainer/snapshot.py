@@ -88,6 +88,8 @@ def take_snapshot(dataset: Dataset, *, licence: Licence, seed: int, parent: Snap
             f"{dataset.source}: no image of class {missing[0]!r} is left to train on: all of them are in groups kept "
             "for validation or test; add images from other groups"
         )
+    if not any(example.split == "test" for example in examples):
+        raise DatasetError(f"{dataset.source}: no image is left for the test; add images, at least three of each class")
     return Snapshot(
         examples,
         licence=strictest([parent.licence, licence]) if parent else licence,

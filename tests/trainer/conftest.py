@@ -1,0 +1,70 @@
+"""A tiny plant: grey plates with or without a dark spot, and a small network with random weights."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from contracts.bundle import Licence
+from trainer.backbone import BaseModel
+from trainer.dataset import Dataset, read_manifest
+from trainer.run import train
+from trainer.settings import TrainingSettings
+from trainer.snapshot import Snapshot, take_snapshot
+from trainer.trained import TrainedModel
+
+PlateMaker = Callable[..., Path]
+
+
+def draw_plate(path: Path, *, spotted: bool, seed: int, light: int = 130) -> None:
+    """A 48x48 plate; the spot lies anywhere."""
+    rng = np.random.default_rng(seed)
+    plate = rng.normal(light, 12, (48, 48))
+    if spotted:
+        top, left = rng.integers(4, 32, 2)
+        plate[top : top + 12, left : left + 12] -= 70
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.clip(plate, 0, 255).astype(np.uint8)).save(path)
+
+
+@pytest.fixture(scope="session")
+def small_base() -> BaseModel:
+    return BaseModel(
+        id="small (random)",
+        architecture="resnet18",
+        model_args={"layers": [1, 1, 1, 1], "channels": [16, 24, 32, 48], "stem_type": "deep", "stem_width": 8},
+        width=48,
+        height=48,
+        licence=Licence(licence="Apache-2.0"),
+    )
+
+
+@pytest.fixture(scope="session")
+def plates(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """64 plates, half of them spotted, in lots of two."""
+    folder = tmp_path_factory.mktemp("plates")
+    rows = ["path,label,group"]
+    for number in range(64):
+        draw_plate(folder / f"{number}.png", spotted=number % 2 == 1, seed=number)
+        rows.append(f"{number}.png,{'spot' if number % 2 else 'good'},lot-{number // 2}")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return read_manifest(folder / "manifest.csv")
+
+
+@pytest.fixture(scope="session")
+def snapshot(plates: Dataset) -> Snapshot:
+    return take_snapshot(plates, licence=Licence(owner="plant", licence="our own"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
+
+
+@pytest.fixture(scope="session")
+def first_model(snapshot: Snapshot, small_base: BaseModel, workspace: Path) -> TrainedModel:
+    settings = TrainingSettings(yardstick=True)
+    out = workspace / "runs" / "first"
+    return train(snapshot, small_base, settings=settings, out=out, site="plant-1", workspace=workspace)

@@ -1,0 +1,108 @@
+"""From a snapshot to a run folder: complete, repeatable, honest."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from contracts.errors import ConfigurationError
+from trainer.backbone import BaseModel
+from trainer.evaluate import predict
+from trainer.run import good_labels, load_run, train
+from trainer.settings import TrainingSettings
+from trainer.snapshot import Snapshot
+from trainer.trained import TrainedModel
+
+
+def test_model_learns_to_tell_spotted_plates(first_model: TrainedModel) -> None:
+    assert first_model.record.test_metrics.auroc is not None
+    assert first_model.record.test_metrics.auroc >= 0.8
+
+
+def test_run_folder_holds_everything(first_model: TrainedModel) -> None:
+    names = {path.name for path in first_model.folder.iterdir()}
+    assert names == {"model.safetensors", "run.json", "metrics.json", "curves.csv", "card.md"}
+    record = first_model.record
+    assert record.good_labels == ("good",)
+    assert record.labels == ("good", "spot")
+    assert record.lineage.snapshot_hash == first_model.snapshot.hash
+    assert record.licence.licence == "our own; Apache-2.0"
+
+
+def test_loaded_run_answers_as_the_metrics_say(first_model: TrainedModel) -> None:
+    again = load_run(first_model.folder)
+    test = again.snapshot.of("test")
+    logits = predict(again.module, test, again.record.preprocessing)
+    chosen = [again.record.labels[int(row.argmax())] for row in logits]
+    right = sum(label == example.label for label, example in zip(chosen, test, strict=True))
+    assert right / len(test) == pytest.approx(again.record.test_metrics.accuracy)
+    answer = again.module(torch.zeros(2, 3, 48, 48))
+    assert [list(part.shape) for part in answer] == [[2, 2], [2, again.record.embedding_width]]
+
+
+def test_same_seed_gives_the_same_bytes(snapshot: Snapshot, small_base: BaseModel, tmp_path: Path) -> None:
+    settings = TrainingSettings(seed=5, flips="both")
+    first = train(snapshot, small_base, settings=settings, out=tmp_path / "a")
+    second = train(snapshot, small_base, settings=settings, out=tmp_path / "b")
+    assert first.record.model_sha256 == second.record.model_sha256
+
+
+def test_cached_features_change_nothing(
+    snapshot: Snapshot, small_base: BaseModel, first_model: TrainedModel, workspace: Path, tmp_path: Path
+) -> None:
+    assert any((workspace / "features").rglob("*.safetensors"))
+    cached = train(snapshot, small_base, settings=TrainingSettings(), out=tmp_path, workspace=workspace)
+    assert cached.record.model_sha256 == first_model.record.model_sha256
+
+
+def test_card_and_metrics_say_what_so_few_images_cannot_promise(first_model: TrainedModel) -> None:
+    card = (first_model.folder / "card.md").read_text(encoding="utf-8")
+    assert "What it does not promise" in card
+    assert "too few images to rely on" in card
+    metrics = json.loads((first_model.folder / "metrics.json").read_text(encoding="utf-8"))
+    assert set(metrics["yardstick"]) == {"pretrained", "random"}
+    assert metrics["test"]["examples"] == len(first_model.snapshot.of("test"))
+
+
+def test_time_limit_ends_training_early_with_a_usable_model(
+    snapshot: Snapshot, small_base: BaseModel, tmp_path: Path
+) -> None:
+    hurried = train(snapshot, small_base, settings=TrainingSettings(max_seconds=0.001), out=tmp_path)
+    assert hurried.record.details["rounds"] == 1
+    assert hurried.record.test_metrics.examples > 0
+
+
+def test_changed_model_file_is_refused(first_model: TrainedModel, tmp_path: Path) -> None:
+    for path in first_model.folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    data = bytearray((tmp_path / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(data)
+    with pytest.raises(ConfigurationError, match=r"model\.safetensors has SHA-256"):
+        load_run(tmp_path)
+
+
+def test_unfinished_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="not a finished training run"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted", "good"),
+    [
+        (("crack", "OK"), (), ("OK",)),
+        (("a", "b", "c"), ("a", "c"), ("a", "c")),
+        (("defective", "functional"), (), ("functional",)),
+    ],
+)
+def test_good_classes_are_found_or_said(
+    labels: tuple[str, ...], wanted: tuple[str, ...], good: tuple[str, ...]
+) -> None:
+    assert good_labels(labels, wanted) == good
+
+
+@pytest.mark.parametrize(("labels", "wanted"), [(("a", "b"), ()), (("a", "b"), ("c",)), (("good", "ok"), ())])
+def test_unclear_good_classes_are_asked_for(labels: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigurationError, match="--good"):
+        good_labels(labels, wanted)
