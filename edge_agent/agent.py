@@ -316,7 +316,7 @@ class Agent:
         ]
 
     def _commit_due(self) -> None:
-        if self.core.ledger.due():
+        if self.core.ledger.due() or self.core.station.unwritable is not None:
             self.core.station.commit()
 
     def _run(self, name: str, target: Callable[..., None], *arguments: object) -> None:

@@ -21,6 +21,7 @@ from edge_agent.record import Record
 from edge_agent.store import Store
 from edge_agent.window import ShadowAnswer, WindowKey, Windows, WindowSums
 
+_ROOM_BYTES = 65_536
 _MOST_EARLY_ANSWERS = 1000  # of a shadow bundle, waiting for their next window to open
 
 
@@ -103,6 +104,12 @@ class Ledger:
         if messages:
             self.committed()
         return messages
+
+    def check_room(self) -> None:
+        """Raise QuotaError unless a commit of usual size would fit on the disk."""
+        with self._store.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO facts VALUES ('room', ?)", ("x" * _ROOM_BYTES,))
+            db.execute("DELETE FROM facts WHERE name = 'room'")
 
     def idle_windows(self) -> list[WindowKey]:
         """Windows by the clock whose camera has not sent an image for a whole window."""

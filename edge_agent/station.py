@@ -114,9 +114,15 @@ class Station:
         return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep))
 
     def commit(self) -> None:
-        """Put on disk what waits. Raises QuotaError where that fails."""
+        """Put on disk what waits. Raises QuotaError where that fails; `unwritable` then says so until there is room."""
         started = time.perf_counter()
-        self._ledger.commit()
+        try:
+            if self.unwritable is not None:
+                self._ledger.check_room()
+            self._ledger.commit()
+        except QuotaError as error:
+            self.unwritable = str(error)
+            raise
         self._metrics.commit_seconds.observe(time.perf_counter() - started)
         self.unwritable = None
 
@@ -139,7 +145,6 @@ class Station:
                 self.commit()
                 return
             except QuotaError as error:
-                self.unwritable = str(error)
                 _log.error("%s", error)
                 if stopping.wait(_RETRY_SECONDS):
                     return

@@ -208,7 +208,8 @@ def test_a_full_disk_refuses_images_and_says_so_until_there_is_room(make_agent: 
     inspect(agent)
     agent.core.store.rows("PRAGMA max_page_count = 1")
     wait_for(lambda: inspect(agent)[0] == 503)
-    assert "free disk space" in ask(agent, "GET", "/ready")[1]["reason"]
+    wait_for(lambda: "free disk space" in str(ask(agent, "GET", "/ready")[1]["reason"]))
+    assert ask(agent, "GET", "/ready")[0] == 503
     agent.core.store.rows("PRAGMA max_page_count = 1000000")
     wait_for(lambda: ask(agent, "GET", "/ready")[0] == 200)
     assert inspect(agent)[0] == 200
