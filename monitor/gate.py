@@ -7,21 +7,24 @@ kill at any point repeats work and doubles nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contracts.bundle import Certificate, Manifest
-from contracts.errors import BundleError
+from contracts.errors import BundleError, ConfigurationError
 from contracts.telemetry import Birth
 from monitor import evidence, releases
 from monitor.candidates import Candidates
 from monitor.comparing import Comparing, manifest_of
 from monitor.evaluation import Answers, LabelledImage
 from monitor.first_release import judge_first
+from monitor.rules.facts import facts_of
 from monitor.rules.gate import GateEvidence, GateSettings, GateVerdict, judge_candidate
 from monitor.rules.reason import Reason
+from monitor.rules.settings import RuleSettings
 from monitor.store.database import Store
 from monitor.store.rollout_tables import CandidateRow, RefusedRow
 from monitor.store.telemetry_tables import AgentRow
@@ -37,11 +40,12 @@ class Gate:
         candidates: Candidates,
         comparing: Comparing,
         settings: GateSettings,
+        rules: RuleSettings,
         *,
         first_balanced_accuracy: float,
     ) -> None:
         self._store, self._candidates, self._comparing = store, candidates, comparing
-        self._settings = settings
+        self._settings, self._rules = settings, rules
         self._first_balanced_accuracy = first_balanced_accuracy
 
     def judge(self, candidate_id: str) -> bool:
@@ -52,17 +56,23 @@ class Gate:
             period = evidence.period_of(session, row)
             gold = evidence.gold_images(session, row.site, self._comparing.blobs, self._comparing.image_folder)
             gate_rows = evidence.gate_labels(session, row.site, period) if active is not None else []
+            manifest = manifest_of(session, row.bundle_hash)
         new = evidence.gate_images(gate_rows, self._comparing.blobs, self._comparing.image_folder)
         active_hash = active.bundle_hash if active is not None else None
         try:
+            self._check_promises(manifest, row.bundle_hash)
             answers = self._comparing.answers(row.candidate_id, row.bundle_hash, active_hash, [*gold, *new])
-        except BundleError as error:
+        except (BundleError, ConfigurationError) as error:
             verdict = _broken(str(error))
         else:
             with self._store.read() as session:
                 verdict = self._gate_verdict(session, row, active_hash, answers, gold, new)
         with self._store.write() as session:
             return self._leave_gate(session, candidate_id, active_hash, verdict)
+
+    def _check_promises(self, manifest: Manifest, bundle_hash: str) -> None:
+        """What the rules need to know of a release must be in it. Raises ConfigurationError."""
+        facts_of(manifest, bundle_hash, number=1, activated_at=datetime.now(UTC), previous=None, settings=self._rules)
 
     def _gate_verdict(
         self,

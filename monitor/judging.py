@@ -41,6 +41,7 @@ class Judging:
             candidates,
             comparing,
             settings.gate,
+            settings.rules,
             first_balanced_accuracy=settings.rollout.first_balanced_accuracy,
         )
         self._shadow = Shadow(store, candidates, comparing, rulebook, settings.shadow, settings.rollout)

@@ -6,6 +6,7 @@ Counters are counts of committed rows, so a restart of the monitor does not rese
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
@@ -24,6 +25,7 @@ from monitor.store.rollout_tables import CandidateRow, OrderRow, ReleaseRow, Ret
 from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
 from monitor.store.telemetry_tables import AgentRow, MessageRow, PoisonRow
 
+COUNT_SECONDS = 600.0
 CAMERA = ["site", "agent", "camera", "product"]
 
 
@@ -33,6 +35,8 @@ class StoreCollector(Collector):
     def __init__(self, store: Store, *, dropped_arrivals: Callable[[], int] = lambda: 0) -> None:
         self._store = store
         self._dropped_arrivals = dropped_arrivals
+        self._kept: list[tuple[str, int]] = []
+        self._kept_at: float | None = None
 
     def collect(self) -> Iterable[Metric]:
         """Read everything in one snapshot."""
@@ -42,11 +46,27 @@ class StoreCollector(Collector):
             yield from _delivery(session)
             yield from _people(session)
             yield from _rollout(session)
+            yield self._messages(session)
         dropped = CounterMetricFamily(
             "lineside_monitor_arrivals_dropped", "MQTT messages dropped because the queue was full (sent again)."
         )
         dropped.add_metric([], self._dropped_arrivals())
         yield dropped
+
+    def _messages(self, session: Session) -> Metric:
+        """Counting them reads the whole table, so it is done every ten minutes only."""
+        now = time.monotonic()
+        if self._kept_at is None or now - self._kept_at > COUNT_SECONDS:
+            found = session.execute(select(MessageRow.kind, func.count()).group_by(MessageRow.kind))
+            self._kept, self._kept_at = [(kind, count) for kind, count in found], now
+        metric = GaugeMetricFamily(
+            "lineside_monitor_messages_kept",
+            "Messages in the store, by kind, as of the last 10 minutes.",
+            labels=["kind"],
+        )
+        for kind, count in self._kept:
+            metric.add_metric([kind], count)
+        return metric
 
 
 def register(
@@ -124,10 +144,7 @@ def _delivery(session: Session) -> Iterator[Metric]:
     )
     for row in session.scalars(select(PoisonRow)):
         poison.add_metric([row.site, row.agent, row.reason], row.count)
-    messages = GaugeMetricFamily("lineside_monitor_messages_kept", "Messages in the store, by kind.", labels=["kind"])
-    for kind, count in session.execute(select(MessageRow.kind, func.count()).group_by(MessageRow.kind)):
-        messages.add_metric([kind], count)
-    yield from (acknowledged, waiting, dropped, poison, messages)
+    yield from (acknowledged, waiting, dropped, poison)
 
 
 def _people(session: Session) -> Iterator[Metric]:

@@ -1,6 +1,6 @@
 """Deleting what need not be kept: old telemetry, and images that no training and no gate uses, copies included.
 
-The timeline, windows as judged, releases and labels stay.
+The timeline, releases and labels stay.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from monitor.settings import RetentionSettings
 from monitor.store.database import Store
 from monitor.store.label_tables import ImageRow
 from monitor.store.rollout_tables import GoldRow
-from monitor.store.telemetry_tables import BootRow, MessageRow
+from monitor.store.telemetry_tables import BootRow, MessageRow, WindowRow
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ class Retention:
         now = datetime.now(UTC)
         with self._store.write() as session:
             self._forget_messages(session, now - timedelta(days=self._settings.telemetry_days))
+            oldest = now - timedelta(days=self._settings.window_days)
+            session.execute(delete(WindowRow).where(WindowRow.ended_at < oldest))
         with self._store.write() as session:
             blobs = self._expire_images(session, now - timedelta(days=self._settings.image_days))
         for blob, image_id in blobs:

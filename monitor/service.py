@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -39,10 +38,10 @@ _log = logging.getLogger(__name__)
 class Monitor:
     """The works, their threads and their door. `run` blocks until `stop` is called or a part fails."""
 
-    def __init__(self, settings: MonitorSettings) -> None:
+    def __init__(self, settings: MonitorSettings, *, stop: threading.Event | None = None) -> None:
         self.settings = settings
         self._changed = threading.Event()
-        self._stopping = threading.Event()
+        self._stopping = stop or threading.Event()
         self._works = make_works(settings, on_change=self._changed.set, stopping=self._stopping.is_set)
         broker = settings.broker
         self._link = Link(
@@ -194,13 +193,16 @@ class Monitor:
             self._troubles.pop(what, None)
 
 
-def run_monitor(settings: MonitorSettings, *, started: Callable[[str], None] = lambda url: None) -> None:
-    """Run the monitor until SIGTERM or SIGINT. `started` is called with the address of its pages."""
-    monitor = Monitor(settings)
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        monitor.stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+def run_monitor(
+    settings: MonitorSettings,
+    *,
+    stop: threading.Event | None = None,
+    started: Callable[[str], None] = lambda url: None,
+) -> None:
+    """Run the monitor until SIGTERM or SIGINT (in a main thread) or until `stop` is set; `started` gets the address of
+    its pages. Raises ConfigurationError before anything runs, and whatever ended one of its threads."""
+    monitor = Monitor(settings, stop=stop)
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: monitor.stop())
     monitor.run(started=started)

@@ -131,7 +131,8 @@ class OrderSettings(Settings):
 class RetentionSettings(Settings):
     """How long things are kept. The timeline, releases and labels stay."""
 
-    telemetry_days: float = Field(default=90.0, gt=0.0)
+    telemetry_days: float = Field(default=90.0, gt=0.0, description="of messages as they came")
+    window_days: float = Field(default=730.0, gt=0.0, description="of windows as they were judged, for the charts")
     image_days: float = Field(default=90.0, gt=0.0, description="of images that no training or gate uses")
 
 

@@ -150,6 +150,17 @@ def test_weak_first_release_is_refused_and_the_site_stays_without(tmp_path: Path
     plant.close()
 
 
+def test_bundle_whose_certificate_says_nothing_about_a_side_is_refused(plant: Plant, tmp_path: Path) -> None:
+    silent = {"examples": 10, "accuracy": None, "balanced_accuracy": None, "auroc": None, "best_constant": None}
+    metrics = {**silent, "recall_good": None, "recall_defect": None}
+    bundle = certified_bundle(tmp_path / "silent", ng=0.7, test_metrics=metrics)
+    plant.works.desk.submit(bundle.path, site=SITE, reason="new", submitted_by="engineer")
+    plant.work()
+    with plant.works.store.read() as session:
+        closing = session.scalars(select(CandidateRow.closing).where(CandidateRow.bundle_hash == bundle.hash)).one()
+    assert "train with a test split" in str(closing)
+
+
 def test_bundle_of_another_site_or_with_a_changed_file_is_not_taken(plant: Plant, tmp_path: Path) -> None:
     foreign = certified_bundle(tmp_path / "foreign", site="poly")
     with pytest.raises(BundleError, match="made for site 'poly'"):
