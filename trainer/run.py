@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from contracts.bundle import Lineage, Preprocessing, Thresholds
+from contracts.bundle import Lineage, Preprocessing, TaskMetrics, Thresholds
 from contracts.errors import ConfigurationError
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
@@ -26,10 +26,10 @@ from trainer.network import Network
 from trainer.progress import Progress, silent
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
-from trainer.symmetry import allowed_flips
+from trainer.symmetry import harmless_flips
 from trainer.threshold import Calibration, calibrate
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run
-from trainer.views import Flip, View, views
+from trainer.views import FLIPS, View, views
 from trainer.weighing import balanced_weights, is_random, soft_targets
 from trainer.workspace import SiteRecord, remember_site
 from trainer.yardstick import compare_with_random
@@ -62,24 +62,18 @@ def train(
     """
     began = time.monotonic()
     torch.set_num_threads(settings.threads)
-    spec = _preprocessing(base_model, settings)
-    course, stem, found = _begin(snapshot, base_model, spec, settings, workspace)
-    flips = allowed_flips(course, stem, snapshot.of("train"))
-    train_set, validation = _materials(stem, snapshot, flips, progress)
+    course, stem, found = _begin(snapshot, base_model, settings, workspace)
+    chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, snapshot.of("train"))})
+    train_set, validation = _materials(stem, snapshot, chosen.flips, progress)
     taught = course.teach(train_set, validation, until=began + 0.85 * settings.max_seconds, progress=progress)
-    network = taught.network
-    thresholds, calibration, evidence = settle(course, taught)
-    move_line(network, calibration, course.good_mask())
+    thresholds, calibration = settle(course, taught)
+    move_line(taught.network, calibration, course.good_mask())
     progress("testing", 0.92)
-    test = snapshot.of("test")
-    probabilities = (predict(network, test, spec) / calibration.temperature).softmax(1).numpy()
-    rule = Rule(course.labels, course.good, thresholds)
-    metrics = task_metrics(probabilities, [example.label for example in test], rule)
-    details = _details(taught, flips, calibration, evidence)
+    details: dict[str, Any] = _details(taught, calibration)
     if settings.yardstick:
-        progress("comparing with random weights", 0.95)
-        test_set = Material(test, stem.features(test, _PLAIN))
+        test_set = Material(snapshot.of("test"), stem.features(snapshot.of("test"), _PLAIN))
         details["yardstick"] = compare_with_random(course, stem, base_model, train_set, test_set)
+    metrics = _test(taught.network, snapshot, stem.spec, calibration, Rule(course.labels, course.good, thresholds))
     record = RunRecord(
         site=site,
         product=product,
@@ -87,11 +81,11 @@ def train(
         seconds=time.monotonic() - began,
         labels=course.labels,
         good_labels=course.good,
-        preprocessing=spec,
+        preprocessing=stem.spec,
         thresholds=thresholds,
         temperature=calibration.temperature,
         base_model=base_model,
-        embedding_width=network.head.in_features,
+        embedding_width=taught.network.head.in_features,
         model_sha256="0" * 64,
         snapshot=snapshot.save(workspace or out).resolve(),
         licence=strictest([snapshot.licence, base_model.licence]),
@@ -103,23 +97,23 @@ def train(
             base_model_sha256=found,
             parent_bundle=parent_bundle,
             order_id=order_id,
-            training=settings.model_dump(mode="json"),
+            training=chosen.model_dump(mode="json"),
             code_version=code_version(),
         ),
         test_metrics=metrics,
         cannot_promise=cannot_promise(snapshot, metrics, course.good),
         details=details,
     )
-    save_run(out, record, network, taught.rounds, card(record, snapshot))
+    save_run(out, record, taught.network, taught.rounds, card(record, snapshot))
     if workspace is not None and order_id is None:
-        remember_site(workspace, SiteRecord(site=site, product=product, base_model=base_model, settings=settings))
+        remember_site(workspace, SiteRecord(site=site, product=product, base_model=base_model, settings=chosen))
     progress("done", 1.0, f"balanced accuracy {metrics.balanced_accuracy or 0:.3f} on {metrics.examples} test images")
     return load_run(out)
 
 
-def settle(course: Course, taught: Taught) -> tuple[Thresholds, Calibration, int]:
-    """Thresholds, calibration and the number of held-out images that they rest on: randomly drawn ones, as those that
-    were picked for being odd say nothing about shares."""
+def settle(course: Course, taught: Taught) -> tuple[Thresholds, Calibration]:
+    """Thresholds and calibration from the held-out images that were drawn at random: those that were picked for being
+    odd say nothing about shares."""
     rows = [row for row, example in enumerate(taught.held_out) if is_random(example)]
     examples, logits = [taught.held_out[row] for row in rows], taught.logits[rows]
     targets = soft_targets(examples, course.labels, course.good, noise=course.settings.label_noise)
@@ -134,7 +128,7 @@ def settle(course: Course, taught: Taught) -> tuple[Thresholds, Calibration, int
         cost_false_reject=course.settings.cost_false_reject,
         chosen_by=f"balanced logistic fit to {len(rows)} held-out images; the head is moved so that 0.5 is the line",
     )
-    return thresholds, calibration, len(rows)
+    return thresholds, calibration
 
 
 def move_line(network: Network, calibration: Calibration, good: Tensor) -> None:
@@ -166,8 +160,10 @@ def code_version() -> str:
 
 
 def _begin(
-    snapshot: Snapshot, base: BaseModel, spec: Preprocessing, settings: TrainingSettings, workspace: Path | None
+    snapshot: Snapshot, base: BaseModel, settings: TrainingSettings, workspace: Path | None
 ) -> tuple[Course, Stem, str | None]:
+    """The course, the frozen stem and the SHA-256 of the pretrained weights."""
+    spec = _preprocessing(base, settings)
     good = good_labels(snapshot.labels, settings.good)
     backbone, found = load_base_model(base, seed=settings.seed)
     network = Network(backbone, len(snapshot.labels)).eval().requires_grad_(False)
@@ -177,12 +173,19 @@ def _begin(
     return Course(network, cut, snapshot.labels, good, settings), stem, found
 
 
-def _materials(
-    stem: Stem, snapshot: Snapshot, flips: tuple[Flip, ...], progress: Progress
-) -> tuple[Material, Material]:
+def _materials(stem: Stem, snapshot: Snapshot, flips: str, progress: Progress) -> tuple[Material, Material]:
+    """Train split under several views, validation split as it is."""
     train, validation = snapshot.of("train"), snapshot.of("validation")
-    features = stem.features(train, views(flips, _VIEWS), progress=progress, begin=0.0, end=0.4)
+    features = stem.features(train, views(FLIPS[flips], _VIEWS), progress=progress, begin=0.0, end=0.4)
     return Material(train, features), Material(validation, stem.features(validation, _PLAIN))
+
+
+def _test(
+    network: Network, snapshot: Snapshot, spec: Preprocessing, calibration: Calibration, rule: Rule
+) -> TaskMetrics:
+    test = snapshot.of("test")
+    probabilities = (predict(network, test, spec) / calibration.temperature).softmax(1).numpy()
+    return task_metrics(probabilities, [example.label for example in test], rule)
 
 
 def _review_from(scores: Tensor, fraction: float) -> float:
@@ -192,13 +195,11 @@ def _review_from(scores: Tensor, fraction: float) -> float:
     return float(below[len(below) - count]) if count else 0.5
 
 
-def _details(taught: Taught, flips: tuple[Flip, ...], calibration: Calibration, evidence: int) -> dict[str, Any]:
+def _details(taught: Taught, calibration: Calibration) -> dict[str, Any]:
     return {
-        "flips": list(flips),
         "head_penalty": taught.penalty,
         "rounds": len(taught.rounds),
         "kept_steps": [tuned.best.step for tuned in taught.rounds],
-        "threshold_evidence": evidence,
         "calibration_shift": calibration.shift,
         "temperature": calibration.temperature,
     }

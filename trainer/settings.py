@@ -8,6 +8,8 @@ from pydantic import Field
 
 from contracts.settings import Settings
 
+FlipsName = Literal["auto", "none", "horizontal", "vertical", "both", "square"]
+
 
 class TrainingSettings(Settings):
     """`[training]` of a configuration file; times in seconds."""
@@ -16,7 +18,7 @@ class TrainingSettings(Settings):
     threads: int = Field(default=1, ge=1, le=64, description="of torch")
     max_seconds: float = Field(default=180.0, gt=0.0, description="training stops refining in time to end by then")
     good: tuple[str, ...] = Field(default=(), description="classes that pass; empty: found by name (good, ok, ...)")
-    flips: Literal["auto", "none", "horizontal", "both", "square"] = Field(
+    flips: FlipsName = Field(
         default="auto", description="mirrorings that leave a part what it is; square: quarter turns too; auto: tries"
     )
     finetune: Literal["auto", "none"] = Field(default="auto", description="none: only the head on the frozen backbone")

@@ -10,24 +10,24 @@ from trainer.course import Course, Material
 from trainer.dataset import Example
 from trainer.features import Features, Stem
 from trainer.finetune import cross_entropy
+from trainer.settings import FlipsName
 from trainer.split import folds
-from trainer.views import FLIPS, Flip, View
+from trainer.views import View
 
 _ASKED = 240  # images at most
 _TOLERANCE = 0.05  # nats of held-out loss
 
 
-def allowed_flips(course: Course, stem: Stem, train: Sequence[Example]) -> tuple[Flip, ...]:
-    """The flips of the settings; for `auto` those of left-right and top-bottom that do no harm, and both together."""
+def harmless_flips(course: Course, stem: Stem, train: Sequence[Example]) -> FlipsName:
+    """What the settings say; for `auto` whether left-right, top-bottom, both or no mirroring does no harm."""
     if course.settings.flips != "auto":
-        return FLIPS[course.settings.flips]
+        return course.settings.flips
     asked = tuple(train[:: max(1, -(-len(train) // _ASKED))])
     looks = (View(0), View(0, "h"), View(0, "v"))
     _, left_right, top_bottom = mirrored_losses(course, Material(asked, stem.features(asked, looks)))
-    h: tuple[Flip, ...] = ("h",) if left_right <= _TOLERANCE else ()
-    v: tuple[Flip, ...] = ("v",) if top_bottom <= _TOLERANCE else ()
-    both: tuple[Flip, ...] = ("hv",) if h and v else ()
-    return ("", *h, *v, *both)
+    if left_right <= _TOLERANCE:
+        return "both" if top_bottom <= _TOLERANCE else "horizontal"
+    return "vertical" if top_bottom <= _TOLERANCE else "none"
 
 
 def mirrored_losses(course: Course, asked: Material) -> list[float]:

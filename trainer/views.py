@@ -18,6 +18,7 @@ Flip = Literal["", "h", "v", "hv", "t", "th", "tv", "thv"]
 FLIPS: dict[str, tuple[Flip, ...]] = {
     "none": ("",),
     "horizontal": ("", "h"),
+    "vertical": ("", "v"),
     "both": ("", "h", "v", "hv"),
     "square": ("", "h", "v", "hv", "t", "th", "tv", "thv"),
 }

@@ -1,0 +1,130 @@
+"""The rules of training, each by itself: what counts how much, what is held out, where the line is drawn."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from contracts.bundle import Preprocessing
+from trainer.backbone import load_base_model, mobilenet
+from trainer.course import held_out_parts
+from trainer.dataset import Example
+from trainer.features import tail_start
+from trainer.head import fit_head
+from trainer.network import Network
+from trainer.threshold import calibrate
+from trainer.views import View, flipped, look, views
+from trainer.weighing import balanced_weights, soft_targets
+
+LABELS, GOOD = ("good", "pit", "scratch"), ("good",)
+
+
+def made(label: str, count: int, *, prefix: str = "", **attributes: str) -> list[Example]:
+    return [
+        Example(Path("x"), label, attributes=dict(attributes), sha256=f"{prefix}{label}{number:04}")
+        for number in range(count)
+    ]
+
+
+def test_conditions_and_halves_weigh_the_same_whatever_their_counts() -> None:
+    home = made("good", 70) + made("pit", 4) + made("scratch", 16)
+    new = made("good", 10, order="o-1") + made("pit", 3, order="o-1")
+    weights = balanced_weights(home + new, GOOD)
+    sums = [weights[:70].sum(), weights[70:90].sum(), weights[90:100].sum(), weights[100:].sum()]
+    assert torch.stack(sums) == pytest.approx(torch.full((4,), float(weights.sum()) / 4), rel=1e-4)
+    assert float(weights[70:74].sum() / weights[74:90].sum()) == pytest.approx(0.5)
+
+
+def test_one_rare_image_does_not_rule() -> None:
+    weights = balanced_weights(made("good", 500) + made("pit", 1) + made("scratch", 100), GOOD)
+    assert float(weights.max()) <= 10.0
+
+
+def test_graded_severity_makes_soft_targets_for_the_site_alone() -> None:
+    graded = [
+        *made("good", 2, severity="0"), *made("good", 1, prefix="b", severity="1"), *made("pit", 1, severity="2"),
+        *made("pit", 1, prefix="b", severity="3"), *made("pit", 1, prefix="c", order="o-1"),
+    ]  # fmt: skip
+    defect = soft_targets(graded, ("good", "pit"), GOOD, noise=0.0)[:, 1]
+    assert defect.tolist() == pytest.approx([0.02, 0.02, 0.34, 0.66, 0.98, 0.98], abs=0.001)
+
+
+def test_severity_that_is_a_size_is_not_taken_for_doubt() -> None:
+    sized = made("good", 3, severity="0") + made("pit", 1, severity="1") + made("scratch", 1, severity="5")
+    targets = soft_targets(sized, LABELS, GOOD, noise=0.03)
+    assert targets[3, 1] == targets[4, 2] > 0.9
+    assert targets.sum(1) == pytest.approx(torch.ones(5))
+
+
+def test_large_validation_split_is_enough_for_one_round() -> None:
+    validation = made("good", 40) + made("pit", 30)
+    assert held_out_parts(made("good", 90), validation, GOOD, seed=0) == [[]]
+
+
+def test_new_labels_are_each_left_out_once_and_home_never() -> None:
+    train = made("good", 50) + made("pit", 30) + made("good", 20, order="o") + made("pit", 9, order="o")
+    parts = held_out_parts(train, made("good", 40) + made("pit", 30), GOOD, seed=0)
+    assert len(parts) == 3
+    assert sorted(row for part in parts for row in part) == list(range(80, 109))
+
+
+def test_small_set_is_left_out_part_by_part() -> None:
+    train = made("good", 14) + made("pit", 14)
+    parts = held_out_parts(train, made("good", 3) + made("pit", 3), GOOD, seed=0)
+    assert sorted(row for part in parts for row in part) == list(range(28))
+    assert all({train[row].label for row in part} == {"good", "pit"} for part in parts)
+
+
+def test_head_separates_what_is_separable_and_is_as_sure_as_its_targets() -> None:
+    inputs = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
+    positive = (inputs[:, 0] + 0.5 * inputs[:, 1] > 0).float()
+
+    def answers(sure: float) -> torch.Tensor:
+        defect = (1 - sure) + (2 * sure - 1) * positive
+        targets = torch.stack([1 - defect, defect], 1)
+        return fit_head(inputs, targets, torch.ones(200), penalty=0.01).logits(inputs).softmax(1)[:, 1]
+
+    assert float(((answers(0.9) > 0.5) == (positive > 0.5)).float().mean()) >= 0.97
+    assert (
+        answers(0.7)[positive > 0.5].mean() < answers(0.9)[positive > 0.5].mean() < answers(1.0)[positive > 0.5].mean()
+    )
+
+
+def test_threshold_moves_to_where_held_out_defects_and_good_parts_meet() -> None:
+    generator = torch.Generator().manual_seed(1)
+    defect = (torch.arange(400) % 2).float()
+    odds = 2 * torch.randn(400, generator=generator) + 4 * defect + 1  # they meet at 3, not at 0
+    logits = torch.stack([torch.zeros(400), odds], 1)
+    targets = torch.stack([1 - defect, defect], 1)
+    good = torch.tensor([True, False])
+    found = calibrate(logits, targets, torch.ones(400), good)
+    assert found.temperature * found.shift == pytest.approx(3, abs=0.7)
+    strict = calibrate(logits, targets, torch.ones(400), good, escape_to_reject=5.0)
+    assert strict.shift < found.shift
+
+
+def test_no_held_out_image_leaves_the_threshold_to_the_costs() -> None:
+    good = torch.tensor([True, False])
+    assert calibrate(torch.empty(0, 2), torch.empty(0, 2), torch.empty(0), good).shift == 0.0
+
+
+def test_views_depend_on_the_image_and_not_on_its_neighbours() -> None:
+    images = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)
+    together = look(images, View(2, "h"), [11, 12, 13])
+    alone = look(images[1:2], View(2, "h"), [12])
+    assert torch.allclose(together[1], alone[0], atol=1e-4)
+    assert torch.equal(look(images, View(0), [1, 2, 3]), images.float())
+
+
+def test_flips_are_their_own_inverse_and_taken_in_turn() -> None:
+    image = torch.rand(1, 3, 8, 8)
+    assert torch.equal(flipped(flipped(image, "hv"), "hv"), image)
+    assert torch.equal(flipped(image, "th"), torch.rot90(image, -1, (2, 3)))
+    assert [view.flip for view in views(("", "h", "v", "hv"), 5)] == ["", "h", "v", "hv", ""]
+
+
+def test_tail_is_the_top_of_the_network() -> None:
+    network = Network(load_base_model(mobilenet(None))[0], 2)
+    spec = Preprocessing(width=224, height=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    assert tail_start(network, spec) == 14
+    assert len(network.stages) == 19
