@@ -94,7 +94,7 @@ def _add_images(router: APIRouter, store: Store, blobs: Blobs, desk: Desk, max_i
         data = image.file.read(max_image_bytes + 1)
         if len(data) > max_image_bytes:
             raise HTTPException(413, f"the image has more than {max_image_bytes} bytes")
-        image_id = desk.accept_image(described, blob=blobs.write(data), size=len(data), media_type=_media_type(data))
+        image_id = desk.accept_image(described, data, media_type=_media_type(data))
         if image_id is None:
             part = described.verdict.frame.part_id
             raise HTTPException(409, f"part {part} was asked about before; one part is asked about once")

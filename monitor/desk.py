@@ -74,9 +74,14 @@ class Desk:
 
     # --- labels
 
-    def accept_image(self, upload: ImageUpload, *, blob: str, size: int, media_type: str) -> str | None:
-        """Queue an uploaded image; None where its part was asked about before."""
+    def accept_image(self, upload: ImageUpload, data: bytes, *, media_type: str) -> str | None:
+        """Keep an uploaded image and queue it; None where its part was asked about before. Raises KeyError for an
+        unknown site. Nothing is written for an image that is not taken."""
         self.site(upload.site)
+        with self._store.read() as session:
+            if labels.is_known(session, upload):
+                return None
+        blob, size = self._blobs.write(data), len(data)
         with self._store.write() as session:
             return labels.accept_image(
                 session, upload, blob=blob, size_bytes=size, media_type=media_type, at=datetime.now(UTC)

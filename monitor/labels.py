@@ -55,15 +55,23 @@ def is_for_gate(site: str, part_id: str, *, fraction: float) -> bool:
     return int.from_bytes(digest[:8], "big") < fraction * 2**64
 
 
+def is_known(session: Session, upload: ImageUpload) -> bool:
+    """Whether this part was asked about before."""
+    part_id = upload.verdict.frame.part_id
+    known = select(ImageRow.image_id).where(ImageRow.site == upload.site, ImageRow.part_id == part_id)
+    return session.scalar(known) is not None
+
+
 def accept_image(
     session: Session, upload: ImageUpload, *, blob: str, size_bytes: int, media_type: str, at: datetime
 ) -> str | None:
     """Queue an image for labelling; returns its id, or None when this part was asked about before."""
     frame = upload.verdict.frame
-    known = select(ImageRow.image_id).where(ImageRow.site == upload.site, ImageRow.part_id == frame.part_id)
-    if session.scalar(known) is not None:
+    if is_known(session, upload):
         return None
     order = session.get(OrderRow, upload.order_id) if upload.order_id else None
+    if order is not None and (order.site, order.agent) != (upload.site, upload.agent):
+        order = None
     image_id = secrets.token_hex(8)
     session.add(
         ImageRow(
@@ -184,12 +192,12 @@ def expire_images(session: Session, *, incident_id: str) -> int:
     return len(rows)
 
 
-def labels_for_training(session: Session, *, site: str, product: str) -> Sequence[tuple[LabelRow, ImageRow]]:
-    """All labels with an image, oldest first; `use` says train or gate."""
+def labels_for_training(session: Session, *, site: str) -> Sequence[tuple[LabelRow, ImageRow]]:
+    """All labels of the site's model with an image, oldest first; `use` says train or gate."""
     rows = session.execute(
         select(LabelRow, ImageRow)
         .join(ImageRow, ImageRow.image_id == LabelRow.image_id)
-        .where(LabelRow.site == site, LabelRow.product == product)
+        .where(LabelRow.site == site)
         .order_by(LabelRow.id)
     )
     return [(label, image) for label, image in rows]

@@ -68,7 +68,7 @@ class Retraining:
 
     def _start(self, row: RetrainRow) -> bool:
         with self._store.read() as session:
-            labels = labels_for_training(session, site=row.site, product=row.product)
+            labels = labels_for_training(session, site=row.site)
         order = Retrain.model_validate(row.body)
         order = order.model_copy(update={"labels_manifest": str(self._trainer.labels_path(row.order_id))})
         attempt = row.attempts + 1

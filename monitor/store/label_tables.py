@@ -46,6 +46,7 @@ class LabelRow(Table):
     __table_args__ = (
         UniqueConstraint("site", "part_id", "source"),
         Index("ix_labels_bundle", "site", "bundle_hash"),
+        {"sqlite_autoincrement": True},
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     site: Mapped[str]

@@ -70,7 +70,12 @@ class EventRow(Table):
     """One line of the timeline: what was decided or done, when, why (code and parameters), in plain text."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_site", "site", "id"), Index("ix_events_kind", "kind"))
+    __table_args__ = (
+        Index("ix_events_site", "site", "id"),
+        Index("ix_events_kind", "kind"),
+        Index("ix_events_code", "code", "bundle_hash"),
+        {"sqlite_autoincrement": True},
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     site: Mapped[str]
     at: Mapped[datetime] = mapped_column(doc="clock of the frames")

@@ -26,10 +26,10 @@ class BootRow(Table):
 
 
 class MessageRow(Table):
-    """One telemetry message, committed exactly once by (site, agent, boot, sequence)."""
+    """One telemetry message, committed exactly once by (site, agent, boot, sequence). Ids are never used again."""
 
     __tablename__ = "messages"
-    __table_args__ = (UniqueConstraint("site", "agent", "boot", "sequence"),)
+    __table_args__ = (UniqueConstraint("site", "agent", "boot", "sequence"), {"sqlite_autoincrement": True})
     id: Mapped[int] = mapped_column(primary_key=True)
     site: Mapped[str]
     agent: Mapped[str]

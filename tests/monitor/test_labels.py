@@ -134,6 +134,6 @@ def test_labels_for_training_come_with_their_images(store: Store, tmp_path: Path
     with store.write() as session:
         labels.record_outcome(session, outcome("p2"), site="mono", agent="agent-1", at=START)
     with store.read() as session:
-        rows = labels.labels_for_training(session, site="mono", product="cap")
+        rows = labels.labels_for_training(session, site="mono")
         assert [(label.part_id, image.blob) for label, image in rows] == [("p1", BLOB)]
         assert session.scalars(select(ImageRow.state)).all() == ["labelled"]

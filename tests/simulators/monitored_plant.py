@@ -33,7 +33,6 @@ from contracts.telemetry import (
     topic,
 )
 from contracts.upload import ImageUpload
-from monitor.blobs import Blobs
 from monitor.ingest import Arrival
 from monitor.registry import Registry
 from monitor.settings import MonitorSettings
@@ -369,8 +368,7 @@ class Plant:
         )
         data = encoded(pixels)
         described = ImageUpload(site=SITE, agent=AGENT, source=source, order_id=order_id, verdict=verdict)
-        blob = Blobs.write(self.works.blobs, data)
-        return self.works.desk.accept_image(described, blob=blob, size=len(data), media_type="image/png")
+        return self.works.desk.accept_image(described, data, media_type="image/png")
 
     def obey_samples(self) -> int:
         """Upload what the standing sample orders ask for; returns how many images."""

@@ -119,7 +119,9 @@ def upgrade() -> None:
         sa.Column("incident_id", sa.String(), nullable=True),
         sa.Column("order_id", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+        sqlite_autoincrement=True,
     )
+    op.create_index("ix_events_code", "events", ["code", "bundle_hash"], unique=False)
     op.create_index("ix_events_kind", "events", ["kind"], unique=False)
     op.create_index("ix_events_site", "events", ["site", "id"], unique=False)
     op.create_table(
@@ -199,6 +201,7 @@ def upgrade() -> None:
         sa.Column("received_at", UtcMoment(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_labels")),
         sa.UniqueConstraint("site", "part_id", "source", name=op.f("uq_labels_site_part_id_source")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_labels_bundle", "labels", ["site", "bundle_hash"], unique=False)
     op.create_table(
@@ -214,6 +217,7 @@ def upgrade() -> None:
         sa.Column("body", sa.JSON(none_as_null=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
         sa.UniqueConstraint("site", "agent", "boot", "sequence", name=op.f("uq_messages_site_agent_boot_sequence")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "models",
@@ -356,6 +360,7 @@ def downgrade() -> None:
     op.drop_table("gold_sets")
     op.drop_index("ix_events_site", table_name="events")
     op.drop_index("ix_events_kind", table_name="events")
+    op.drop_index("ix_events_code", table_name="events")
     op.drop_table("events")
     op.drop_table("channels")
     op.drop_index("ix_candidates_state", table_name="candidates")
