@@ -99,9 +99,7 @@ def first_state(happening: WindowSeen, settings: RuleSettings) -> CameraState:
 
 
 def see(state: CameraState, happening: WindowSeen, settings: RuleSettings) -> tuple[CameraState, list[PhaseChanged]]:
-    """The camera after one more window. A window that ended no later than the last one is ignored."""
-    if state.last_at is not None and happening.at <= state.last_at:
-        return state, []
+    """The camera after one more window, which ended after the last one."""
     mean = window_mean(happening.window)
     state = state.model_copy(update={"last_at": happening.at, "line": happening.line})
     actions: list[PhaseChanged] = []

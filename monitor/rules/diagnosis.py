@@ -20,7 +20,7 @@ from monitor.rules.reason import Parameter, Reason, because
 from monitor.rules.settings import RuleSettings
 from monitor.rules.symptom import symptoms_of
 
-_MOVED_RATIO = 0.75  # mean T2 over limit above which a sibling moves too; in control it lies about 0.3
+_MOVED_RATIO = 0.75  # median T2 over limit above which a sibling moves too; in control it lies about 0.3
 _LOOKED_AT = 3  # windows, the last ones, that say what moved
 
 
@@ -104,8 +104,7 @@ def testimony(state: CameraState, sibling: CameraState, settings: RuleSettings) 
     windows = [seen for seen in sibling.recent if seen.at > state.onset]
     if len(windows) < 2:
         return None
-    over = sum(seen.over for seen in windows)
-    return over >= 2 or float(np.mean([seen.ratio for seen in windows[-_LOOKED_AT:]])) > _MOVED_RATIO
+    return float(np.median([seen.ratio for seen in windows[-_LOOKED_AT:]])) > _MOVED_RATIO
 
 
 def _mean_of(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:

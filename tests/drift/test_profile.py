@@ -5,7 +5,7 @@ import pytest
 from sklearn.covariance import ledoit_wolf
 
 from drift.evaluate import PlantedLine
-from drift.profile import Commissioning, Profile, ProfileKey, least_variance, shrunk_covariance
+from drift.profile import Commissioning, Profile, ProfileKey, held_out_t2, least_variance, shrunk_covariance, t2
 from drift.window import VectorSums, WindowMean, mean_of
 
 KEY = ProfileKey(bundle_hash="0" * 64, camera="agent/cam", product="cap", runtime="test")
@@ -44,6 +44,17 @@ def test_covariance_is_that_of_ledoit_and_wolf_on_standardised_entries() -> None
     _, expected = ledoit_wolf(z, assume_centered=True)
     _, _, found = shrunk_covariance(means, np.zeros(8))
     assert found == pytest.approx(expected, abs=0.02)
+
+
+def test_held_out_windows_lie_farther_away_than_those_that_were_learned_from() -> None:
+    means = PlantedLine(np.random.default_rng(4), memory_images=300).means(60)
+    names = PlantedLine(np.random.default_rng(4)).names
+    floor = np.full(len(names), 1e-9)
+    mean, covariance, _ = shrunk_covariance(means, floor)
+    learned = t2(means - mean, covariance)
+    held_out = held_out_t2(names, means, floor)
+    assert np.mean(held_out["all"] > learned) > 0.9
+    assert set(held_out) == {"all", "image", "embedding", "class"}
 
 
 def test_shrinkage_keeps_the_variances_and_makes_the_covariance_invertible() -> None:

@@ -51,6 +51,15 @@ def test_a_sibling_that_moves_less_than_its_own_limit_counts_as_moving() -> None
     assert all(kind is Kind.PRODUCT for kind in model.incident.cameras.values())
 
 
+def test_a_single_odd_window_of_the_sibling_does_not_make_dirt_a_product() -> None:
+    model = PlantedModel()
+    model.learn()
+    model.windows(2, {A: "image"})
+    model.windows(1, {A: "image", B: "image"})
+    model.windows(2, {A: "image"})
+    assert model.incident.diagnosis is Kind.SENSOR
+
+
 def test_answers_that_explain_all_the_rest_are_a_new_mix() -> None:
     model = drifted((A, B), {A: "class", B: "class"}, windows=5, size=30.0)
     assert model.incident.diagnosis is Kind.PRIOR

@@ -102,6 +102,7 @@ def test_missing_defects_costs_what_the_settings_say() -> None:
 def test_classes_with_too_few_gold_parts_are_undecided_and_go_to_the_shadow(gold: tuple[PairedPart, ...]) -> None:
     verdict = judged(gold=gold)
     assert (verdict.verdict, verdict.next) == (Verdict.UNDECIDED, "shadow")
+    assert codes(verdict) <= {"gate-no-gold", "gate-gold-few"}
 
 
 def test_a_loss_that_is_not_proven_goes_to_a_person() -> None:

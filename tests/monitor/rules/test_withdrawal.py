@@ -76,6 +76,34 @@ def test_a_few_overrides_in_the_minutes_before_their_window_prove_nothing() -> N
     assert not model.all_of(Withdraw)
 
 
+def test_overrides_of_parts_that_no_window_has_counted_yet_wait_although_older_windows_come() -> None:
+    """After an outage the windows come late and in order, and operators have long clicked."""
+    model = young()
+    now = model.now
+    model.now += timedelta(hours=2)
+    overruled(model, 700)
+    model.now = now
+    model.windows(5)
+    assert not model.all_of(Withdraw)
+    model.now = now + timedelta(hours=2)
+    model.windows(1)
+    assert model.all_of(Withdraw)
+
+
+def test_a_dirty_lens_in_between_does_not_forget_what_audits_found() -> None:
+    model = young()
+    model.windows(model.settings.commissioning_windows)
+    model.labels(20, B, error=0.7, source=AUDIT)
+    before = model.state.watch
+    assert before is not None
+    model.windows(5, {A: "image"})
+    model.say("repaired")
+    model.windows(4)
+    assert model.state.incident is None
+    assert model.state.watch is not None
+    assert model.state.watch.evidence == before.evidence
+
+
 def test_overrides_at_the_tolerated_rate_withdraw_nothing_over_many_windows() -> None:
     model = young()
     for _ in range(50):
