@@ -185,7 +185,7 @@ class Monitor:
         try:
             yield
         except (LinesideError, OperationalError, OSError) as error:
-            if self._troubles.get(what) != str(error):
+            if self._troubles.get(what) != str(error) and not self._stopping.is_set():
                 _log.error("%s must wait: %s", what, error)
             self._troubles[what] = str(error)
             self._stopping.wait(RETRY_SECONDS)

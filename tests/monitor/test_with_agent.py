@@ -1,0 +1,178 @@
+"""The monitor beside a real agent over a real broker: every way between the two is used once.
+
+The lead test of the whole circle is the demo; this one is small enough to say which seam broke.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from contracts.frame import Clock, Frame
+from edge_agent.agent import run_agent
+from edge_agent.settings import (
+    AgentSettings,
+    BrokerSettings,
+    BufferSettings,
+    WebSettings,
+    WindowSettings,
+)
+from edge_agent.settings import MonitorSettings as MonitorDoor
+from edge_agent.source import Capture
+from monitor.registry import Registry
+from monitor.service import run_monitor
+from monitor.settings import MonitorSettings
+from tests.simulators.monitored_plant import SCRATCH_LEVEL, SITE, certified_bundle, write_gold
+from tests.simulators.mosquitto import Mosquitto
+from tests.simulators.small_bundle import picture
+
+TOKEN = "agent-token" 
+
+
+class Line:
+    """Makes a part every few milliseconds, three of ten scratched, until closed."""
+
+    name = "line"
+
+    def __init__(self) -> None:
+        self._closed = threading.Event()
+
+    def captures(self) -> Iterator[Capture | None]:
+        """One part after the other."""
+        number = 0
+        while not self._closed.wait(0.01):
+            level = SCRATCH_LEVEL if number % 10 < 3 else 90
+            frame = Frame(
+                part_id=f"part-{number}",
+                sequence=number,
+                camera="cam-a",
+                triggered_at=datetime.now(UTC),
+                clock=Clock.SYNCHRONISED,
+            )
+            yield Capture(frame, picture(level, number))
+            number += 1
+
+    def close(self) -> None:
+        """No more."""
+        self._closed.set()
+
+
+class Both:
+    """Monitor and agent, each in a thread; `get` and `post` speak to the monitor."""
+
+    def __init__(self, monitor: MonitorSettings, agent: Callable[[str], AgentSettings]) -> None:
+        self._stop = threading.Event()
+        self._stop_agent = threading.Event()
+        urls: list[str] = []
+        self._threads = [
+            threading.Thread(target=run_monitor, args=(monitor,), kwargs={"stop": self._stop, "started": urls.append})
+        ]
+        self._threads[0].start()
+        while not urls:
+            assert self._threads[0].is_alive()
+            time.sleep(0.02)
+        self.url = urls[0]
+        self._threads.append(
+            threading.Thread(target=run_agent, args=(agent(self.url), [Line()]), kwargs={"stop": self._stop_agent})
+        )
+        self._threads[1].start()
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """JSON."""
+        return httpx.get(f"{self.url}{path}", params=parameters).raise_for_status().json()
+
+    def post(self, path: str, **body: Any) -> Any:
+        """JSON."""
+        return httpx.post(f"{self.url}{path}", json=body).raise_for_status().json()
+
+    def agent(self) -> dict[str, Any]:
+        """The agent as the fleet page sees it; {} before it was heard of."""
+        sites = self.get("/v1/fleet")["sites"]
+        return next((agent for site in sites for agent in site["agents"]), {})
+
+    def codes(self) -> list[str]:
+        """The timeline."""
+        return [event["code"] for event in self.get("/v1/events", limit=5000)["events"]]
+
+    def until(self, reached: Callable[[], Any]) -> None:
+        """Wait, as long as both live. The test's own time limit ends it."""
+        while not reached():
+            assert all(thread.is_alive() for thread in self._threads)
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """The agent first."""
+        self._stop_agent.set()
+        self._threads[-1].join()
+        self._stop.set()
+        self._threads[0].join()
+
+
+@pytest.fixture
+def both(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Both]:
+    monitor = MonitorSettings.model_validate(
+        {
+            "state_folder": tmp_path / "monitor",
+            "sites": (SITE,),
+            "broker": {"port": mosquitto.port},
+            "web": {"port": 0, "agent_token": TOKEN},
+            "rules": {"commissioning_windows": 20},
+            "labels": {"audit_fraction": 0.2},
+            "rollout": {"approval": "automatic-after-shadow", "replay_images": 50},
+            "shadow": {"images": 60, "replay_images": 20, "latency_factor": 50.0},
+            "orders": {"resend_seconds": 1.0},
+        }
+    )
+    registry = Registry.init(monitor.registry, [SITE])
+    root = tmp_path / "root.json"
+    root.write_bytes(registry.trusted_root())
+
+    def agent(url: str) -> AgentSettings:
+        return AgentSettings(
+            site=SITE,
+            agent="agent-1",
+            state_folder=tmp_path / "agent",
+            production=False,
+            web=WebSettings(port=0),
+            window=WindowSettings(images=20),
+            buffer=BufferSettings(random_fraction=0.5),
+            broker=BrokerSettings(port=mosquitto.port, resend_seconds=1.0),
+            monitor=MonitorDoor(url=url, token=SecretStr(TOKEN), root_file=root, poll_seconds=0.5),
+        )
+
+    both = Both(monitor, agent)
+    yield both
+    both.close()
+
+
+def test_every_way_between_monitor_and_agent_works(both: Both, tmp_path: Path) -> None:
+    first = certified_bundle(tmp_path / "first")
+    asked = {"reason": "first", "submitted_by": "lead", "gold_csv": str(write_gold(tmp_path / "gold"))}
+    both.post("/v1/candidates", bundle_folder=str(first.path), **asked)
+    both.until(lambda: both.agent().get("bundle_hash") == first.hash)
+    both.until(lambda: [camera["state"] for camera in both.agent()["cameras"]] == ["OK"])
+
+    both.until(lambda: both.get("/v1/labels/queue")["items"])
+    item = both.get("/v1/labels/queue")["items"][0]
+    assert item["labels"] == ["good", "scratch"]
+    scratched = int(item["part_id"].removeprefix("part-")) % 10 < 3
+    both.post("/v1/labels", image_id=item["image_id"], label="scratch" if scratched else "good", rater="rater-1")
+
+    second = certified_bundle(tmp_path / "second", ng=0.7)
+    both.post("/v1/candidates", bundle_folder=str(second.path), reason="second", submitted_by="engineer")
+    both.until(lambda: both.agent()["bundle_hash"] == second.hash)
+    assert {"bundle.shadow-started", "bundle.replay-finished", "candidate.promoted"} <= set(both.codes())
+
+    both.post("/v1/rollback", reason="line 3 complains", by="person-1")
+    both.until(lambda: both.agent()["bundle_hash"] == first.hash)
+    assert both.agent()["online"]
+    assert "agent.unreadable" not in both.codes()
+    assert both.get("/v1/fleet")["unreadable"] == []
