@@ -6,8 +6,8 @@ on disk, and sums of them to the monitor. Reading order:
 - what comes in: `settings`, `source`, `folder`, `push`
 - the hot path: `inspection` (image -> verdict), `station` (all sources), `window` (sums), `ledger` (one commit for all)
 - what stays: `store`, `record`, `buffer`, `recent`
-- what leaves: `outbox`, `uplink`, `sampling`, `upload`
+- what leaves: `outbox`, `shrink`, `merging`, `uplink`, `sampling`, `upload`, `outcomes`
 - what the monitor asks: `orders`, `shadow`, `replay`
-- bundles: `updates`, `download`, `slots`, `durable`, `follower`
-- `metrics`, `web/`, and `agent`, which puts it all together.
+- bundles: `updates`, `download`, `slots`, `durable`, `activation`, `follower`
+- `metrics`, `web/`, `caretaker`, and `core`, `links` and `agent`, which put it all together.
 """

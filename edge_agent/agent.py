@@ -7,7 +7,6 @@ what is due; `web` answers. None of them can stop inspection but a full disk, an
 from __future__ import annotations
 
 import fcntl
-import logging
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -21,23 +20,20 @@ from contracts.orders import Configure, Sample
 from contracts.telemetry import Birth, CameraState
 from edge_agent.caretaker import Duty, take_care
 from edge_agent.core import AUDIT_FRACTION, build_core
-from edge_agent.folder import FolderSource
 from edge_agent.follower import Follower, channel_sequence
+from edge_agent.links import make_folder, make_follower, make_sampler, make_uplink
 from edge_agent.push import PushSource
 from edge_agent.replay import Replayer
 from edge_agent.sampling import Sampler
-from edge_agent.settings import AgentSettings, FolderSettings, MonitorSettings, secret
+from edge_agent.settings import AgentSettings
 from edge_agent.source import Source
-from edge_agent.updates import UpdateClient
-from edge_agent.uplink import Address, Uplink
-from edge_agent.upload import ImageUploader
+from edge_agent.uplink import Uplink
 from edge_agent.version import software_version
 from edge_agent.web.door import web_app
 from edge_agent.web.page import CameraView, StationView
 from edge_agent.web.server import WebServer
 from runtime.session import runtime_name
 
-_log = logging.getLogger(__name__)
 _JOIN_SECONDS = 10.0
 
 
@@ -94,9 +90,18 @@ class Agent:
     def _connect(self, sources: Sequence[Source]) -> None:
         """Sources, and the ways to the outside."""
         self.push = PushSource(length=self.settings.web.queue, next_sequence=self.core.sequences.next)
-        self.sources: tuple[Source, ...] = (*sources, *map(self._folder, self.settings.folders), self.push)
-        self.uplink = self._uplink()
-        self.follower, self.sampler = self._monitored(self.settings.monitor)
+        settings, core, monitor = self.settings, self.core, self.settings.monitor
+        max_bytes = settings.inspection.max_image_bytes
+        folders = [make_folder(folder, core, max_bytes=max_bytes) for folder in settings.folders]
+        self.sources: tuple[Source, ...] = (*sources, *folders, self.push)
+        self.uplink: Uplink | None = None
+        self.follower: Follower | None = None
+        self.sampler: Sampler | None = None
+        if settings.broker is not None:
+            self.uplink = make_uplink(settings, settings.broker, core, birth=self.birth, on_states=self._note_drift)
+        if monitor is not None:
+            self.follower = make_follower(settings, monitor, core)
+            self.sampler = make_sampler(settings, monitor, core)
 
     @property
     def url(self) -> str:
@@ -213,72 +218,6 @@ class Agent:
             self.sampler and self.sampler.trouble,
         ]
         return [trouble for trouble in found if trouble]
-
-    def _uplink(self) -> Uplink | None:
-        broker = self.settings.broker
-        if broker is None:
-            return None
-        address = Address(
-            host=broker.host,
-            port=broker.port,
-            user=broker.user,
-            password=secret(broker.password, broker.password_file),
-            ca_file=None if broker.ca_file is None else str(broker.ca_file),
-        )
-        return Uplink(
-            self.core.outbox,
-            address,
-            site=self.settings.site,
-            agent=self.settings.agent,
-            birth=self.birth,
-            on_order=self.core.orders.receive,
-            on_states=self._note_drift,
-            resend_seconds=broker.resend_seconds,
-            longest_wait_seconds=broker.longest_wait_seconds,
-        )
-
-    def _monitored(self, monitor: MonitorSettings | None) -> tuple[Follower | None, Sampler | None]:
-        if monitor is None:
-            return None, None
-        core, site, token = self.core, self.settings.site, secret(monitor.token, monitor.token_file)
-        try:
-            root = monitor.root_file.read_bytes()
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot read {monitor.root_file}: {error.strerror}; copy the registry's root.json there"
-            ) from error
-        url = monitor.url.rstrip("/")
-        client = UpdateClient(
-            self.settings.state_folder / "updates",
-            site,
-            f"{url}/registry/metadata/",
-            f"{url}/registry/targets/",
-            root,
-            headers=None if token is None else {"Authorization": f"Bearer {token}"},
-        )
-        follower = Follower(
-            client, core.bundles, core.shadow, core.orders, core.store, poll_seconds=monitor.poll_seconds
-        )
-        uploader = ImageUploader(url, token=token)
-        sampler = Sampler(
-            core.store, core.record, core.buffer, core.orders, uploader, site=site, agent=self.settings.agent,
-            count=lambda result: core.metrics.uploads.labels(result).inc(),
-        )  # fmt: skip
-        return follower, sampler
-
-    def _folder(self, folder: FolderSettings) -> FolderSource:
-        return FolderSource(
-            folder.path,
-            camera=folder.camera,
-            product=folder.product,
-            line=folder.line,
-            view=folder.view,
-            scan_seconds=folder.scan_seconds,
-            settle_seconds=folder.settle_seconds,
-            max_bytes=self.settings.inspection.max_image_bytes,
-            next_sequence=self.core.sequences.next,
-            on_record=self.core.record.has,
-        )
 
     def _begin_orders(self) -> None:
         """Who carries out which kind of order. Sample and replay orders are picked up where they lie."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from drift.camera import CameraHealth
+from edge_agent.activation import Bundles, Loader
 from edge_agent.buffer import ImageBuffer
-from edge_agent.follower import Bundles, Loader
 from edge_agent.ledger import Ledger
 from edge_agent.metrics import Metrics
 from edge_agent.orders import Orders

@@ -147,6 +147,7 @@ class MonitorSettings(Settings):
     url: str = Field(pattern=r"^https?://[^\s]+$")
     token: SecretStr | None = None
     token_file: Path | None = None
+    ca_file: Path | None = Field(default=None, description="whose certificates are believed where the url is https")
     root_file: Path = Field(description="the registry's root.json, brought here by hand: what all trust starts from")
     poll_seconds: float = Field(default=5.0, gt=0.0)
 

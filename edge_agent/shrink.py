@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 from contracts.telemetry import Event, EventKind, Window
-from edge_agent.window import merge
+from edge_agent.merging import merge
 
 _CHUNK = 100
 _TOMBSTONE = "dropped"

@@ -26,8 +26,8 @@ from tests.simulators.listening_monitor import ListeningMonitor
 from tests.simulators.mosquitto import Mosquitto
 from tests.simulators.small_bundle import encoded, picture
 
-KILLS = 6
-FILES = 120
+KILLS = 200 if os.environ.get("LINESIDE_LONG") else 6
+FILES = 20 * KILLS
 
 
 class Killable:
@@ -61,7 +61,9 @@ def agent(tmp_path: Path, mosquitto: Mosquitto, small_bundle: Bundle) -> Iterato
         agent.end(signal.SIGKILL)
 
 
+@pytest.mark.timeout(7200)
 def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path, agent: Killable, mosquitto: Mosquitto) -> None:
+    """6 kills of the agent, every other time of the broker too (200 with LINESIDE_LONG=1)."""
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     for number in range(FILES):

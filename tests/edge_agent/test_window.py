@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from contracts.frame import Decision
 from contracts.telemetry import Window
-from edge_agent.window import ShadowAnswer, WindowKey, Windows, WindowSums, merge
+from edge_agent.merging import merge
+from edge_agent.window import ShadowAnswer, WindowKey, Windows, WindowSums
 from tests.simulators.captures import HASH, NAMES, inspection
 
 OTHER = "b" * 64

@@ -1,0 +1,224 @@
+"""Bundles on this device: fetch -> verify -> stage -> probe -> switch -> confirm, and the way back.
+
+A bundle that does not pass its probe on this machine is refused for good and the old one stays; one that fails on the
+line gives its place back to the one before. Whatever happens here, inspection goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from contracts.channel import Channel, Release
+from contracts.errors import BundleError
+from contracts.telemetry import Event, EventKind
+from edge_agent.inspection import Inspector
+from edge_agent.outbox import Outbox
+from edge_agent.shadow import ShadowRunner
+from edge_agent.slots import Slots
+from edge_agent.station import Station
+from edge_agent.store import Store
+from edge_agent.updates import UntrustedError
+from runtime.bundle import open_bundle
+from runtime.probe import probe
+
+_MOST_STARTS = 3  # with one unconfirmed bundle
+_CONFIRM_IMAGES = 20
+_CONFIRM_SECONDS = 60.0
+_FAILURES = 5  # in a row, on the line
+_RELEASES, _REPORTED = "releases", "reported_active"
+_log = logging.getLogger(__name__)
+
+
+class Channels(Protocol):
+    """Where the signed channel and the bundles come from; `edge_agent.updates.UpdateClient` fits."""
+
+    def channel(self) -> Channel: ...
+
+    def fetch(self, bundle_hash: str, staging_folder: Path) -> Path: ...
+
+
+class Loader:
+    """Turns a staged bundle into an inspector that passed its probe."""
+
+    def __init__(self, *, production: bool, variant: str | None, threads: int) -> None:
+        self._production, self._variant, self._threads = production, variant, threads
+
+    def load(self, place: Path, bundle_hash: str) -> Inspector:
+        """Raises BundleError, with the reason, where the bundle may not serve here."""
+        bundle = open_bundle(place, expected_hash=bundle_hash)
+        if self._production and not bundle.manifest.licence.production:
+            licence = bundle.manifest.licence
+            raise BundleError(
+                f"bundle {bundle.hash[:12]} is not for production ({licence.licence}, {licence.permitted_use}); "
+                "this is a production agent (production = true)"
+            )
+        inspector = Inspector(bundle, variant=self._variant, threads=self._threads)
+        probe(bundle, inspector.session)
+        return inspector
+
+
+class Bundles:
+    """The bundles on this device: loads them, switches between them, and reports every change exactly once."""
+
+    def __init__(
+        self,
+        store: Store,
+        outbox: Outbox,
+        slots: Slots,
+        station: Station,
+        shadow: ShadowRunner,
+        loader: Loader,
+        *,
+        failed_shadows: list[tuple[str, str]],
+    ) -> None:
+        self._store, self._outbox, self.slots = store, outbox, slots
+        self._station, self._shadow, self._loader = station, shadow, loader
+        self._answered_before, self._since = 0, time.monotonic()
+        self._lock = threading.RLock()  # never held while downloading or probing
+        self._failed_shadows = failed_shadows  # filled by the shadow runner, perhaps on the hot path
+
+    def start(self) -> None:
+        """Serve what is installed, or what was before where that does not run."""
+        with self._lock:
+            self._start()
+
+    def _start(self) -> None:
+        if self.slots.note_start() > _MOST_STARTS:
+            self._give_up_active(f"the agent was started {_MOST_STARTS} times without it answering images")
+        while (place := self.slots.active()) is not None:
+            try:
+                inspector = self._loader.load(place, place.name)
+            except BundleError as error:
+                self._give_up_active(str(error))
+                continue
+            self._serve(inspector, reason="found active at start")
+            return
+
+    @property
+    def serving(self) -> str | None:
+        """Hash of the bundle that answers now."""
+        active = self._station.active
+        return None if active is None else active.bundle.hash
+
+    def install(self, client: Channels, release: Release, reason: str) -> bool:
+        """Make a release the active one; False where it is refused. Raises LinkError or UntrustedError."""
+        self._note_release(release)
+        inspector = self._load(client, release.bundle_hash)
+        if inspector is None:
+            return False
+        with self._lock:
+            self.slots.switch(release.bundle_hash)
+            self._serve(inspector, reason=reason)
+        return True
+
+    def install_shadow(self, client: Channels, release: Release) -> bool:
+        """Run a release as the shadow; False where it is refused. Raises LinkError or UntrustedError."""
+        self._note_release(release)
+        inspector = self._load(client, release.bundle_hash)
+        if inspector is None:
+            return False
+        self._shadow.start(inspector)
+        self._report(EventKind.SHADOW_STARTED, release.bundle_hash, f"release {release.number} runs as shadow")
+        return True
+
+    def refuse(self, bundle_hash: str, reason: str) -> None:
+        """Never run this bundle again, and say so, once."""
+        with self._lock:
+            if bundle_hash not in self.slots.refused():
+                self._report(EventKind.BUNDLE_REFUSED, bundle_hash, reason)
+                self.slots.refuse(bundle_hash, reason)
+
+    def obey_refusals(self, channel: Channel) -> None:
+        """Refuse what the channel refuses; the monitor knows, so nothing is reported."""
+        with self._lock:
+            refused = self.slots.refused()
+            for refusal in channel.refused:
+                if refusal.bundle_hash not in refused:
+                    self.slots.refuse(refusal.bundle_hash, refusal.reason)
+
+    def prune(self, *, keep: tuple[str, ...]) -> None:
+        """Delete bundles that nothing needs."""
+        with self._lock:
+            self.slots.prune(keep=keep)
+
+    def watch(self) -> None:
+        """Confirm a bundle that answers, take back one that fails, refuse a shadow that failed."""
+        with self._lock:
+            while self._failed_shadows:
+                bundle_hash, reason = self._failed_shadows.pop()
+                self.refuse(bundle_hash, f"as shadow: {reason}")
+            self._watch_active()
+
+    def _watch_active(self) -> None:
+        active, pointer = self._station.active, self.slots.pointer
+        if active is None or pointer is None or pointer.active != active.bundle.hash:
+            return
+        if self._station.failures_in_a_row >= _FAILURES and self.slots.previous() is not None:
+            self._give_up_active(f"it could not answer {self._station.failures_in_a_row} images in a row")
+            self._start()
+        elif not pointer.confirmed and self._station.failures_in_a_row == 0:
+            answered = self._station.answered - self._answered_before
+            if answered >= _CONFIRM_IMAGES or time.monotonic() - self._since > _CONFIRM_SECONDS:
+                self.slots.confirm()
+
+    def release_number(self, bundle_hash: str | None) -> int | None:
+        """The number people call a bundle by, where the channel has named it."""
+        releases: dict[str, int] = json.loads(self._store.fact(_RELEASES) or "{}")
+        return releases.get(bundle_hash or "")
+
+    def _load(self, client: Channels, bundle_hash: str) -> Inspector | None:
+        """fetch -> verify -> stage -> probe. None, and refused, where the bundle itself is at fault."""
+        try:
+            return self._loader.load(self._stage(client, bundle_hash), bundle_hash)
+        except UntrustedError:
+            raise
+        except BundleError as error:
+            self.refuse(bundle_hash, str(error))
+            return None
+
+    def _stage(self, client: Channels, bundle_hash: str) -> Path:
+        """From this device where it is here already (a rollback), else from the registry."""
+        incoming = self.slots.incoming / bundle_hash
+        try:
+            return self.slots.stage(incoming, bundle_hash)
+        except BundleError:
+            if bundle_hash in self.slots.refused():
+                raise
+        return self.slots.stage(client.fetch(bundle_hash, self.slots.incoming), bundle_hash)
+
+    def _serve(self, inspector: Inspector, *, reason: str) -> None:
+        self._answered_before, self._since = self._station.answered, time.monotonic()
+        self._station.activate(inspector)
+        if self._store.fact(_REPORTED) != inspector.bundle.hash:
+            with self._store.transaction():
+                self._report(EventKind.BUNDLE_ACTIVATED, inspector.bundle.hash, reason)
+                self._store.remember(_REPORTED, inspector.bundle.hash)
+
+    def _give_up_active(self, reason: str) -> None:
+        """Refuse the active bundle and go back to the one before it, if any."""
+        active = self.slots.active()
+        if active is None:
+            return
+        _log.error("bundle %s goes back: %s", active.name[:12], reason)
+        went_back = self.slots.go_back() is not None
+        self.refuse(active.name, reason)
+        if went_back:
+            self._report(EventKind.BUNDLE_ROLLED_BACK, active.name, reason)
+
+    def _note_release(self, release: Release) -> None:
+        releases: dict[str, int] = json.loads(self._store.fact(_RELEASES) or "{}")
+        if releases.get(release.bundle_hash) != release.number:
+            self._store.remember(_RELEASES, json.dumps({**releases, release.bundle_hash: release.number}))
+
+    def _report(self, kind: EventKind, bundle_hash: str, reason: str) -> None:
+        number = self.release_number(bundle_hash)
+        details = {} if number is None else {"release": number}
+        self._outbox.add(
+            Event(event=kind, at=datetime.now(UTC), bundle_hash=bundle_hash, reason=reason[:1000], details=details)
+        )

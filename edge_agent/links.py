@@ -1,0 +1,103 @@
+"""The agent's ways to the outside, made from its settings: broker, registry, uploads, watched folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from contracts.errors import ConfigurationError
+from contracts.telemetry import Birth
+from edge_agent.core import Core
+from edge_agent.folder import FolderSource
+from edge_agent.follower import Follower
+from edge_agent.sampling import Sampler
+from edge_agent.settings import AgentSettings, BrokerSettings, FolderSettings, MonitorSettings, secret
+from edge_agent.updates import UpdateClient
+from edge_agent.uplink import Address, Uplink
+from edge_agent.upload import ImageUploader
+
+
+def make_uplink(
+    settings: AgentSettings,
+    broker: BrokerSettings,
+    core: Core,
+    *,
+    birth: Callable[[], Birth],
+    on_states: Callable[[Mapping[str, str]], None],
+) -> Uplink:
+    """Telemetry out, acknowledgements and orders in."""
+    address = Address(
+        host=broker.host,
+        port=broker.port,
+        user=broker.user,
+        password=secret(broker.password, broker.password_file),
+        ca_file=_text(broker.ca_file),
+    )
+    return Uplink(
+        core.outbox,
+        address,
+        site=settings.site,
+        agent=settings.agent,
+        birth=birth,
+        on_order=core.orders.receive,
+        on_states=on_states,
+        resend_seconds=broker.resend_seconds,
+        longest_wait_seconds=broker.longest_wait_seconds,
+    )
+
+
+def make_follower(settings: AgentSettings, monitor: MonitorSettings, core: Core) -> Follower:
+    """Bundles in. Raises ConfigurationError where the root of trust cannot be read."""
+    try:
+        root = monitor.root_file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read {monitor.root_file}: {error.strerror}; copy the registry's root.json there"
+        ) from error
+    url, token = monitor.url.rstrip("/"), secret(monitor.token, monitor.token_file)
+    client = UpdateClient(
+        settings.state_folder / "updates",
+        settings.site,
+        f"{url}/registry/metadata/",
+        f"{url}/registry/targets/",
+        root,
+        headers=None if token is None else {"Authorization": f"Bearer {token}"},
+        ca_file=_text(monitor.ca_file),
+    )
+    return Follower(client, core.bundles, core.shadow, core.orders, core.store, poll_seconds=monitor.poll_seconds)
+
+
+def make_sampler(settings: AgentSettings, monitor: MonitorSettings, core: Core) -> Sampler:
+    """Images out, for labelling."""
+    token = secret(monitor.token, monitor.token_file)
+    uploader = ImageUploader(monitor.url.rstrip("/"), token=token, ca_file=_text(monitor.ca_file))
+    return Sampler(
+        core.store,
+        core.record,
+        core.buffer,
+        core.orders,
+        uploader,
+        site=settings.site,
+        agent=settings.agent,
+        count=lambda result: core.metrics.uploads.labels(result).inc(),
+    )
+
+
+def make_folder(folder: FolderSettings, core: Core, *, max_bytes: int) -> FolderSource:
+    """A watched folder. Raises ConfigurationError where it cannot be used."""
+    return FolderSource(
+        folder.path,
+        camera=folder.camera,
+        product=folder.product,
+        line=folder.line,
+        view=folder.view,
+        scan_seconds=folder.scan_seconds,
+        settle_seconds=folder.settle_seconds,
+        max_bytes=max_bytes,
+        next_sequence=core.sequences.next,
+        on_record=core.record.has,
+    )
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
