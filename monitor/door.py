@@ -31,6 +31,7 @@ class Door:
     password: str | None
     agent_token: str | None
     hosts: frozenset[str]
+    largest_body_bytes: int = 40_000_000
 
     def refuse(self, request: Request) -> Response | None:
         """The answer to a request that may not pass; None for one that may."""
@@ -38,10 +39,23 @@ class Door:
             return _answer(421, "this server does not go by that name; add it to web.allowed_hosts")
         if request.method not in SAFE_METHODS and not _same_origin(request):
             return _answer(403, "a page of another origin may not change anything here")
+        if request.method not in SAFE_METHODS and (refusal := self._too_large(request)) is not None:
+            return refusal
         path = request.url.path
         if path in OPEN_PATHS or self._is_agent(request) or self._is_person(request):
             return None
         return _answer(401, "sign in with the monitor's user and password, or send its token", ask=True)
+
+    def _too_large(self, request: Request) -> Response | None:
+        """A body must say its length before it is read: what is too long never reaches the disk."""
+        length = request.headers.get("content-length")
+        if length is None:
+            if "transfer-encoding" in request.headers:
+                return _answer(411, "say the length of the body in Content-Length")
+            return None
+        if not length.isdecimal() or int(length) > self.largest_body_bytes:
+            return _answer(413, f"the body may have {self.largest_body_bytes} bytes at most")
+        return None
 
     def _is_ours(self, host: str) -> bool:
         name = urlsplit(f"//{host}").hostname or ""

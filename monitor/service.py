@@ -31,6 +31,7 @@ BEAT_SECONDS = 0.25
 TICK_SECONDS = 60.0
 HOUR_SECONDS = 3600.0
 RETRY_SECONDS = 5.0
+FORM_BYTES = 1_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -115,6 +116,7 @@ class Monitor:
                 password=secret(web.password, web.password_file),
                 agent_token=secret(web.agent_token, web.agent_token_file),
                 hosts=hosts_of(web.host, web.allowed_hosts),
+                largest_body_bytes=web.max_image_bytes + FORM_BYTES,
             ),
             max_image_bytes=web.max_image_bytes,
             trouble=self._trouble,

@@ -33,7 +33,13 @@ def client(plant: Plant, *, password: str | None = None, token: str | None = Non
     works = plant.works
     registry = CollectorRegistry()
     metrics.register(registry, works.store)
-    door = Door(user="operator", password=password, agent_token=token, hosts=hosts_of("127.0.0.1", ["testserver"]))
+    door = Door(
+        user="operator",
+        password=password,
+        agent_token=token,
+        hosts=hosts_of("127.0.0.1", ["testserver"]),
+        largest_body_bytes=2_000_000,
+    )
     app = make_app(works.store, works.blobs, works.desk, works.registry, registry, door=door, max_image_bytes=1_000_000)
     return TestClient(app)
 
@@ -206,3 +212,14 @@ def test_broken_authorization_headers_are_refused_without_an_error(plant: Plant)
     web = client(plant, password="secret", token="token")
     for value in ("", "Basic", "Basic !!!", "Basic " + base64.b64encode(b"\xff\xfe").decode(), "Bearer", "Digest x"):
         assert web.get("/v1/fleet", headers={"Authorization": value}).status_code == 401
+
+
+def test_body_that_is_too_long_or_of_unknown_length_is_not_read(plant: Plant) -> None:
+    web = client(plant)
+    assert upload(web, described(), b"x" * 2_000_000).status_code == 413
+
+    def endless() -> Iterator[bytes]:
+        yield b"{"
+
+    assert web.post("/v1/labels", content=endless()).status_code == 411
+    assert web.post("/v1/labels", content=b"{}", headers={"Content-Length": "-1"}).status_code == 413
