@@ -121,9 +121,10 @@ class Actions:
     def _change_incident(self, session: Session, action: ChangeIncident, state: ModelState, at: datetime) -> None:
         row = session.get_one(IncidentRow, action.incident_id)
         before = (row.phase, row.diagnosis, row.cameras)
+        told = row.updated_at == at and row.reason["code"] == action.reason.code  # by its opening, a moment ago
         row.phase, row.diagnosis, row.cameras = action.phase.value, action.diagnosis.value, list(action.cameras)
         _explain(row, action.reason, at)
-        if before != (row.phase, row.diagnosis, row.cameras):
+        if not told and before != (row.phase, row.diagnosis, row.cameras):
             self._note(
                 session,
                 "incident",
