@@ -41,6 +41,8 @@ class Plant:
     site: str
     doors: Doors
     children: dict[str, Child] = field(default_factory=dict)
+    training_threads: int = 2
+    components: int | None = None  # of the drift reference of retrained bundles
     tolerant: bool = False  # a service may be gone for a while: somebody kills and restarts it on purpose
 
     @classmethod
@@ -99,7 +101,9 @@ class Plant:
 
     def start_monitor(self, settings: Mapping[str, Any]) -> None:
         """The monitor; `settings` are those that differ from its defaults, by table."""
-        retrain = [*_lineside(), "retrain", "--workspace", str(self.workspace)]
+        retrain = [*_lineside(), "retrain", "--workspace", str(self.workspace), "--threads", str(self.training_threads)]
+        if self.components is not None:
+            retrain += ["--components", str(self.components)]
         own = {
             "state_folder": self.folder / "monitor",
             "sites": [self.site],

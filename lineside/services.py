@@ -56,7 +56,6 @@ def run_monitor_init(folder: Path, sites: Sequence[str]) -> None:
 def run_monitor_service(config: Path) -> None:
     """`lineside monitor run`."""
     from monitor.service import run_monitor
-
     from monitor.settings import MonitorSettings
 
     _log_to_stderr()

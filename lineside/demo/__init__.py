@@ -1,6 +1,6 @@
-"""The demo: a scene and a seed in, the product's own story told live, a report of figures out.
+"""`lineside demo`: the whole circle on one machine, played by the product itself and told while it happens.
 
-Reading order: `run` (the command), `scene` with `simulated` and `pictured` (what the story is played with), `settings` (what is
-shortened), `first`, `story` (the chapters), `planted` and `backstage` (candidates made for it), `operator`, `watcher`, `narrator`,
-`live` and `measure` (how good it was), `figures`.
+In reading order: `run` (the command), `settings` (what is shortened), `scene` with `simulated` and `pictured` (images),
+`story` (the chapters), `watcher` and `operator` (the people in it), `backstage` with `planted` (trainings beside the
+line), `live`, `measure`, `first` and `figures` (what is reported), `narrator` (how it is told).
 """

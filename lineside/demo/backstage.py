@@ -27,6 +27,7 @@ class Backstage:
     scene: Scene
     folder: Path
     common: dict[str, Any]  # options that all trainings share
+    threads: int = 1  # of a training in the foreground; those beside the line have one
     children: dict[str, Child] = field(default_factory=dict)
     convention: str = ""
 

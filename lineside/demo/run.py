@@ -85,6 +85,8 @@ def _play(options: DemoOptions, scene: Scene, folder: Path, narrator: Narrator) 
     """Everything from the first image to the last chapter; services are ended whatever happens."""
     shortened, pace = (FAST_SHORTENED, FAST) if options.fast else (Shortened(), Pace())
     plant = Plant.make(folder / "plant", scene.site)
+    plant.training_threads = 2 if options.weights else 1
+    plant.components = shortened.components
     truth = folder / "line" / "truth.jsonl"
     common = {
         "site": scene.site,
@@ -94,7 +96,7 @@ def _play(options: DemoOptions, scene: Scene, folder: Path, narrator: Narrator) 
         "components": shortened.components,
         "settings": {},
     }
-    backstage = Backstage(scene, folder / "backstage", common)
+    backstage = Backstage(scene, folder / "backstage", common, threads=2 if options.weights else 1)
     habits = Habits(late_seconds=pace.late_seconds)
     operator = Operator(plant, TruthReader(truth), habits, good_labels=scene.good_labels, seed=options.seed)
     watcher = Watcher(plant, narrator, operator)

@@ -92,7 +92,7 @@ class Story:
             licence=self.scene.licence,
             permitted_use="demonstration",
             seed=self.scene.seed,
-            threads=2,
+            threads=self.backstage.threads,
             yardstick=True,
         )
         with self.narrator.working("training ..."):

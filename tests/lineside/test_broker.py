@@ -80,7 +80,7 @@ def test_an_agent_is_heard_under_its_own_topics_only(broker_port: int) -> None:
 
 
 def test_broker_does_not_listen_beyond_loopback(tmp_path: Path) -> None:
-    settings = BrokerSettings(host="0.0.0.0", users=(BrokerUser(name="a", password="b"),))
+    settings = BrokerSettings(host="192.0.2.1", users=(BrokerUser(name="a", password="b"),))
     with pytest.raises(ConfigurationError, match=r"loopback only.*Mosquitto"):
         run_broker(settings, tmp_path)
 
@@ -90,4 +90,5 @@ def test_an_unknown_key_is_an_error_that_names_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lineside", "broker", "--config", str(config), "--folder", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "'prt'" in ended.stderr and "'port'" in ended.stderr
+    assert "'prt'" in ended.stderr
+    assert "'port'" in ended.stderr

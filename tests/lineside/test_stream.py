@@ -85,7 +85,8 @@ def test_pictures_come_with_jitter_and_the_same_bytes_for_the_same_seed(pool: Pa
     first, second = ([line.next_part("camera-1", conditions) for _ in range(30)] for line in lines)
     assert all(np.array_equal(one.image, other.image) for one, other in zip(first, second, strict=True))
     seen = [part.image for part in first if part.part_id == "p1"]
-    assert len(seen) > 1 and not np.array_equal(seen[0], seen[1])
+    assert len(seen) > 1
+    assert not np.array_equal(seen[0], seen[1])
 
 
 def test_a_fault_touches_one_camera_only(pool: Path) -> None:
