@@ -22,6 +22,8 @@ from edge_agent.store import Store
 from edge_agent.window import ShadowAnswer, WindowKey, Windows, WindowSums
 
 _ROOM_BYTES = 65_536
+_SLOW_SECONDS = 0.005  # an inspection that long is worth a commit of its own
+_PATIENCE_SECONDS = 0.01  # of somebody who waits, beside inspection
 _MOST_EARLY_ANSWERS = 1000  # of a shadow bundle, waiting for their next window to open
 
 
@@ -66,7 +68,7 @@ class Ledger:
             batch = self._batch
             batch.items.append(item)
             batch.since = batch.since or time.monotonic()
-            return bool(item.events) or len(batch.items) >= self._images or self._aged(batch)
+            return bool(item.events) or len(batch.items) >= self._images or self._aged(batch) or _is_urgent(item, batch)
 
     def append_event(self, event: Event) -> None:
         """Take an event that belongs to no image; commit it soon."""
@@ -165,6 +167,14 @@ class Ledger:
 
     def _aged(self, batch: _Batch) -> bool:
         return batch.since is not None and time.monotonic() - batch.since >= self._seconds
+
+
+def _is_urgent(item: Item, batch: _Batch) -> bool:
+    """Somebody waits for the answer, and a commit costs little beside what the answer took or has waited."""
+    if not item.inspection.capture.waiting or batch.since is None:
+        return False
+    took = item.inspection.verdict.latency_seconds or 0.0
+    return took >= _SLOW_SECONDS or time.monotonic() - batch.since >= _PATIENCE_SECONDS
 
 
 def _resume(store: Store, windows: Windows) -> Windows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,14 @@ def test_who_waits_hears_of_the_commit_only_after_it(store: Store) -> None:
     assert recorded == []
     book.commit()
     assert [verdict.frame.sequence for verdict in recorded] == [0]
+
+
+def test_who_waits_for_a_slow_model_does_not_wait_for_others(store: Store) -> None:
+    book = ledger(store)
+    fast, slow = waiting_item(0, [], []), waiting_item(1, [], [])
+    verdict = slow.inspection.verdict.model_copy(update={"latency_seconds": 0.03})
+    assert not book.append(fast)
+    assert book.append(replace(slow, inspection=replace(slow.inspection, verdict=verdict)))
 
 
 def test_who_waits_is_refused_when_the_disk_is_full_and_is_not_recorded_later(store: Store) -> None:
