@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_SHUFFLED_SHARE = 0.6
+_SHUFFLED_SHARE = 0.95
 
 
 @dataclass(frozen=True)
