@@ -119,7 +119,7 @@ def picture_scene(
     from trainer.licence import found
     from trainer.run import good_labels as chosen_good
 
-    dataset = read(data)
+    dataset = read(data.resolve())
     home = _of_site(dataset, site, data) if site else list(dataset.examples)
     shifted = _of_site(dataset, shift_to, data) if shift_to else []
     labels = tuple(sorted({example.label for example in home}))
