@@ -15,7 +15,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.simulators.mosquitto import Mosquitto
-from tests.simulators.port import free_port
+from tests.simulators.port import free_port, wait_until_it_listens
 
 MOSQUITTO = Path(__file__).resolve().parents[2] / "deploy" / "mosquitto"
 PLACE = "/etc/mosquitto/lineside"
@@ -65,6 +65,8 @@ def door(
         require_program("mosquitto"), folder, port=ports[0], complete=configuration(folder, request.param, ports)
     )
     broker.start()
+    if broker.process is not None:
+        wait_until_it_listens(ports[1], broker.process)  # the second listener opens after the first
     yield Door(*ports, folder / "server.crt")
     broker.stop()
 

@@ -34,7 +34,7 @@ from tests.simulators.monitored_plant import SCRATCH_LEVEL, SITE, certified_bund
 from tests.simulators.mosquitto import Mosquitto
 from tests.simulators.small_bundle import picture
 
-TOKEN = "agent-token" 
+TOKEN = "agent-token"
 
 
 class Line:
