@@ -3,7 +3,7 @@
 Takes images from its sources and a signed bundle from the monitor; hands on a verdict for each image, a record of them
 on disk, and sums of them to the monitor. Reading order:
 
-- what comes in: `settings`, `source`, `folder`, `push`
+- what comes in: `settings`, `source`, `folder`, `push`, `census`, `sequences`
 - the hot path: `inspection` (image -> verdict), `station` (all sources), `window` (sums), `ledger` (one commit for all)
 - what stays: `store`, `record`, `buffer`, `recent`
 - what leaves: `outbox`, `shrink`, `merging`, `uplink`, `sampling`, `upload`, `outcomes`

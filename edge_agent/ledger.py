@@ -191,7 +191,7 @@ def _save(db: sqlite3.Connection, before: Windows, after: Windows, newest: dict[
     db.executemany(
         "DELETE FROM open_windows WHERE key = ?", [(_name(key),) for key in before.open if key not in after.open]
     )
-    changed = [(key, sums) for key, sums in after.open.items() if before.open.get(key) != sums]
+    changed = [(key, sums) for key, sums in after.open.items() if before.open.get(key) is not sums]
     db.executemany(
         "INSERT OR REPLACE INTO open_windows VALUES (?, ?)",
         [(_name(key), json.dumps(sums.state())) for key, sums in changed],

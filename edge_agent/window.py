@@ -164,13 +164,23 @@ class Windows:
         self.seconds, self.images, self.runtime = seconds, images, runtime
         self.open: dict[WindowKey, WindowSums] = {}
         self.last_frames: dict[str, int] = {}
+        self._borrowed: set[WindowKey] = set()  # windows that still belong to the original of this draft
 
     def copy(self) -> Windows:
-        """A draft to fold a batch into; the original stays as it is until the batch is committed."""
+        """A draft to fold a batch into; the original stays as it is until the batch is committed. Windows are copied
+        when they are first changed, so that a camera costs nothing while it is silent."""
         draft = Windows(seconds=self.seconds, images=self.images, runtime=self.runtime)
-        draft.open = copy.deepcopy(self.open)
+        draft.open = dict(self.open)
         draft.last_frames = dict(self.last_frames)
+        draft._borrowed = set(self.open)
         return draft
+
+    def _own(self, key: WindowKey) -> WindowSums | None:
+        """The open window of this key, to be changed; None where there is none."""
+        if key in self._borrowed:
+            self._borrowed.remove(key)
+            self.open[key] = copy.deepcopy(self.open[key])
+        return self.open.get(key)
 
     def fold(self, inspection: Inspection, vector_names: Iterable[str]) -> list[Window]:
         """Add one image; returns the windows that this ends."""
@@ -178,7 +188,7 @@ class Windows:
         key = WindowKey(frame.camera, frame.product, inspection.verdict.bundle_hash or "")
         moment = frame.triggered_at.timestamp()
         ended = [self._end(other) for other in self._outlived(key, moment)]
-        sums = self.open.get(key)
+        sums = self._own(key)
         if sums is None:
             sums = WindowSums(*key, list(vector_names), moment, moment, frame.sequence, frame.sequence)
             self.open[key] = sums
@@ -189,7 +199,7 @@ class Windows:
 
     def fold_shadow(self, answer: ShadowAnswer) -> bool:
         """Add one answer of the shadow bundle to the window of its key; False while none is open."""
-        sums = self.open.get(answer.key)
+        sums = self._own(answer.key)
         if sums is None:
             return False
         sums.add_shadow(answer)
@@ -200,13 +210,15 @@ class Windows:
         return [self._end(key) for key in list(self.open if keys is None else keys) if key in self.open]
 
     def _end(self, key: WindowKey) -> Window:
+        self._borrowed.discard(key)
         return self.open.pop(key).message(self.runtime)
 
     def _outlived(self, key: WindowKey, moment: float) -> list[WindowKey]:
         """Windows of this camera that end before the image at hand is counted."""
         outlived = []
-        for other, sums in self.open.items():
-            if other.camera != key.camera:
+        for other in [other for other in self.open if other.camera == key.camera]:
+            sums = self._own(other)
+            if sums is None:
                 continue
             sums.idle_frames += 1
             late = self.images is None and not 0.0 <= moment - sums.started_at < self.seconds

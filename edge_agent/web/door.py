@@ -31,6 +31,7 @@ def web_app(agent: Agent) -> FastAPI:
             agent.push,
             defaults=Defaults(camera=web.camera, product=web.product, line=web.line),
             max_bytes=agent.settings.inspection.max_image_bytes,
+            most_pairs=web.most_pairs,
             unready=agent.unready,
             count_refused=core.metrics.refused_images.inc,
         ),

@@ -17,6 +17,7 @@ from starlette.formparsers import MultiPartException
 from contracts.errors import LinesideError, QuotaError
 from contracts.frame import Decision, Verdict
 from contracts.names import Identifier, Name
+from edge_agent.census import Census
 from edge_agent.push import PushSource
 from edge_agent.web.errors import Refusal
 
@@ -41,16 +42,21 @@ def inspect_routes(
     *,
     defaults: Defaults,
     max_bytes: int,
+    most_pairs: int,
     unready: Callable[[], str | None],
     count_refused: Callable[[], None],
 ) -> APIRouter:
     """The routes. `unready` says why no image can be inspected now, or None."""
     router = APIRouter()
+    census = Census(most_pairs)
 
     @router.post("/v1/inspect")
     async def inspect(request: Request) -> JSONResponse:
         """The verdict on the image in the body; `part_id`, `product` and `camera` as query or `X-Part-Id` etc."""
         part_id, product, camera = _frame_values(request, defaults)
+        if not census.admit(camera, product):
+            remedy = "put what changes from part to part into part_id, or raise web.most_pairs"
+            raise Refusal(400, f"more than {most_pairs} pairs of camera and product", remedy)
         image = await _image(request, max_bytes)
         reason = unready()
         if reason is not None:

@@ -133,6 +133,13 @@ def test_an_unreadable_image_is_on_record_as_a_part_without_a_verdict(make_agent
     assert entry.verdict.decision is Decision.NO_VERDICT
 
 
+def test_the_number_of_cameras_and_products_is_bounded(make_agent: MakeAgent) -> None:
+    agent = make_agent(web=WebSettings(port=0, most_pairs=3))
+    statuses = [inspect(agent, query=f"?camera=cam-{n}")[0] for n in (1, 2, 3, 4, 1)]
+    assert statuses == [200, 200, 200, 400, 200]
+    assert "part_id" in inspect(agent, query="?camera=cam-5")[1]["remedy"]
+
+
 def test_a_body_without_a_length_is_cut_at_the_limit(make_agent: MakeAgent) -> None:
     agent = make_agent(inspection=InspectionSettings(max_image_bytes=50_000))
     chunks = (b"x" * 10_000 for _ in range(10))
@@ -153,7 +160,7 @@ def test_malformed_images_never_crash_and_never_answer_5xx(make_agent: MakeAgent
             data[position] = rng.integers(0, 256)
         if number % 5 == 0:
             del data[int(rng.integers(1, len(data))) :]
-        statuses[inspect(agent, bytes(data), f"?part_id=p-{number}&camera=cam-{number}")[0]] += 1
+        statuses[inspect(agent, bytes(data), f"?part_id=p-{number}&camera=cam-{number % 16}")[0]] += 1
     assert set(statuses) <= {200, 400, 422}
     assert statuses[422] > 50
     assert inspect(agent)[0] == 200

@@ -106,6 +106,19 @@ def test_an_open_window_survives_the_database() -> None:
     assert restored.open == open_windows.open
 
 
+def test_a_draft_changes_nothing_of_its_original_and_copies_only_what_it_changes() -> None:
+    original = windows(images=3)
+    folded(original, inspection(0), inspection(0, camera="cam-b"), inspection(0, product="nut", camera="cam-b"))
+    before = {key: json.dumps(sums.state()) for key, sums in original.open.items()}
+    draft = original.copy()
+    ended = folded(draft, inspection(1), inspection(2))
+    draft.fold_shadow(answer(Decision.OK))
+    assert len(ended) == 1
+    assert {key: json.dumps(sums.state()) for key, sums in original.open.items()} == before
+    silent = WindowKey("cam-b", "cap", HASH)
+    assert draft.open[silent] is original.open[silent]
+
+
 def test_shadow_answers_are_compared_with_the_decisions_of_the_active_bundle() -> None:
     open_windows = windows(images=2)
     folded(open_windows, inspection(0))
