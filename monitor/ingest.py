@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from contracts.names import Identifier
 from contracts.telemetry import Ack, Envelope, Event, EventKind, Status, parse_topic
 from monitor.store.database import Store
+from monitor.store.rule_tables import CameraRow
 from monitor.store.telemetry_tables import AgentRow, BootRow, MessageRow, PoisonRow, TombstoneRow
 
 LARGEST_MESSAGE_BYTES = 256 * 1024
@@ -247,7 +248,9 @@ def _acknowledge(boot: tuple[str, str, str], held_before: int, session: Session)
         )
     )
     row.contiguous = highest_contiguous(start, sequences, ((first, last) for first, last in ranges))
-    return site, Ack(agent=agent, boot=name, sequence=row.contiguous)
+    cameras = session.scalars(select(CameraRow).where(CameraRow.site == site, CameraRow.agent == agent))
+    states = {camera.camera: camera.state for camera in cameras}
+    return site, Ack(agent=agent, boot=name, sequence=row.contiguous, cameras=states)
 
 
 def highest_contiguous(start: int, sequences: Iterable[int], ranges: Iterable[tuple[int, int]]) -> int:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from contracts.telemetry import Status, topic
 from monitor.ingest import Arrival, Ingest, highest_contiguous
 from monitor.store import Store
+from monitor.store.rule_tables import CameraRow
 from monitor.store.telemetry_tables import AgentRow, MessageRow, PoisonRow
 from tests.monitor.telemetry import START, dropped, envelope, window
 
@@ -67,6 +68,30 @@ def test_tombstone_that_grew_after_its_acknowledgement_still_counts(ingest: Inge
 def test_younger_database_does_not_wait_for_what_the_agent_no_longer_holds(ingest: Ingest) -> None:
     assert acknowledged(ingest, arrival(500)) == 0
     assert acknowledged(ingest, arrival(501, oldest_held=500)) == 501
+
+
+def test_acknowledgement_tells_the_agent_how_its_cameras_are(ingest: Ingest, store: Store) -> None:
+    with store.write() as session:
+        for agent, state in (("agent-1", "DRIFT"), ("agent-2", "OK")):
+            session.add(_camera(agent, state))
+    [(_, ack)] = ingest.commit([arrival(1)])
+    assert ack.cameras == {"camera-1": "DRIFT"}
+
+
+def _camera(agent: str, state: str) -> CameraRow:
+    return CameraRow(
+        site="mono",
+        agent=agent,
+        camera="camera-1",
+        product="default",
+        bundle_hash="a" * 64,
+        runtime="onnxruntime-cpu 1",
+        state=state,
+        learned_windows=60,
+        windows_needed=60,
+        decisions={},
+        last_window_at=START,
+    )
 
 
 def test_topic_wins_over_the_payload(ingest: Ingest, store: Store) -> None:
