@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from contracts.access import secret
 from contracts.errors import ConfigurationError
 from contracts.telemetry import Birth
 from edge_agent.core import Core
 from edge_agent.folder import FolderSource
 from edge_agent.follower import Follower
 from edge_agent.sampling import Sampler
-from edge_agent.settings import AgentSettings, BrokerSettings, FolderSettings, MonitorSettings, secret
+from edge_agent.settings import AgentSettings, BrokerSettings, FolderSettings, MonitorSettings
 from edge_agent.updates import UpdateClient
 from edge_agent.uplink import Address, Uplink
 from edge_agent.upload import ImageUploader

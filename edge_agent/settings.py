@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from contracts.errors import ConfigurationError
+from contracts.access import is_loopback
 from contracts.frame import Probability
 from contracts.names import Label, Name, Sha256
 from contracts.settings import Settings
 
 MEGABYTE = 1_000_000
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` can be reached from this machine only.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0"), is_loopback("plant-7")
-    (True, False, False)
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class InspectionSettings(Settings):
@@ -179,18 +164,3 @@ class AgentSettings(Settings):
     bundle: BundleSettings | None = None
     folders: tuple[FolderSettings, ...] = ()
     extra_labels: tuple[Label, ...] = Field(default=(), description="classes an operator may name that no model knows")
-
-
-def secret(value: SecretStr | None, file: Path | None) -> str | None:
-    """The secret itself, or the first line of its file, or None. Raises ConfigurationError for an unreadable file."""
-    if value is not None:
-        return value.get_secret_value()
-    if file is None:
-        return None
-    try:
-        text = file.read_text(encoding="utf-8").splitlines()[0].strip()
-    except (OSError, IndexError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read a secret from {file}: {error}; it must hold one line of text") from error
-    if not text:
-        raise ConfigurationError(f"{file} is empty; it must hold one line of text")
-    return text

@@ -18,12 +18,13 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import OperationalError
 
+from contracts.access import secret
 from contracts.errors import LinesideError
 from monitor import metrics
 from monitor.app import make_app
 from monitor.door import Door, hosts_of
 from monitor.link import Link
-from monitor.settings import MonitorSettings, secret
+from monitor.settings import MonitorSettings
 from monitor.web.pages import Pages
 from monitor.works import make_works
 

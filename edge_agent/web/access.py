@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from edge_agent.settings import is_loopback
+from contracts.access import is_loopback
 
 OPEN_PATHS = frozenset({"/live", "/ready"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})

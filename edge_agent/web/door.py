@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from contracts.access import secret
 from contracts.frame import Outcome
-from edge_agent.settings import secret
 from edge_agent.web.app import create_app
 from edge_agent.web.inspect import Defaults, inspect_routes
 from edge_agent.web.outcomes import outcome_routes

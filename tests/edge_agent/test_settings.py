@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from contracts.access import secret
 from contracts.errors import ConfigurationError
 from contracts.settings import parse_settings, read_settings
 from edge_agent.agent import Agent
-from edge_agent.settings import AgentSettings, secret
+from edge_agent.settings import AgentSettings
 from tests.edge_agent.conftest import MakeAgent, agent_settings
 
 SMALLEST = {"site": "plant", "agent": "agent-1", "state_folder": "/var/lib/lineside"}

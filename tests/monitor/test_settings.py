@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from contracts.access import secret
 from contracts.errors import ConfigurationError
 from contracts.settings import parse_settings, read_settings
-from monitor.settings import MonitorSettings, secret
+from monitor.settings import MonitorSettings
 
 LEAST = {"state_folder": "/var/lib/lineside", "sites": ["mono"]}
 
