@@ -79,6 +79,7 @@ def measure(options: argparse.Namespace) -> Measured:
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
             if options.cache:
+                options.cache.mkdir(parents=True, exist_ok=True)
                 (work / "features").symlink_to(options.cache.resolve())
             rows[fold] = split_results(deal(cells, fold), base_model(weights), settings, work, fold)
         print(_lines(fold, rows[fold]), flush=True)

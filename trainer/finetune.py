@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from trainer.features import Features, entering
 from trainer.head import Head
 from trainer.network import Network
+from trainer.threshold import best_temperature
 
 _DROPOUT = 0.2
 _WEIGHT_DECAY = 0.05
@@ -43,7 +44,8 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Check:
-    """One look at the averaged weights. `held_out_loss` is infinite before the first step of a lesson without any."""
+    """One look at the averaged weights. `held_out_loss` is at the best temperature, so that it tells how well the
+    images are told apart and not how sure the network sounds; infinite without held-out images."""
 
     step: int
     loss: float
@@ -76,8 +78,9 @@ def finetune(
 
     AdamW with a one-cycle schedule, dropout before the head, BatchNorm in eval mode throughout (images are judged one
     by one later), weights averaged over the steps (Polyak). Six times the averaged weights answer the
-    held-out images (plain views): the lowest weighted loss is kept, and three checks without improvement end the
-    training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out image the last weights stay.
+    held-out images (plain views): those with the lowest weighted loss are kept, and three checks without improvement
+    end the training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out image the last
+    weights stay.
     """
     model = copy.deepcopy(network).eval()
     adopt(model, head)
@@ -186,6 +189,7 @@ def _loss(network: Network, lesson: Lesson, cut: int) -> Tensor:
 
 def _check(network: Network, held_out: Lesson, cut: int, step: int, loss: float) -> Check:
     logits = answers(network, held_out.features.maps[:, 0], cut)
-    losses = cross_entropy(logits, held_out.targets) * held_out.weights
-    held_out_loss = float(losses.sum() / held_out.weights.sum()) if len(held_out) else math.inf
+    if not len(held_out):
+        return Check(step, loss, math.inf, logits)
+    _, held_out_loss = best_temperature(logits, held_out.targets, held_out.weights)
     return Check(step, loss, held_out_loss, logits)

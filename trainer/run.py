@@ -30,7 +30,7 @@ from trainer.symmetry import harmless_flips
 from trainer.threshold import Calibration, calibrate
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run
 from trainer.views import FLIPS, View, views
-from trainer.weighing import balanced_weights, is_random, soft_targets
+from trainer.weighing import balanced_weights, condition_of, soft_targets, telling
 from trainer.workspace import SiteRecord, remember_site
 from trainer.yardstick import compare_with_random
 
@@ -66,7 +66,7 @@ def train(
     chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, snapshot.of("train"))})
     train_set, validation = _materials(stem, snapshot, chosen.flips, progress)
     taught = course.teach(train_set, validation, until=began + 0.85 * settings.max_seconds, progress=progress)
-    thresholds, calibration = settle(course, taught)
+    thresholds, calibration = settle(course, taught, condition_of(snapshot.examples[-1]))
     move_line(taught.network, calibration, course.good_mask())
     progress("testing", 0.92)
     details: dict[str, Any] = _details(taught, calibration)
@@ -111,10 +111,9 @@ def train(
     return load_run(out)
 
 
-def settle(course: Course, taught: Taught) -> tuple[Thresholds, Calibration]:
-    """Thresholds and calibration from the held-out images that were drawn at random: those that were picked for being
-    odd say nothing about shares."""
-    rows = [row for row, example in enumerate(taught.held_out) if is_random(example)]
+def settle(course: Course, taught: Taught, newest: str) -> tuple[Thresholds, Calibration]:
+    """Thresholds and calibration from the held-out images that tell where the line lies in the `newest` condition."""
+    rows = telling(taught.held_out, course.good, newest)
     examples, logits = [taught.held_out[row] for row in rows], taught.logits[rows]
     targets = soft_targets(examples, course.labels, course.good, noise=course.settings.label_noise)
     ratio = course.settings.cost_escape / course.settings.cost_false_reject

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 _EVIDENCE = 60.0  # independent images that the held-out set counts for at most: neighbours and jittered copies repeat
+_TEMPERATURES = [2 ** (step / 4) for step in range(-8, 9)]
 _SLOPE_PRIOR, _OFFSET_PRIOR = 4.0, 1.0  # precision of slope around 1 and offset around 0
 
 
@@ -40,7 +41,7 @@ def calibrate(
     """
     if not len(logits):
         return Calibration(shift=math.log(1 / escape_to_reject))
-    temperature = _temperature(logits, targets, weights)
+    temperature, _ = best_temperature(logits, targets, weights)
     scaled = (logits / temperature).double()
     odds = scaled[:, ~good].logsumexp(1) - scaled[:, good].logsumexp(1)  # [n]
     defect = targets[:, ~good].sum(1).round()  # [n], 0 or 1
@@ -48,15 +49,15 @@ def calibrate(
     return Calibration(temperature, (math.log(1 / escape_to_reject) - offset) / slope)
 
 
-def _temperature(logits: Tensor, targets: Tensor, weights: Tensor) -> float:
-    """On a grid: 0.5 to 4."""
-    grid = [2 ** (step / 4) for step in range(-4, 9)]
+def best_temperature(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[float, float]:
+    """The temperature (on a grid from 0.25 to 4) with the lowest weighted cross-entropy, and that."""
 
     def loss(temperature: float) -> float:
-        cross = -(targets * nn.functional.log_softmax(logits / temperature, dim=1)).sum(1)
+        cross = -(targets * nn.functional.log_softmax(logits / temperature, dim=1)).sum(1)  # [n]
         return float((cross * weights).sum() / weights.sum())
 
-    return min(grid, key=lambda value: (round(loss(value), 9), abs(math.log(value))))
+    lowest, _, temperature = min((round(loss(value), 9), abs(math.log(value)), value) for value in _TEMPERATURES)
+    return temperature, lowest
 
 
 def _platt(odds: Tensor, defect: Tensor, weights: Tensor) -> tuple[float, float]:

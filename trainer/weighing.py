@@ -13,6 +13,7 @@ from trainer.dataset import Example
 HOME = "home"
 _MOST_WEIGHT = 10.0  # of one image, against the mean
 _SMOOTHING = 0.04  # of labels that are believed right
+_ENOUGH = 15  # images of good and of defect each, from which on one condition alone tells where the line lies
 
 
 def condition_of(example: Example) -> str:
@@ -23,6 +24,16 @@ def condition_of(example: Example) -> str:
 def is_random(example: Example) -> bool:
     """Whether the image was drawn without looking at it, so that shares counted on it mean something."""
     return example.attributes.get("source", "") not in ("atypical", "operator", "end-of-line")
+
+
+def telling(examples: Sequence[Example], good: Sequence[str], newest: str) -> list[int]:
+    """Rows of the images that tell where the line between good and defect lies: drawn at random, since those picked for
+    being odd say nothing about shares, and of the `newest` condition, in which the model will serve, where it has
+    enough of both kinds; else of all conditions."""
+    rows = [row for row, example in enumerate(examples) if is_random(example)]
+    latest = [row for row in rows if condition_of(examples[row]) == newest]
+    kinds = [examples[row].label in good for row in latest]
+    return latest if min(kinds.count(True), kinds.count(False)) >= _ENOUGH else rows
 
 
 def balanced_weights(examples: Sequence[Example], good: Sequence[str]) -> Tensor:

@@ -8,8 +8,9 @@ from lineside.demo.story import Notes
 _COMPARED = ("before", "drifted", "after", "home_before", "home_after", "offline")
 
 
-def figures_of(notes: Notes, *, wall_seconds: float) -> list[Figure]:
-    """Every figure that the report promises; one that the story did not reach has no value."""
+def figures_of(notes: Notes, *, wall_seconds: float | None) -> list[Figure]:
+    """Every figure that the report promises; one that the story did not reach has no value, nor has `wall_seconds`
+    (None) when it did not end."""
     figures = [
         Figure(
             name="false_drifts_before",
@@ -27,6 +28,9 @@ def figures_of(notes: Notes, *, wall_seconds: float) -> list[Figure]:
         Figure(name="tickets_for_dirt", value=notes.tickets_for_dirt, unit="tickets"),
         Figure(name="retrains_for_dirt", value=notes.retrains_for_dirt, unit="retrains"),
         Figure(name="labels_used", value=notes.labels_used, unit="labels", note="answered until the promotion"),
+        Figure(
+            name="people_asked", value=notes.people_asked, note="retrained candidates that the gate left to a person"
+        ),
         Figure(name="loop_seconds", value=notes.loop_seconds, unit="s", note="from the change to the promotion"),
         Figure(
             name="withdrawn_bad_release", value=_flag(notes.withdrawn_bad_release), note=_reason(notes, "withdrawn")
@@ -40,7 +44,8 @@ def figures_of(notes: Notes, *, wall_seconds: float) -> list[Figure]:
             figures += notes.quality[name].figures(name)
     figures += _differences(notes)
     figures += notes.extra
-    return [*figures, Figure(name="wall_seconds", value=round(wall_seconds, 1), unit="s")]
+    seconds = None if wall_seconds is None else round(wall_seconds, 1)
+    return [*figures, Figure(name="wall_seconds", value=seconds, unit="s")]
 
 
 def _differences(notes: Notes) -> list[Figure]:

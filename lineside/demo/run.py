@@ -53,7 +53,7 @@ def run_demo(options: DemoOptions) -> bool:
     with _folder(options) as folder:
         scene = make_scene(options, folder)
         story, finished = _play(options, scene, folder, narrator)
-        report = _report(options, story, narrator)
+        report = _report(options, story, narrator, finished=finished)
         _print_summary(report, story, narrator)
         if options.report:
             options.report.parent.mkdir(parents=True, exist_ok=True)
@@ -147,10 +147,10 @@ def _folder(options: DemoOptions) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _report(options: DemoOptions, story: Story, narrator: Narrator) -> Report:
+def _report(options: DemoOptions, story: Story, narrator: Narrator, *, finished: bool) -> Report:
     goals_file = GOALS_FOLDER / ("demo-shift.toml" if options.shift_to else "demo.toml")
     goals = read_goals(goals_file) if goals_file.exists() and not (options.data and not options.shift_to) else []
-    figures = figures_of(story.notes, wall_seconds=narrator.seconds)
+    figures = figures_of(story.notes, wall_seconds=narrator.seconds if finished else None)
     return Report(
         command=options.command,
         commit=describe_commit(),

@@ -11,6 +11,7 @@ from typing import Any
 
 from contracts.report import Figure
 from lineside.demo.backstage import Backstage
+from lineside.demo.engineer import Engineer
 from lineside.demo.first import int8_figures, write_gold, yardstick_figures
 from lineside.demo.live import LiveRecord
 from lineside.demo.measure import Quality, quality_of_bundle
@@ -37,6 +38,7 @@ class Notes:
     retrains_for_dirt: int | None = None
     drift_delay_windows: float | None = None
     labels_used: int | None = None
+    people_asked: int | None = None
     loop_seconds: float | None = None
     refused_worse_candidate: bool | None = None
     withdrawn_bad_release: bool | None = None
@@ -185,13 +187,18 @@ class Story:
         self._wait(lambda: bool(self._retrains()), "harm is proven and a retrain ordered", 240)
         self._line("shifted", parts_per_second=self.pace.busy_parts_per_second)
         first = self._release(1)["bundle_hash"]
-        self._wait(
-            lambda: self._active()["bundle_hash"] != first or bool(self._refusals()), "the retrain is decided", 900
-        )
+        engineer = Engineer(self.watcher, self.narrator)
+
+        def decided() -> bool:
+            engineer.step()
+            return self._active()["bundle_hash"] != first or bool(self._refusals())
+
+        self._wait(decided, "the retrain is decided", 900)
         if self._active()["bundle_hash"] == first:
             raise StoryError(f"the retrained candidate was refused: {self._refusals()}")
         self.notes.loop_seconds = time.monotonic() - began
         self.notes.labels_used = self.watcher.operator.answered
+        self.notes.people_asked = engineer.asked
         self.notes.bundles["after"] = self._bundle(self._active()["bundle_hash"])
         self._wait(self._agent_follows, "the agent serves the new release", 60)
         self.narrator.good(f"release {self._active()['number']} is active, {self.notes.labels_used} labels were used")

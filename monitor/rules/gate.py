@@ -4,7 +4,7 @@ On the gold set (parts of the home condition that no model was trained on) the c
 and defective parts apart and for every class with enough parts: the lower bound of the paired difference must lie above
 minus the margin. On the new, gate-labelled parts it must be better, good and defective parts weighed by their costs.
 What the numbers cannot decide is UNDECIDED, never PASS: it goes on to the shadow when nothing speaks against it, and to
-a person when something does. The statistics are in `paired`.
+a person when something does (`doubt_level`: a part or two lost by chance does not). The statistics are in `paired`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ class GateSettings(Settings):
 
     margin: float = Field(default=0.03, gt=0, lt=0.5, description="loss on the gold set that is acceptable")
     level: float = Field(default=0.05, gt=0, lt=0.5, description="of the sign test on new parts")
+    doubt_level: float = Field(
+        default=0.2, gt=0, lt=0.5, description="of the sign test on gold parts, from which on a person is asked"
+    )
     gold_parts: int = Field(default=20, ge=1, description="fewer gold parts of a class: that class is undecided")
     new_parts: int = Field(default=20, ge=1, description="fewer new parts: 'better' is undecided")
 
@@ -131,12 +134,12 @@ def _judge_gold(
         "after": found.candidate_right,
         "margin": settings.margin,
     }
-    worse = sign_test(found.lost, found.gained) <= settings.level
-    if found.difference < -settings.margin and worse:
+    chance = sign_test(found.lost, found.gained)  # that it looks so much worse, or more, and is not
+    if found.difference < -settings.margin and chance <= settings.level:
         against.append(because("gate-gold-worse", **said))
     elif found.parts < settings.gold_parts:
         missing.append(because("gate-gold-few", **said))
-    elif found.difference < -settings.margin:
+    elif found.difference < -settings.margin and chance <= settings.doubt_level:
         doubts.append(because("gate-gold-doubtful", **said))
     elif found.lower < -settings.margin:
         missing.append(because("gate-gold-undecided", **said, lower=found.lower))

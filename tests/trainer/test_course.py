@@ -14,7 +14,7 @@ from trainer.head import fit_head
 from trainer.network import Network
 from trainer.threshold import calibrate
 from trainer.views import View, flipped, look, views
-from trainer.weighing import balanced_weights, soft_targets
+from trainer.weighing import balanced_weights, soft_targets, telling
 
 LABELS, GOOD = ("good", "pit", "scratch"), ("good",)
 
@@ -38,6 +38,14 @@ def test_conditions_and_halves_weigh_the_same_whatever_their_counts() -> None:
 def test_one_rare_image_does_not_rule() -> None:
     weights = balanced_weights(made("good", 500) + made("pit", 1) + made("scratch", 100), GOOD)
     assert float(weights.max()) <= 10.0
+
+
+def test_the_newest_condition_tells_where_the_line_lies_once_it_has_enough_of_both_kinds() -> None:
+    home = made("good", 40) + made("pit", 40)
+    new = made("good", 20, order="o-1") + made("pit", 15, order="o-1")
+    odd = made("pit", 10, prefix="odd", order="o-1", source="atypical")
+    assert telling(home + odd + new, GOOD, "o-1") == list(range(90, 125))
+    assert telling(home + odd + new[:-1], GOOD, "o-1") == [*range(80), *range(90, 124)]
 
 
 def test_graded_severity_makes_soft_targets_for_the_site_alone() -> None:

@@ -110,6 +110,11 @@ def test_a_loss_that_is_not_proven_goes_to_a_person() -> None:
     assert (verdict.verdict, verdict.next, codes(verdict)) == (Verdict.UNDECIDED, "person", {"gate-gold-doubtful"})
 
 
+def test_two_parts_lost_by_chance_are_no_doubt() -> None:
+    verdict = judged(gold=(*parts("good", both=43, lost=2), *parts("pit", both=200)))
+    assert (verdict.verdict, verdict.next, codes(verdict)) == (Verdict.UNDECIDED, "shadow", {"gate-gold-undecided"})
+
+
 def test_a_small_gold_set_cannot_exclude_a_loss_and_says_so() -> None:
     verdict = judged(gold=(*parts("good", both=60), *parts("pit", both=40)))
     assert (verdict.verdict, verdict.next, codes(verdict)) == (Verdict.UNDECIDED, "shadow", {"gate-gold-undecided"})

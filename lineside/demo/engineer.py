@@ -1,0 +1,55 @@
+"""The demo's engineer: answers for a retrained candidate that the gate leaves to a person.
+
+A small gold set can look worse by chance. The engineer lets the candidate go on where that is the only doubt, since its
+shadow was clean and the line's new labels speak for it, and stops it where the new labels do not.
+"""
+
+from __future__ import annotations
+
+from lineside.demo.narrator import Narrator
+from lineside.demo.watcher import Watcher
+
+NAME = "engineer-1"
+_GOLD_DOUBT = "gate-gold-doubtful"
+_STOPS = frozenset({"gate-new-not-better"})
+
+
+class Engineer:
+    """`step` answers whatever waits for people; `asked` counts the answers."""
+
+    def __init__(self, watcher: Watcher, narrator: Narrator) -> None:
+        self._watcher, self._narrator = watcher, narrator
+        self._answered: set[str] = set()
+
+    @property
+    def asked(self) -> int:
+        """Candidates that needed a person."""
+        return len(self._answered)
+
+    def step(self) -> None:
+        """Approve or reject each retrained candidate that waits."""
+        for candidate in self._watcher.get("/v1/releases")["candidates"]:
+            if candidate["state"] == "approving" and candidate["origin"] == "retrain":
+                self._answer(candidate["candidate_id"], candidate["release_number"], _codes(candidate["gate"]))
+
+    def _answer(self, candidate_id: str, release: int, codes: set[str]) -> None:
+        if candidate_id in self._answered:
+            return
+        self._answered.add(candidate_id)
+        said = "approve" if may_go_on(codes) else "reject"
+        reason = "clean in the shadow; only the small gold set is in doubt" if said == "approve" else "not better"
+        self._narrator.say(f"the gate asks for a person; {NAME} says {said}: {reason}", mark="☞")
+        self._watcher.post(f"/v1/releases/{release}/{said}", {"by": NAME, "reason": reason})
+
+
+def may_go_on(codes: set[str]) -> bool:
+    """Whether the gate's doubts are about the gold set alone.
+
+    >>> may_go_on({"gate-gold-doubtful", "gate-gold-few"}), may_go_on({"gate-gold-doubtful", "gate-new-not-better"})
+    (True, False)
+    """
+    return _GOLD_DOUBT in codes and not codes & _STOPS
+
+
+def _codes(gate: dict[str, list[dict[str, str]]]) -> set[str]:
+    return {reason["code"] for reason in gate["reasons"]}
