@@ -1,22 +1,21 @@
 """The whole loop on real solar cells: trained on mono, then poly cells arrive; three stratified group splits.
 
-    python -m benchmarks.elpv --data DATA --json benchmarks/reports/elpv.json
+    python -m benchmarks.elpv --json benchmarks/reports/elpv.json
 
-`DATA` is the folder that holds `elpv/` and `weights/`. Each split is one run of `lineside demo --data ...`; reports
+`--data` holds `elpv/` and `weights/`. Each split is one run of `lineside demo --data ...`; reports
 that lie in `--folder` are not made again, so the benchmark can be interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.harness import Measured, main
+from benchmarks.harness import Measured, add_data, main
+from benchmarks.plays import play, values_of
 from contracts.report import Figure, Report
 
 _LIMIT_SECONDS = 1800
@@ -44,10 +43,9 @@ _LARGEST = ("labels_used", "wall_seconds", "loop_seconds", "drift_delay_windows"
 def measure(options: argparse.Namespace) -> Measured:
     """Play every split, then take means and the largest."""
     folder = options.folder or Path(tempfile.mkdtemp(prefix="lineside-elpv-"))
-    folder.mkdir(parents=True, exist_ok=True)
     folds = range(1 if options.quick else 3)
-    reports = [_play(fold, folder, options.data, fast=options.quick) for fold in folds]
-    values = [{figure.name: figure.value for figure in report.figures} for report in reports]
+    reports = [_played(fold, folder, options.data, fast=options.quick) for fold in folds]
+    values = [values_of(report) for report in reports]
     figures = [_figure(name, name, mean, values) for name in _MEANS]
     figures += [_figure(f"{name}_largest", name, max, values) for name in _LARGEST]
     return Measured(figures, {f"split {fold}": found for fold, found in zip(folds, values, strict=True)})
@@ -64,24 +62,16 @@ def _figure(
     return Figure(name=name, value=value, note=f"splits: {split}")
 
 
-def _play(fold: int, folder: Path, data: Path, *, fast: bool) -> Report:
-    path = folder / f"split-{fold}.json"
-    if not path.exists():
-        command = [
-            sys.executable, "-m", "lineside", "demo", "--no-stay", "--data", str(data / "elpv" / "manifest.csv"),
-            "--site", "mono", "--shift-to", "poly", "--fold", str(fold), "--report", str(path),
-            "--weights", str(data / "weights" / "mobilenetv2_100_same.in1k.safetensors"),
-        ]  # fmt: skip
-        with (folder / f"split-{fold}.log").open("wb") as log:
-            subprocess.run(
-                [*command, *(["--fast"] if fast else [])],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=_LIMIT_SECONDS, check=False,
-            )  # fmt: skip
-    return Report.model_validate_json(path.read_text(encoding="utf-8"))
+def _played(fold: int, folder: Path, data: Path, *, fast: bool) -> Report | None:
+    arguments = [
+        "--data", str(data / "elpv" / "manifest.csv"), "--site", "mono", "--shift-to", "poly", "--fold", str(fold),
+        "--weights", str(data / "weights" / "mobilenetv2_100_same.in1k.safetensors"), *(["--fast"] if fast else []),
+    ]  # fmt: skip
+    return play(f"split-{fold}", arguments, folder, limit_seconds=_LIMIT_SECONDS)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds elpv/ and weights/")
+    add_data(parser)
     parser.add_argument("--folder", type=Path, help="keep reports and logs here; what is there is not run again")
 
 

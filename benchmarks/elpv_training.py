@@ -1,8 +1,8 @@
 """Training alone on real solar cells: release 1 on mono, retrained with at most 300 poly labels, against offline.
 
-    python -m benchmarks.elpv_training --data DATA --json benchmarks/reports/elpv_training.json
+    python -m benchmarks.elpv_training --json benchmarks/reports/elpv_training.json
 
-`DATA` is the folder that holds `elpv/` and `weights/`. The labels are those that the loop would ask for, without the
+`--data` holds `elpv/` and `weights/`. The labels are those that the loop would ask for, without the
 loop around them (`benchmarks.elpv` has it): 200 random draws of the stream, a quarter of them for the gate alone, 60
 atypical ones, 40 of the audit (half of them before the drift), 3 % of them wrong. Home, stream and test never share a
 group. The offline model is trained in one go on the same images and labels, the gate's too, by the same code.
@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.harness import Measured, main
+from benchmarks.harness import Measured, add_data, main
 from contracts.bundle import TaskMetrics
 from contracts.orders import Retrain
 from contracts.report import Figure
@@ -262,7 +262,7 @@ def _figures(rows: Sequence[dict[str, Result]]) -> list[Figure]:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds elpv/ and weights/")
+    add_data(parser)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--max-seconds", type=float, default=600.0, help="for each training")
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2])

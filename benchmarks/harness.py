@@ -13,6 +13,7 @@ A benchmark module reads like this (here without its own arguments):
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 import time
@@ -70,6 +71,16 @@ def write_report(report: Report, path: Path) -> None:
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
     unfinished.replace(path)
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """`--data`, the folder of the real images."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("LINESIDE_DATA") or "../shared/data"),
+        help="folder that holds elpv/ and weights/; default: $LINESIDE_DATA, or shared/data beside the checkout",
+    )
 
 
 def main(

@@ -1,8 +1,8 @@
 """What int8 costs and saves on real solar cells, and what each step of the quantisation is worth.
 
-    python -m benchmarks.int8 --data DATA --json benchmarks/reports/int8.json
+    python -m benchmarks.int8 --json benchmarks/reports/int8.json
 
-`DATA` is the folder that holds `elpv/` and `weights/`. ImageNet MobileNetV2 with a head trained on mono cells; compared
+`--data` holds `elpv/` and `weights/`. ImageNet MobileNetV2 with a head trained on mono cells; compared
 with the float model on the validation and test splits, one thread, batch 1.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.harness import Measured, main
+from benchmarks.harness import Measured, add_data, main
 from contracts.bundle import Licence
 from contracts.report import Figure
 from exporter.bias_correction import correct_biases
@@ -166,7 +166,7 @@ def _export_seconds(source: Source, folder: Path) -> Figure:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds elpv/ and weights/")
+    add_data(parser)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ can be interrupted. `wall_seconds` is judged apart: runs beside each other slow 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.harness import Measured, main
+from benchmarks.plays import play, values_of
 from contracts.report import Figure, Report, judge, read_goals
 from lineside.demo.run import GOALS_FOLDER
 from runtime.metrics import wilson_interval
@@ -27,9 +26,8 @@ def measure(options: argparse.Namespace) -> Measured:
     """Run what is missing, then judge every report."""
     seeds = range(options.first, options.first + (2 if options.quick else options.count))
     folder = options.folder or Path(tempfile.mkdtemp(prefix="lineside-seeds-"))
-    folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(options.parallel) as pool:
-        reports = dict(zip(seeds, pool.map(lambda seed: _play(seed, folder, fast=options.quick), seeds), strict=True))
+        reports = dict(zip(seeds, pool.map(lambda seed: _played(seed, folder, fast=options.quick), seeds), strict=True))
     missed = {seed: missed_goals(report) for seed, report in reports.items()}
     holding = sum(not names for names in missed.values())
     figures = [
@@ -43,7 +41,7 @@ def measure(options: argparse.Namespace) -> Measured:
         ),
         *_worst(list(reports.values())),
     ]
-    details = {str(seed): {"missed": names, "values": _values(reports[seed])} for seed, names in missed.items()}
+    details = {str(seed): {"missed": names, "values": values_of(reports[seed])} for seed, names in missed.items()}
     return Measured(figures, details)
 
 
@@ -56,29 +54,16 @@ def missed_goals(report: Report | None) -> list[str]:
     return [figure.name for figure in judged if figure.holds is False and figure.name != "wall_seconds"]
 
 
-def _play(seed: int, folder: Path, *, fast: bool) -> Report | None:
-    """One demo; None when it left no report."""
-    path = folder / f"seed-{seed}.json"
-    if not path.exists():
-        command = [sys.executable, "-m", "lineside", "demo", "--no-stay", "--seed", str(seed), "--report", str(path)]
-        with (folder / f"seed-{seed}.log").open("wb") as log:
-            subprocess.run(
-                [*command, *(["--fast"] if fast else [])],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=_LIMIT_SECONDS, check=False,
-            )  # fmt: skip
-        print(f"seed {seed}: {'done' if path.exists() else 'no report, see ' + log.name}", flush=True)
-    return Report.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def _values(report: Report | None) -> dict[str, float | None]:
-    return {} if report is None else {figure.name: figure.value for figure in report.figures}
+def _played(seed: int, folder: Path, *, fast: bool) -> Report | None:
+    arguments = ["--seed", str(seed), *(["--fast"] if fast else [])]
+    return play(f"seed-{seed}", arguments, folder, limit_seconds=_LIMIT_SECONDS)
 
 
 def _worst(reports: list[Report | None]) -> list[Figure]:
     """The least favourable value over all seeds of what has a direction."""
     figures = []
     for name, worst in (("drift_delay_windows", max), ("balanced_accuracy_lost", max), ("wall_seconds", max)):
-        values = [value for report in reports if (value := _values(report).get(name)) is not None]
+        values = [value for report in reports if (value := values_of(report).get(name)) is not None]
         note = f"worst of {len(values)} seeds"
         figures.append(Figure(name=f"{name}_worst", value=worst(values) if values else None, note=note))
     return figures

@@ -6,18 +6,31 @@ shadow was clean and the line's new labels speak for it, and stops it where the 
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 from lineside.demo.narrator import Narrator
-from lineside.demo.watcher import Watcher
 
 NAME = "engineer-1"
 _GOLD_DOUBT = "gate-gold-doubtful"
 _STOPS = frozenset({"gate-new-not-better"})
 
 
+class Pages(Protocol):
+    """The monitor's API, as `Watcher` offers it."""
+
+    def get(self, path: str) -> Any:
+        """JSON of a page."""
+        ...
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Post JSON as a click would."""
+        ...
+
+
 class Engineer:
     """`step` answers whatever waits for people; `asked` counts the answers."""
 
-    def __init__(self, watcher: Watcher, narrator: Narrator) -> None:
+    def __init__(self, watcher: Pages, narrator: Narrator) -> None:
         self._watcher, self._narrator = watcher, narrator
         self._answered: set[str] = set()
 
