@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import LinesideError
-from lineside.demo.planted import Row, lost_convention, read_rows, relabelled, shuffled, write_rows
+from lineside.demo.measure import clearness
+from lineside.demo.planted import Row, graded, lost_convention, read_rows, relabelled, shuffled, write_rows
 from lineside.demo.scene import Scene
 from lineside.process import Child
+from runtime.bundle import Bundle
 
 _PATIENCE_SECONDS = 900
 
@@ -31,10 +33,11 @@ class Backstage:
     children: dict[str, Child] = field(default_factory=dict)
     convention: str = ""
 
-    def prepare(self, home: Path) -> None:
+    def prepare(self, home: Path, first: Bundle) -> None:
         """Plan both planted candidates and begin to train them."""
         rows = read_rows(home)
         everything = [*rows, *read_rows(self.scene.write_shifted(self.folder / "shifted"))]
+        everything = graded(everything, self.scene.good_labels[0], clearness(first))
         rule, self.convention = lost_convention(everything, self.scene.good_labels[0])
         plans = {
             "wrong": write_rows(self.folder / "wrong.csv", relabelled(everything, rule)),

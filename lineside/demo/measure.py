@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from contracts.bundle import TaskMetrics
 from contracts.report import Figure
 from lineside.demo.scene import Labelled
+from lineside.stream.pictures import read_picture
 from runtime.bundle import Bundle
 from runtime.metrics import auroc, task_metrics, wilson_interval
 from runtime.preprocessing import prepare
@@ -54,6 +56,18 @@ def quality_of_bundle(
         rows.append(session.infer(prepare(example.image, bundle.manifest.preprocessing)).probabilities)
         labels.append(example.label)
     return _from_metrics(task_metrics(np.stack(rows), labels, bundle.manifest), note)
+
+
+def clearness(bundle: Bundle, threads: int = 1) -> Callable[[Path], float]:
+    """The bundle's defect score of a picture, 0..1."""
+    session = Session(bundle, threads=threads)
+    good = [label in bundle.manifest.good_labels for label in bundle.manifest.labels]
+
+    def score(path: Path) -> float:
+        answer = session.infer(prepare(read_picture(path), bundle.manifest.preprocessing))
+        return float(answer.probabilities[~np.array(good)].sum())
+
+    return score
 
 
 def _from_metrics(metrics: TaskMetrics, note: str) -> Quality:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from contracts.errors import ConfigurationError, DatasetError
-from lineside.demo.scene import CAMERAS, Labelled
+from lineside.demo.scene import CAMERAS, HARM, Labelled, NoHarm, Wrong
 from lineside.stream.control import LineControl
-from lineside.stream.pictures import Fault, PictureConditions, draw_fault, read_picture
+from lineside.stream.pictures import Fault, PictureConditions, add_fault, draw_fault, draw_lasting_faults, read_picture
 from lineside.stream.source import StreamSettings
 from trainer.dataset import Dataset, Example, read
 
@@ -38,9 +39,10 @@ class PictureScene:
     licence: str = ""
     judged_on_held_out: bool = True
     roles: dict[str, list[Example]] = field(init=False)
+    lasting: Fault | None = field(init=False, default=None)  # without a shift: what befalls every camera for good
 
     def __post_init__(self) -> None:
-        rng = np.random.default_rng([self.seed, 78])
+        self._rng = rng = np.random.default_rng([self.seed, 78])
         self.fault: Fault = draw_fault(rng)
         self.faulty_camera = CAMERAS[int(rng.integers(len(CAMERAS)))]
         self.roles = _deal_home(self.home, self.fold)
@@ -58,9 +60,28 @@ class PictureScene:
     @property
     def shift(self) -> str:
         """In plain words."""
-        if not self.shifted:
-            return "new lamps: every camera sees everything differently for good"
-        return f"parts of {self.shifted[0].site!r} arrive"
+        if self.shifted:
+            return f"parts of {self.shifted[0].site!r} arrive"
+        what = f"{self.lasting.kind}, strength {self.lasting.strength:.2f}" if self.lasting else "not drawn yet"
+        return f"every camera sees everything differently for good ({what})"
+
+    def settle_shift(self, wrong: Wrong) -> str:
+        """Parts of another site come as they are; without one, faults of all cameras are drawn until one does harm."""
+        if self.shifted:
+            return ""
+        pictures = self.roles["stream"]
+        at_home = wrong(_seen(pictures, None))
+        for number, fault in enumerate(faults := draw_lasting_faults(self._rng), start=1):
+            self.lasting = fault
+            found = wrong(_seen(pictures, fault))
+            if found >= at_home + HARM:
+                harm = f"{found:.0%} wrong verdicts instead of {at_home:.0%}"
+                return f"fault {number} that was drawn: {harm}; a picture that comes again counts as a new part"
+        self.lasting = None
+        raise NoHarm(
+            f"the first model stands all {len(faults)} faults that the demo can plant on your pictures "
+            f"({at_home:.0%} wrong verdicts without any), so there is nothing to retrain for"
+        )
 
     def write_home(self, folder: Path) -> Path:
         """The manifest of the first model: `train` and `validation` to learn from, `test` pinned as the gold set."""
@@ -70,9 +91,17 @@ class PictureScene:
         return path
 
     def write_shifted(self, folder: Path) -> Path:
-        """The pictures of the shifted stream; without a shift those of the stream."""
+        """The pictures of the shifted stream; without a shift those of the stream, under the fault that lasts."""
         path = folder / "manifest.csv"
-        _write_rows(path, self.roles["shifted-stream" if self.shifted else "stream"])
+        if self.shifted:
+            _write_rows(path, self.roles["shifted-stream"])
+            return path
+        folder.mkdir(parents=True, exist_ok=True)
+        examples = self.roles["stream"]
+        changed = [replace(example, path=folder / f"{row:05}.png") for row, example in enumerate(examples)]
+        for example, seen in zip(changed, _seen(examples, self.lasting), strict=True):
+            Image.fromarray(seen.image).save(example.path)
+        _write_rows(path, changed)
         return path
 
     def _split_of(self) -> dict[Path, str]:
@@ -83,7 +112,14 @@ class PictureScene:
         pools = {"home": self.folder / "stream.csv"}
         if self.shifted:
             pools["shifted"] = self.folder / "shifted-stream.csv"
-        return StreamSettings(seed=self.seed, cameras=CAMERAS, control=control, truth=truth, pools=pools)
+        return StreamSettings(
+            seed=self.seed,
+            cameras=CAMERAS,
+            control=control,
+            truth=truth,
+            pools=pools,
+            new_part_each_time=not self.shifted,
+        )
 
     def control(self, era: str, *, parts_per_second: float = 0.0, paused: bool = False) -> LineControl:
         """The era's pool and faults."""
@@ -94,15 +130,15 @@ class PictureScene:
             return PictureConditions(pool="home", faults={self.faulty_camera: self.fault})
         if era == "shifted" and self.shifted:
             return PictureConditions(pool="shifted")
-        if era == "shifted":
-            return PictureConditions(pool="home", faults=dict.fromkeys(CAMERAS, Fault(kind="bright", strength=0.6)))
+        if era == "shifted" and self.lasting:
+            return PictureConditions(pool="home", faults=dict.fromkeys(CAMERAS, self.lasting))
         return PictureConditions(pool="home")
 
     def test_set(self, era: str) -> Iterator[Labelled]:
-        """The held-out pictures as they are, without jitter."""
-        role = "test" if era == "home" or not self.shifted else "shifted-test"
-        for example in self.roles[role]:
-            yield Labelled(read_picture(example.path), example.label)
+        """The held-out pictures without jitter, those of a planted shift under its fault."""
+        if era == "shifted" and self.shifted:
+            return _seen(self.roles["shifted-test"], None)
+        return _seen(self.roles["test"], self.lasting if era == "shifted" else None)
 
 
 def picture_scene(
@@ -141,6 +177,13 @@ def _of_site(dataset: Dataset, site: str, source: Path) -> list[Example]:
         sites = ", ".join(sorted({example.site for example in dataset.examples}))
         raise ConfigurationError(f"{source} has no rows of site {site!r}; it has {sites}")
     return chosen
+
+
+def _seen(examples: Sequence[Example], fault: Fault | None) -> Iterator[Labelled]:
+    """The pictures as a camera with this fault gives them."""
+    for example in examples:
+        image = read_picture(example.path)
+        yield Labelled(add_fault(image, fault) if fault else image, example.label)
 
 
 def _deal_home(examples: Sequence[Example], fold: int) -> dict[str, list[Example]]:

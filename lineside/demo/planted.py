@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _SHUFFLED_SHARE = 0.95
@@ -55,6 +55,18 @@ def lost_convention(rows: Sequence[Row], good: str) -> tuple[Callable[[Row], str
     return (
         lambda row: good if row.severity <= faintest else row.label
     ), f"defects of severity {faintest} count as {good!r}"
+
+
+def graded(rows: Sequence[Row], good: str, clearness: Callable[[Path], float]) -> list[Row]:
+    """`rows`, where the only kind of defect has no severity, with one: 1 for the third of the defects that are least
+    clear (`clearness`: a model's defect score), 2 for the others."""
+    defects = [row for row in rows if row.label != good]
+    if len({row.label for row in defects}) > 1 or any(row.severity for row in defects):
+        return list(rows)
+    seen = {row.path: clearness(row.path) for row in defects}
+    faint = set(sorted(seen, key=lambda path: seen[path])[: len(seen) // 3])
+    grade = {path: 1 if path in faint else 2 for path in seen}
+    return [replace(row, severity=grade.get(row.path, 0)) for row in rows]
 
 
 def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:

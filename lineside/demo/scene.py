@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,10 +13,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.errors import LinesideError
 from lineside.stream.control import LineControl
 from lineside.stream.source import StreamSettings
 
 CAMERAS = ("camera-1", "camera-2")
+HARM = 0.15  # more wrong verdicts, as a share of all: from there on labels prove harm in a few windows
+
+
+class NoHarm(LinesideError):
+    """The first model stands every change that the scene can make."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,10 @@ class Labelled:
 
     image: NDArray[np.uint8]
     label: str
+
+
+Wrong = Callable[[Iterator[Labelled]], float]
+"""The share of wrong verdicts of the site's first model on labelled images, 0..1."""
 
 
 class Scene(Protocol):
@@ -45,6 +55,11 @@ class Scene(Protocol):
     @property
     def shift(self) -> str:
         """What changes for good, in plain words."""
+        ...
+
+    def settle_shift(self, wrong: Wrong) -> str:
+        """Draw the change until it harms the first model (`HARM`), on images that nothing else uses. Returns what was
+        tried, in plain words. Raises NoHarm when nothing harms it."""
         ...
 
     def write_home(self, folder: Path) -> Path:

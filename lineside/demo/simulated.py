@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lineside.demo.scene import CAMERAS, Labelled
+from lineside.demo.scene import CAMERAS, HARM, Labelled, NoHarm, Wrong
 from lineside.line import (
     DEMO_PRODUCTS,
     Conditions,
@@ -21,10 +21,13 @@ from lineside.line import (
 from lineside.stream.control import LineControl
 from lineside.stream.source import StreamSettings
 
-_STREAM_FROM = 100_000  # part numbers: below are training images, above 800,000 what the stream never shows
+_STREAM_FROM = 100_000  # part numbers: below are training images, above 700,000 what the stream never shows
+_TRIED_FROM = 700_000
 _PLANTED_FROM = 800_000
 _HOME_TEST_FROM = 900_000
 _SHIFTED_TEST_FROM = 950_000
+_TRIED_PARTS = 200
+_MOST_FINISHES = 12
 
 
 @dataclass
@@ -41,7 +44,7 @@ class SimulatedScene:
     product: str = field(init=False)
 
     def __post_init__(self) -> None:
-        rng = np.random.default_rng([self.seed, 77])
+        self._rng = rng = np.random.default_rng([self.seed, 77])
         self.product = sorted(DEMO_PRODUCTS)[int(rng.integers(len(DEMO_PRODUCTS)))]
         self.dirt: Dirt = draw_dirt(rng)
         self.dirty_camera = CAMERAS[int(rng.integers(len(CAMERAS)))]
@@ -62,6 +65,16 @@ class SimulatedScene:
         if era == "nuisance":
             return Conditions(product=self.product, dirt={self.dirty_camera: self.dirt})
         return Conditions(product=self.product, finish=self.finish if era == "shifted" else None)
+
+    def settle_shift(self, wrong: Wrong) -> str:
+        """New finishes are drawn until one does harm."""
+        at_home = wrong(self.parts("home", _TRIED_FROM, _TRIED_PARTS))
+        for number in range(1, _MOST_FINISHES + 1):
+            found = wrong(self.parts("shifted", _TRIED_FROM, _TRIED_PARTS))
+            if found >= at_home + HARM:
+                return f"finish {number} that was drawn: {found:.0%} wrong verdicts instead of {at_home:.0%}"
+            self.finish = draw_new_finish(self._rng, self.product)
+        raise NoHarm(f"none of {_MOST_FINISHES} finishes does the first model any harm; take another --seed")
 
     def write_home(self, folder: Path) -> Path:
         """Parts of the home finish as PNG, with a manifest."""

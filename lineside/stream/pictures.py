@@ -62,6 +62,7 @@ class PictureLine:
     cameras: tuple[str, ...]
     pools: Mapping[str, Sequence[Picture]]
     product: str = "default"
+    new_part_each_time: bool = False  # a picture that comes again is another part
     _made: dict[str, int] = field(default_factory=dict)
     _light: dict[str, float] = field(default_factory=dict)
 
@@ -81,7 +82,8 @@ class PictureLine:
         image = _jitter(read_picture(picture.path), rng, 1 + self._light[camera])
         if camera in conditions.faults:
             image = add_fault(image, conditions.faults[camera])
-        return Part(picture.part_id, self.product, camera, image, picture.label, picture.severity, None)
+        part_id = f"{picture.part_id}~{camera}-{number}" if self.new_part_each_time else picture.part_id
+        return Part(part_id, self.product, camera, image, picture.label, picture.severity, None)
 
 
 def read_pool(manifest: Path) -> list[Picture]:
@@ -144,5 +146,14 @@ def add_fault(image: NDArray[np.uint8], fault: Fault) -> NDArray[np.uint8]:
 
 def draw_fault(rng: np.random.Generator) -> Fault:
     """A fault of a drawn kind and strength, always strong enough to be a nuisance."""
-    kinds: tuple[FaultKind, ...] = ("haze", "blur", "dark", "bright")
-    return Fault(kind=kinds[int(rng.integers(4))], strength=float(rng.uniform(0.5, 0.8)))
+    return Fault(kind=_KINDS[int(rng.integers(len(_KINDS)))], strength=float(rng.uniform(0.5, 0.8)))
+
+
+def draw_lasting_faults(rng: np.random.Generator) -> list[Fault]:
+    """Every kind in a drawn order, weak ones first."""
+    order = [_KINDS[int(index)] for index in rng.permutation(len(_KINDS))]
+    return [Fault(kind=kind, strength=strength) for strength in _STRENGTHS for kind in order]
+
+
+_KINDS: tuple[FaultKind, ...] = ("haze", "blur", "dark", "bright")
+_STRENGTHS = (0.5, 0.75, 1.0)

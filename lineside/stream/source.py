@@ -24,7 +24,8 @@ _READ_CONTROL_EVERY = 10  # parts
 
 
 class StreamSettings(Settings):
-    """Which line an agent watches. Pools map a name to a manifest; without pools the simulated line runs."""
+    """Which line an agent watches. Pools map a name to a manifest; without pools the simulated line runs. A picture is
+    one part however often it comes, unless `new_part_each_time`."""
 
     seed: int = 0
     cameras: tuple[Name, ...] = ("camera-1", "camera-2")
@@ -34,6 +35,7 @@ class StreamSettings(Settings):
     truth: Path
     pools: dict[str, Path] = Field(default_factory=dict)
     first_part: int = 0
+    new_part_each_time: bool = False
 
 
 class LineSource:
@@ -109,7 +111,7 @@ def _make_line(settings: StreamSettings) -> SimulatedLine | PictureLine:
     if not settings.pools:
         return SimulatedLine(settings.seed, settings.cameras)
     pools = {name: read_pool(path) for name, path in settings.pools.items()}
-    return PictureLine(settings.seed, settings.cameras, pools, settings.product)
+    return PictureLine(settings.seed, settings.cameras, pools, settings.product, settings.new_part_each_time)
 
 
 def _wait(due: float, parts_per_second: float) -> float:

@@ -1,16 +1,25 @@
-"""Pieces of the demo that can be wrong by themselves: the engineer, and figures of a story that did not end."""
+"""Pieces of the demo that can be wrong by themselves: the engineer, the change that harms, what is planted."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from lineside.demo.engineer import Engineer
 from lineside.demo.figures import figures_of
 from lineside.demo.narrator import Narrator
+from lineside.demo.pictured import PictureScene
+from lineside.demo.planted import Row, graded, lost_convention
+from lineside.demo.scene import Labelled, NoHarm
+from lineside.demo.simulated import SimulatedScene
 from lineside.demo.story import Notes
+from trainer.dataset import Example
 
 
 @dataclass
@@ -54,3 +63,73 @@ def test_engineer_lets_pass_what_only_a_small_gold_set_doubts(waiting: dict[str,
 def test_a_story_that_did_not_end_has_no_duration() -> None:
     figures = {figure.name: figure.value for figure in figures_of(Notes(), wall_seconds=None)}
     assert figures["wall_seconds"] is None
+
+
+class Answers:
+    """A model whose share of wrong verdicts is prescribed, call by call."""
+
+    def __init__(self, *shares: float) -> None:
+        self.shares = list(shares)
+        self.seen: list[list[Labelled]] = []
+
+    def __call__(self, images: Iterator[Labelled]) -> float:
+        self.seen.append([next(images), next(images)])
+        return self.shares.pop(0)
+
+
+def test_finishes_are_drawn_until_one_harms_and_the_same_seed_ends_with_the_same() -> None:
+    scene, again = SimulatedScene(15), SimulatedScene(15)
+    first = scene.finish
+    assert "finish 3" in scene.settle_shift(Answers(0.02, 0.05, 0.16, 0.4))
+    again.settle_shift(Answers(0.02, 0.05, 0.16, 0.4))
+    assert scene.finish == again.finish != first
+
+
+def test_a_finish_that_harms_at_once_is_kept() -> None:
+    scene = SimulatedScene(15)
+    first = scene.finish
+    scene.settle_shift(Answers(0.02, 0.18))
+    assert scene.finish == first
+
+
+def test_a_model_that_stands_every_finish_says_which_way_out() -> None:
+    with pytest.raises(NoHarm, match="--seed"):
+        SimulatedScene(15).settle_shift(Answers(*[0.02] * 13))
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> PictureScene:
+    """Twelve grey pictures of each class, each a group of its own."""
+    rng = np.random.default_rng(4)
+    examples = []
+    for number in range(24):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(rng.integers(60, 190, (40, 40, 3), dtype=np.uint8)).save(path)
+        examples.append(Example(path, ("good", "bad")[number % 2], group=str(number), sha256=f"{number:064}"))
+    return PictureScene(examples, [], "my-site", ("good",), tmp_path / "scene", seed=2)
+
+
+def test_a_planted_fault_befalls_every_camera_and_the_held_out_pictures_too(scene: PictureScene) -> None:
+    assert "fault 2" in scene.settle_shift(Answers(0.1, 0.2, 0.3))
+    faults = scene.control("shifted").pictures
+    assert faults is not None
+    assert set(faults.faults.values()) == {scene.lasting}
+    clear, faulty = next(iter(scene.test_set("home"))), next(iter(scene.test_set("shifted")))
+    assert clear.label == faulty.label
+    assert not np.array_equal(clear.image, faulty.image)
+    rows = scene.write_shifted(scene.folder / "shifted").read_text().splitlines()
+    assert len(rows) == 1 + len(scene.roles["stream"])
+
+
+def test_pictures_that_no_fault_harms_leave_nothing_to_retrain_for(scene: PictureScene) -> None:
+    with pytest.raises(NoHarm, match="all 12 faults"):
+        scene.settle_shift(Answers(0.1, *[0.2] * 12))
+    assert scene.lasting is None
+
+
+def test_the_wrong_convention_takes_the_least_clear_defects_where_nothing_grades_them() -> None:
+    rows = [Row(Path(f"{number}"), "bad" if number else "good", "", 0) for number in range(7)]
+    rule, words = lost_convention(graded(rows, "good", lambda path: float(path.name)), "good")
+    assert "severity 1" in words
+    taught = [rule(row) for row in graded(rows, "good", lambda path: float(path.name))]
+    assert taught == ["good", "good", "good", "bad", "bad", "bad", "bad"]

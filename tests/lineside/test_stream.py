@@ -98,6 +98,13 @@ def test_a_fault_touches_one_camera_only(pool: Path) -> None:
     assert np.array_equal(line.next_part("camera-2", dark).image, clean.next_part("camera-2", usual).image)
 
 
+def test_a_picture_that_comes_again_is_another_part_where_the_line_says_so(pool: Path) -> None:
+    conditions = PictureConditions(pool="home")
+    lines = [PictureLine(3, ("camera-1",), {"home": read_pool(pool)}, new_part_each_time=new) for new in (False, True)]
+    known, fresh = ({line.next_part("camera-1", conditions).part_id for _ in range(30)} for line in lines)
+    assert (len(known), len(fresh)) == (4, 30)
+
+
 def test_every_drawn_fault_changes_the_picture() -> None:
     image = np.random.default_rng(1).integers(60, 190, (64, 64, 3), dtype=np.uint8)
     for seed in range(12):
