@@ -6,6 +6,7 @@ They run in one child process of their own, one after the other, so that the lin
 from __future__ import annotations
 
 import json
+import random
 import sys
 import time
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from lineside.process import Child
 from runtime.bundle import Bundle
 
 _PATIENCE_SECONDS = 900
+_MOST_ROWS = 400  # of home and of the shift, that a planted candidate learns from
 
 
 @dataclass
@@ -29,21 +31,36 @@ class Backstage:
     scene: Scene
     folder: Path
     common: dict[str, Any]  # options that all trainings share
+    features: Path  # of the first model's training
     threads: int = 1  # of a training in the foreground; those beside the line have one
     children: dict[str, Child] = field(default_factory=dict)
     convention: str = ""
 
     def prepare(self, home: Path, first: Bundle) -> None:
         """Plan both planted candidates and begin to train them."""
-        rows = read_rows(home)
-        everything = [*rows, *read_rows(self.scene.write_shifted(self.folder / "shifted"))]
+        rows = self._some(read_rows(home))
+        everything = [*rows, *self._some(read_rows(self.scene.write_shifted(self.folder / "shifted")))]
         everything = graded(everything, self.scene.good_labels[0], clearness(first))
         rule, self.convention = lost_convention(everything, self.scene.good_labels[0])
         plans = {
             "wrong": write_rows(self.folder / "wrong.csv", relabelled(everything, rule)),
             "worse": write_rows(self.folder / "worse.csv", shuffled(rows, seed=self.scene.seed)),
         }
-        self._start("planted", [{"name": name, "data": str(path)} for name, path in plans.items()])
+        self._share_features()
+        jobs = [{"name": name, "data": str(path)} for name, path in plans.items()]
+        jobs[-1]["finetune"] = "none"  # shuffled labels need no fine-tuning to be learned badly
+        self._start("planted", jobs)
+
+    def _some(self, rows: list[Row]) -> list[Row]:
+        """At most so many that a planted training does not hold up the story."""
+        return random.Random(self.scene.seed).sample(rows, min(len(rows), _MOST_ROWS))
+
+    def _share_features(self) -> None:
+        """What the frozen part of the backbone answered for the home images is not computed again."""
+        for name in ("wrong", "worse"):
+            workspace = self.folder / name / "workspace"
+            workspace.mkdir(parents=True, exist_ok=True)
+            (workspace / "features").symlink_to(self.features, target_is_directory=True)
 
     def train_offline(self, order: Path, workspace: Path) -> None:
         """Begin to train on all labels of a retrain order in one go, gate labels included."""
@@ -89,10 +106,11 @@ def work(plan_file: Path) -> None:
         if "order" in job:
             _train_offline(Path(job["order"]), Path(job["workspace"]), folder, plan["common"])
         else:
-            _train_candidate(Path(job["data"]), folder, plan["common"])
+            settings = {"finetune": job["finetune"]} if "finetune" in job else {}
+            _train_candidate(Path(job["data"]), folder, plan["common"], settings)
 
 
-def _train_candidate(data: Path, folder: Path, common: dict[str, Any]) -> None:
+def _train_candidate(data: Path, folder: Path, common: dict[str, Any], settings: dict[str, object]) -> None:
     from lineside.training import TrainOptions, export_model, train_model
 
     options = TrainOptions(
@@ -104,7 +122,7 @@ def _train_candidate(data: Path, folder: Path, common: dict[str, Any]) -> None:
         weights=Path(common["weights"]) if common["weights"] else None,
         good_labels=tuple(common["good_labels"]),
         threads=1,
-        settings=common["settings"],
+        settings=settings,
     )
     model = train_model(options, lambda *_, **__: None)
     export_model(model, folder / "bundle", threads=1, components=common["components"])

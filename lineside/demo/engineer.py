@@ -1,7 +1,8 @@
-"""The demo's engineer: answers for a retrained candidate that the gate leaves to a person.
+"""The demo's people who answer for a candidate that the gate leaves to a person.
 
-A small gold set can look worse by chance. The engineer lets the candidate go on where that is the only doubt, since its
-shadow was clean and the line's new labels speak for it, and stops it where the new labels do not.
+A small gold set can look worse by chance. They let a candidate go on where that is the only doubt, since its shadow was
+clean, and stop it where new labels speak against it. The planted wrong release gets its word from the rater whose
+convention it follows: people can be wrong too, and the line then shows it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import Any, Protocol
 
 from lineside.demo.narrator import Narrator
 
-NAME = "engineer-1"
 _GOLD_DOUBT = "gate-gold-doubtful"
 _STOPS = frozenset({"gate-new-not-better"})
 
@@ -28,10 +28,12 @@ class Pages(Protocol):
 
 
 class Engineer:
-    """`step` answers whatever waits for people; `asked` counts the answers."""
+    """`step` answers every candidate of this origin that waits for people; `asked` counts the answers."""
 
-    def __init__(self, watcher: Pages, narrator: Narrator) -> None:
-        self._watcher, self._narrator = watcher, narrator
+    def __init__(
+        self, watcher: Pages, narrator: Narrator, *, name: str = "engineer-1", origin: str = "retrain"
+    ) -> None:
+        self._watcher, self._narrator, self._name, self._origin = watcher, narrator, name, origin
         self._answered: set[str] = set()
 
     @property
@@ -40,9 +42,9 @@ class Engineer:
         return len(self._answered)
 
     def step(self) -> None:
-        """Approve or reject each retrained candidate that waits."""
+        """Approve or reject each of them, once."""
         for candidate in self._watcher.get("/v1/releases")["candidates"]:
-            if candidate["state"] == "approving" and candidate["origin"] == "retrain":
+            if candidate["state"] == "approving" and candidate["origin"] == self._origin:
                 self._answer(candidate["candidate_id"], candidate["release_number"], _codes(candidate["gate"]))
 
     def _answer(self, candidate_id: str, release: int, codes: set[str]) -> None:
@@ -51,8 +53,8 @@ class Engineer:
         self._answered.add(candidate_id)
         said = "approve" if may_go_on(codes) else "reject"
         reason = "clean in the shadow; only the small gold set is in doubt" if said == "approve" else "not better"
-        self._narrator.say(f"the gate asks for a person; {NAME} says {said}: {reason}", mark="☞")
-        self._watcher.post(f"/v1/releases/{release}/{said}", {"by": NAME, "reason": reason})
+        self._narrator.say(f"the gate asks for a person; {self._name} says {said}: {reason}", mark="☞")
+        self._watcher.post(f"/v1/releases/{release}/{said}", {"by": self._name, "reason": reason})
 
 
 def may_go_on(codes: set[str]) -> bool:

@@ -18,7 +18,7 @@ from lineside.demo.live import LiveRecord
 from lineside.demo.narrator import Narrator
 from lineside.demo.operator import Habits, Operator
 from lineside.demo.scene import Scene
-from lineside.demo.settings import FAST, FAST_SHORTENED, Pace, Shortened
+from lineside.demo.settings import FAST, FAST_SHORTENED, LARGE, Pace, Shortened
 from lineside.demo.simulated import SimulatedScene
 from lineside.demo.story import Notes, Story
 from lineside.demo.watcher import Watcher
@@ -83,7 +83,8 @@ def make_scene(options: DemoOptions, folder: Path) -> Scene:
 
 def _play(options: DemoOptions, scene: Scene, folder: Path, narrator: Narrator) -> tuple[Story, bool]:
     """Everything from the first image to the last chapter; services are ended whatever happens."""
-    shortened, pace = (FAST_SHORTENED, FAST) if options.fast else (Shortened(), Pace())
+    shortened = FAST_SHORTENED if options.fast else Shortened()
+    pace = FAST if options.fast else LARGE if options.weights else Pace()
     plant = Plant.make(folder / "plant", scene.site)
     plant.training_threads = 2 if options.weights else 1
     plant.components = shortened.components
@@ -94,9 +95,9 @@ def _play(options: DemoOptions, scene: Scene, folder: Path, narrator: Narrator) 
         "weights": str(options.weights.resolve()) if options.weights else "",
         "good_labels": list(scene.good_labels),
         "components": shortened.components,
-        "settings": {},
     }
-    backstage = Backstage(scene, folder / "backstage", common, threads=2 if options.weights else 1)
+    features = plant.workspace / "features"
+    backstage = Backstage(scene, folder / "backstage", common, features, threads=2 if options.weights else 1)
     habits = Habits(late_seconds=pace.late_seconds)
     operator = Operator(plant, TruthReader(truth), habits, good_labels=scene.good_labels, seed=options.seed)
     watcher = Watcher(plant, narrator, operator)

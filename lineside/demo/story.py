@@ -233,6 +233,7 @@ class Story:
     def worse_candidate(self) -> None:
         """Somebody submits a candidate that is worse: refused, with the reason."""
         self.narrator.chapter("A candidate that is worse", "trained from labels of which most are shuffled")
+        self._line("shifted", parts_per_second=self.pace.busy_parts_per_second)
         state, reason = self._submit(self.backstage.candidate("worse"), "a colleague's quick try")
         self.notes.refused_worse_candidate = state == "refused"
         self.notes.reasons["worse"] = reason
@@ -246,12 +247,15 @@ class Story:
         gold = {"csv": str(self.backstage.wrong_gold()), "reason": "new rating convention", "by": "rater-3"}
         self.watcher.post("/v1/gold", gold)
         self.watcher.operator.reports_wrong_verdicts = True
-        state, reason = self._submit(self.backstage.candidate("wrong"), "follows the new convention")
+        rater = Engineer(self.watcher, self.narrator, name="rater-3", origin="hand")
+        bundle = self.backstage.candidate("wrong")
+        state, reason = self._submit(bundle, "follows the new convention", meanwhile=rater.step)
         if state != "promoted":
             self.narrator.bad(f"{state}: {reason}")
             self.notes.withdrawn_bad_release = False
             return
         bad = self._active()["bundle_hash"]
+        self._line("shifted")
         self.narrator.say(f"release {self._active()['number']} is active; the line goes on", mark="☞")
         self._wait(lambda: self._active()["bundle_hash"] != bad, "the release is withdrawn", 240)
         self._wait(self._agent_follows, "the agent serves the old release again", 60)
@@ -377,7 +381,9 @@ class Story:
         time.sleep(0.5)
         return before == self._windows()
 
-    def _submit(self, bundle: Path, reason: str, **more: str) -> tuple[str, str]:
+    def _submit(
+        self, bundle: Path, reason: str, *, meanwhile: Callable[[], None] = lambda: None, **more: str
+    ) -> tuple[str, str]:
         """Hand in a candidate and wait for what becomes of it: (state, why)."""
         body = {"bundle_folder": str(bundle), "reason": reason, "submitted_by": "engineer-2", **more}
         candidate_id = self.watcher.post("/v1/candidates", body)["candidate_id"]
@@ -386,6 +392,10 @@ class Story:
             candidates = self.watcher.get("/v1/releases")["candidates"]
             return next(entry for entry in candidates if entry["candidate_id"] == candidate_id)
 
-        self._wait(lambda: candidate()["state"] in ENDED, "the candidate is decided", 300)
+        def decided() -> bool:
+            meanwhile()
+            return candidate()["state"] in ENDED
+
+        self._wait(decided, "the candidate is decided", 300)
         found = candidate()
         return found["state"], found["closing"] or ""

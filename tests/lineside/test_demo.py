@@ -47,7 +47,7 @@ def candidate(*codes: str, state: str = "approving", origin: str = "retrain") ->
     [
         (candidate("gate-gold-doubtful", "gate-new-few"), ["/v1/releases/2/approve"]),
         (candidate("gate-gold-doubtful", "gate-new-not-better"), ["/v1/releases/2/reject"]),
-        (candidate("gate-gold-doubtful", origin="person"), []),
+        (candidate("gate-gold-doubtful", origin="hand"), []),
         (candidate("gate-gold-doubtful", state="shadowing"), []),
     ],
 )
