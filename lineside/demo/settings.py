@@ -55,11 +55,12 @@ class Pace(Settings):
     quiet_windows: int = Field(default=50, description="windows a camera in control before anything is planted")
     nuisance_patience_windows: int = 12
     after_windows: int = Field(default=10, description="windows a camera to measure the new release with")
+    withdrawal_patience_seconds: float = Field(default=240.0, description="for labels and overrides to add up")
     late_seconds: float = 1.0
     busy_parts_per_second: float = Field(default=120.0, description="while a training runs beside it")
 
 
-LARGE = Pace(quiet_windows=25, busy_parts_per_second=30.0)
+LARGE = Pace(quiet_windows=25, busy_parts_per_second=30.0, withdrawal_patience_seconds=60.0)
 """For a backbone that the user brings: an image takes ten times as long as with the small one."""
 FAST = Pace(quiet_windows=10, after_windows=3, late_seconds=0.3)
 FAST_SHORTENED = Shortened(window_images=60, commissioning_windows=40)

@@ -257,7 +257,14 @@ class Story:
         bad = self._active()["bundle_hash"]
         self._line("shifted")
         self.narrator.say(f"release {self._active()['number']} is active; the line goes on", mark="☞")
-        self._wait(lambda: self._active()["bundle_hash"] != bad, "the release is withdrawn", 240)
+        patience = self.pace.withdrawal_patience_seconds
+        try:
+            self._wait(lambda: self._active()["bundle_hash"] != bad, "the release is withdrawn", patience)
+        except StoryError as error:
+            self.notes.withdrawn_bad_release = False
+            self.notes.reasons["withdrawn"] = f"{error}: too few labels prove what is wrong with it"
+            self.narrator.bad(self.notes.reasons["withdrawn"])
+            return
         self._wait(self._agent_follows, "the agent serves the old release again", 60)
         self.notes.withdrawn_bad_release = self._active()["bundle_hash"] == before
         self.notes.reasons["withdrawn"] = self._why_withdrawn(bad)

@@ -80,15 +80,15 @@ class Answers:
 def test_finishes_are_drawn_until_one_harms_and_the_same_seed_ends_with_the_same() -> None:
     scene, again = SimulatedScene(15), SimulatedScene(15)
     first = scene.finish
-    assert "finish 3" in scene.settle_shift(Answers(0.02, 0.05, 0.16, 0.4))
-    again.settle_shift(Answers(0.02, 0.05, 0.16, 0.4))
+    assert "finish 2" in scene.settle_shift(Answers(0.02, 0.05, 0.26, 0.4))
+    again.settle_shift(Answers(0.02, 0.05, 0.26, 0.4))
     assert scene.finish == again.finish != first
 
 
 def test_a_finish_that_harms_at_once_is_kept() -> None:
     scene = SimulatedScene(15)
     first = scene.finish
-    scene.settle_shift(Answers(0.02, 0.18))
+    scene.settle_shift(Answers(0.02, 0.28))
     assert scene.finish == first
 
 
@@ -110,7 +110,7 @@ def scene(tmp_path: Path) -> PictureScene:
 
 
 def test_a_planted_fault_befalls_every_camera_and_the_held_out_pictures_too(scene: PictureScene) -> None:
-    assert "fault 2" in scene.settle_shift(Answers(0.1, 0.2, 0.3))
+    assert "fault 2" in scene.settle_shift(Answers(0.1, 0.2, 0.4))
     faults = scene.control("shifted").pictures
     assert faults is not None
     assert set(faults.faults.values()) == {scene.lasting}
