@@ -80,8 +80,8 @@ class Answers:
 def test_finishes_are_drawn_until_one_harms_and_the_same_seed_ends_with_the_same() -> None:
     scene, again = SimulatedScene(15), SimulatedScene(15)
     first = scene.finish
-    assert "finish 2" in scene.settle_shift(Answers(0.02, 0.05, 0.26, 0.4))
-    again.settle_shift(Answers(0.02, 0.05, 0.26, 0.4))
+    assert "finish 2" in scene.settle_shift(Answers(0.02, 0.05, 0.28, 0.4))
+    again.settle_shift(Answers(0.02, 0.05, 0.28, 0.4))
     assert scene.finish == again.finish != first
 
 
