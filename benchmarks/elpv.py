@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.harness import Measured, add_data, main
-from benchmarks.plays import play, values_of
-from contracts.report import Figure, Report
+from benchmarks.plays import Stage, values_of
+from contracts.report import Figure
 
 _LIMIT_SECONDS = 1800
 _MEANS = (
@@ -44,7 +44,8 @@ def measure(options: argparse.Namespace) -> Measured:
     """Play every split, then take means and the largest."""
     folder = options.folder or Path(tempfile.mkdtemp(prefix="lineside-elpv-"))
     folds = range(1 if options.quick else 3)
-    reports = [_played(fold, folder, options.data, fast=options.quick) for fold in folds]
+    plays = [(f"split-{fold}", _arguments_of(fold, options.data, fast=options.quick)) for fold in folds]
+    reports = Stage(folder, limit_seconds=_LIMIT_SECONDS).play_all(plays)
     values = [values_of(report) for report in reports]
     figures = [_figure(name, name, mean, values) for name in _MEANS]
     figures += [_figure(f"{name}_largest", name, max, values) for name in _LARGEST]
@@ -62,12 +63,11 @@ def _figure(
     return Figure(name=name, value=value, note=f"splits: {split}")
 
 
-def _played(fold: int, folder: Path, data: Path, *, fast: bool) -> Report | None:
-    arguments = [
+def _arguments_of(fold: int, data: Path, *, fast: bool) -> list[str]:
+    return [
         "--data", str(data / "elpv" / "manifest.csv"), "--site", "mono", "--shift-to", "poly", "--fold", str(fold),
         "--weights", str(data / "weights" / "mobilenetv2_100_same.in1k.safetensors"), *(["--fast"] if fast else []),
     ]  # fmt: skip
-    return play(f"split-{fold}", arguments, folder, limit_seconds=_LIMIT_SECONDS)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

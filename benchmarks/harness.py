@@ -15,7 +15,9 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -90,7 +92,10 @@ def main(
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
     arguments: Sequence[str] | None = None,
 ) -> None:
-    """Parse the command line, run, print the table and write `--json`."""
+    """Parse the command line, run, print the table and write `--json`. SIGTERM ends it as Ctrl-C does, with whatever it
+    started."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report to this file")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions; satisfies no goal")

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.harness import Measured, main
-from benchmarks.plays import play, values_of
+from benchmarks.plays import Stage, values_of
 from contracts.report import Figure, Report, judge, read_goals
 from lineside.demo.run import GOALS_FOLDER
 from runtime.metrics import wilson_interval
@@ -26,8 +25,10 @@ def measure(options: argparse.Namespace) -> Measured:
     """Run what is missing, then judge every report."""
     seeds = range(options.first, options.first + (2 if options.quick else options.count))
     folder = options.folder or Path(tempfile.mkdtemp(prefix="lineside-seeds-"))
-    with ThreadPoolExecutor(options.parallel) as pool:
-        reports = dict(zip(seeds, pool.map(lambda seed: _played(seed, folder, fast=options.quick), seeds), strict=True))
+    quick = ["--fast"] if options.quick else []
+    plays = [(f"seed-{seed}", ["--seed", str(seed), *quick]) for seed in seeds]
+    stage = Stage(folder, limit_seconds=_LIMIT_SECONDS)
+    reports = dict(zip(seeds, stage.play_all(plays, parallel=options.parallel), strict=True))
     missed = {seed: missed_goals(report) for seed, report in reports.items()}
     holding = sum(not names for names in missed.values())
     figures = [
@@ -52,11 +53,6 @@ def missed_goals(report: Report | None) -> list[str]:
     goals = read_goals(GOALS_FOLDER / "demo.toml")
     judged = judge(list(report.figures), goals, quick=report.quick)
     return [figure.name for figure in judged if figure.holds is False and figure.name != "wall_seconds"]
-
-
-def _played(seed: int, folder: Path, *, fast: bool) -> Report | None:
-    arguments = ["--seed", str(seed), *(["--fast"] if fast else [])]
-    return play(f"seed-{seed}", arguments, folder, limit_seconds=_LIMIT_SECONDS)
 
 
 def _worst(reports: list[Report | None]) -> list[Figure]:
