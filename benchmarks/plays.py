@@ -31,9 +31,7 @@ class Stage:
                 path.unlink(missing_ok=True)  # of a demo that was interrupted: play it again next time
         return Report.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
 
-    def play_all(
-        self, plays: Sequence[tuple[str, Sequence[str]]], *, parallel: int = 1
-    ) -> list[Report | None]:  # fmt: skip
+    def play_all(self, plays: Sequence[tuple[str, Sequence[str]]], *, parallel: int = 1) -> list[Report | None]:
         """All demos, `parallel` at once, in the order given. An interruption ends those that run."""
         with ThreadPoolExecutor(parallel) as pool:
             waiting: list[Callable[[], Report | None]] = [

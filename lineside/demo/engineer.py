@@ -18,8 +18,8 @@ _STOPS = frozenset({"gate-new-not-better"})
 class Pages(Protocol):
     """The monitor's API, as `Watcher` offers it."""
 
-    def get(self, path: str) -> Any:
-        """JSON of a page."""
+    def candidates(self) -> list[dict[str, Any]]:
+        """All candidates of the site."""
         ...
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
@@ -43,7 +43,7 @@ class Engineer:
 
     def step(self) -> None:
         """Approve or reject each of them, once."""
-        for candidate in self._watcher.get("/v1/releases")["candidates"]:
+        for candidate in self._watcher.candidates():
             if candidate["state"] == "approving" and candidate["origin"] == self._origin:
                 self._answer(candidate["candidate_id"], candidate["release_number"], _codes(candidate["gate"]))
 

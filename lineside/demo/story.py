@@ -150,7 +150,7 @@ class Story:
         state, reason = self._submit(self.notes.bundles["before"].path, "the site's first model", gold_csv=str(gold))
         if state != "promoted":
             raise StoryError(f"release 1 was not published: {reason}")
-        self._wait(self._agent_follows, "the agent serves release 1", 60)
+        self._wait(self.watcher.agent_follows, "the agent serves release 1", 60)
         self.narrator.good("release 1 is fetched, verified, probed and active")
 
     def commissioning(self) -> None:
@@ -158,32 +158,34 @@ class Story:
         count = self.shortened.commissioning_windows
         self.narrator.chapter("Commissioning", f"learning the normal state from {count} windows a camera")
         self._line("home")
-        self._wait(lambda: self._all_cameras("OK"), "every camera is commissioned", 240)
+        self._wait(lambda: self.watcher.all_cameras(len(CAMERAS), "OK"), "every camera is commissioned", 240)
         self.narrator.good("every camera has its profile")
 
     def quiet_hours(self) -> None:
         """Nothing happens, and nothing may be raised."""
         self.narrator.chapter("Quiet hours", f"{self.pace.quiet_windows} windows a camera with nothing wrong")
-        before = self._windows()
-        drifts = len(self._drifts())
+        before = self.watcher.windows()
+        drifts = len(self.watcher.drifts())
         goal = {camera: count + self.pace.quiet_windows for camera, count in before.items()}
-        self._wait(lambda: all(self._windows()[camera] >= goal[camera] for camera in goal), "the hours passed", 240)
-        self.notes.quiet_windows = sum(self._windows()[camera] - before[camera] for camera in goal)
-        self.notes.false_drifts_before = len(self._drifts()) - drifts
+        self._wait(
+            lambda: all(self.watcher.windows()[camera] >= goal[camera] for camera in goal), "the hours passed", 240
+        )
+        self.notes.quiet_windows = sum(self.watcher.windows()[camera] - before[camera] for camera in goal)
+        self.notes.false_drifts_before = len(self.watcher.drifts()) - drifts
         self.narrator.good(f"{self.notes.quiet_windows} windows, {self.notes.false_drifts_before} drifts raised")
 
     def nuisance(self) -> None:
         """Dirt on one lens: a ticket in plain words, no retrain."""
         self.narrator.chapter("A dirty lens", self.scene.nuisance)
-        retrains = len(self._retrains())
+        retrains = len(self.watcher.retrains())
         self._line("nuisance")
         tickets: list[dict[str, object]] = []
         try:
-            self._wait(lambda: bool(self._tickets()), "a ticket is opened", 60)
+            self._wait(lambda: bool(self.watcher.tickets()), "a ticket is opened", 60)
         except StoryError as error:
             self.narrator.bad(str(error))
         else:
-            tickets = self._tickets()
+            tickets = self.watcher.tickets()
             self.narrator.good(f"ticket: {tickets[0]['title']}")
         self.notes.tickets_for_dirt = len(tickets)
         self._line("home")
@@ -192,35 +194,37 @@ class Story:
             self.watcher.post(f"/v1/incidents/{ticket['incident_id']}/repaired", {"by": "operator-7"})
         if tickets:
             self.narrator.say("the lens is cleaned, and a person clicks 'repaired'", mark="☞")
-            self._wait(lambda: self._all_cameras("OK"), "every camera is quiet again", 90)
-        self.notes.retrains_for_dirt = len(self._retrains()) - retrains
+            self._wait(lambda: self.watcher.all_cameras(len(CAMERAS), "OK"), "every camera is quiet again", 90)
+        self.notes.retrains_for_dirt = len(self.watcher.retrains()) - retrains
 
     def harmful_drift(self) -> None:
         """The product changes for good: drift, labels, proof of harm, retrain, gate, replay, shadow, promotion."""
         self.narrator.chapter("A drift that harms", self.scene.shift)
-        began, windows, drifts = time.monotonic(), self._windows(), len(self._drifts())
+        began, windows, drifts = time.monotonic(), self.watcher.windows(), len(self.watcher.drifts())
         self._line("shifted")
-        self._wait(lambda: len(self._drifts()) > drifts, "drift is raised", 90)
-        self.notes.drift_delay_windows = self._delay(self._drifts()[drifts], windows)
+        self._wait(lambda: len(self.watcher.drifts()) > drifts, "drift is raised", 90)
+        self.notes.drift_delay_windows = self._delay(self.watcher.drifts()[drifts], windows)
         self.narrator.good(f"drift raised in window {self.notes.drift_delay_windows:.0f} after the change")
-        self._wait(lambda: bool(self._retrains()), "harm is proven and a retrain ordered", 240)
+        self._wait(lambda: bool(self.watcher.retrains()), "harm is proven and a retrain ordered", 240)
         self._line("shifted", parts_per_second=self.pace.busy_parts_per_second)
-        first = self._release(1)["bundle_hash"]
+        first = self.watcher.release(1)["bundle_hash"]
         engineer = Engineer(self.watcher, self.narrator)
 
         def decided() -> bool:
             engineer.step()
-            return self._active()["bundle_hash"] != first or bool(self._refusals())
+            return self.watcher.active()["bundle_hash"] != first or bool(self.watcher.refusals())
 
         self._wait(decided, "the retrain is decided", 900)
-        if self._active()["bundle_hash"] == first:
-            raise StoryError(f"the retrained candidate was refused: {self._refusals()}")
+        if self.watcher.active()["bundle_hash"] == first:
+            raise StoryError(f"the retrained candidate was refused: {self.watcher.refusals()}")
         self.notes.loop_seconds = time.monotonic() - began
         self.notes.labels_used = self.watcher.operator.answered
         self.notes.people_asked = engineer.asked
-        self.notes.bundles["after"] = self._bundle(self._active()["bundle_hash"])
-        self._wait(self._agent_follows, "the agent serves the new release", 60)
-        self.narrator.good(f"release {self._active()['number']} is active, {self.notes.labels_used} labels were used")
+        self.notes.bundles["after"] = self._bundle(self.watcher.active()["bundle_hash"])
+        self._wait(self.watcher.agent_follows, "the agent serves the new release", 60)
+        self.narrator.good(
+            f"release {self.watcher.active()['number']} is active, {self.notes.labels_used} labels were used"
+        )
 
     def recovery(self) -> None:
         """How good the new release is on the line; meanwhile the offline model is trained on the same labels."""
@@ -243,7 +247,7 @@ class Story:
         """A release that passes the gate and is wrong on the line: withdrawn by itself."""
         convention = self.backstage.convention
         self.narrator.chapter("A release that is wrong on the line", f"a rater's convention: {convention}")
-        before = self._active()["bundle_hash"]
+        before = self.watcher.active()["bundle_hash"]
         gold = {"csv": str(self.backstage.wrong_gold()), "reason": "new rating convention", "by": "rater-3"}
         self.watcher.post("/v1/gold", gold)
         self.watcher.operator.reports_wrong_verdicts = True
@@ -254,20 +258,20 @@ class Story:
             self.narrator.bad(f"{state}: {reason}")
             self.notes.withdrawn_bad_release = False
             return
-        bad = self._active()["bundle_hash"]
+        bad = self.watcher.active()["bundle_hash"]
         self._line("shifted")
-        self.narrator.say(f"release {self._active()['number']} is active; the line goes on", mark="☞")
+        self.narrator.say(f"release {self.watcher.active()['number']} is active; the line goes on", mark="☞")
         patience = self.pace.withdrawal_patience_seconds
         try:
-            self._wait(lambda: self._active()["bundle_hash"] != bad, "the release is withdrawn", patience)
+            self._wait(lambda: self.watcher.active()["bundle_hash"] != bad, "the release is withdrawn", patience)
         except StoryError as error:
             self.notes.withdrawn_bad_release = False
             self.notes.reasons["withdrawn"] = f"{error}: too few labels prove what is wrong with it"
             self.narrator.bad(self.notes.reasons["withdrawn"])
             return
-        self._wait(self._agent_follows, "the agent serves the old release again", 60)
-        self.notes.withdrawn_bad_release = self._active()["bundle_hash"] == before
-        self.notes.reasons["withdrawn"] = self._why_withdrawn(bad)
+        self._wait(self.watcher.agent_follows, "the agent serves the old release again", 60)
+        self.notes.withdrawn_bad_release = self.watcher.active()["bundle_hash"] == before
+        self.notes.reasons["withdrawn"] = self.watcher.why_closed(bad)
         self.narrator.good(f"withdrawn: {self.notes.reasons['withdrawn']}")
 
     def look_back(self) -> None:
@@ -320,27 +324,14 @@ class Story:
     def _delay(self, drift: dict[str, Any], windows: dict[str, int]) -> float:
         """Full windows of the camera between the change and the drift."""
         camera = str(drift["camera"]).split("/")[-1]
-        return float(self._windows()[camera] - windows[camera])
-
-    def _refusals(self) -> str:
-        candidates = self.watcher.get("/v1/releases")["candidates"]
-        return "; ".join(
-            entry["closing"] or ""
-            for entry in candidates
-            if entry["origin"] == "retrain" and entry["state"] == "refused"
-        )
+        return float(self.watcher.windows()[camera] - windows[camera])
 
     def _bundle(self, bundle_hash: str) -> Bundle:
         """The bundle as the monitor keeps it."""
         folder = self.plant.folder / "monitor" / "bundles" / bundle_hash
         return open_bundle(folder, expected_hash=bundle_hash)
 
-    def _why_withdrawn(self, bundle_hash: str) -> str:
-        candidates = self.watcher.get("/v1/releases")["candidates"]
-        found = [entry["closing"] for entry in candidates if entry["bundle_hash"] == bundle_hash]
-        return found[0] if found and found[0] else ""
-
-    # looking --------------------------------------------------------------------------------------------------------
+    # steering --------------------------------------------------------------------------------------------------------
 
     def _line(self, era: str, *, parts_per_second: float = 0.0, paused: bool = False) -> None:
         control = self.scene.control(era, parts_per_second=parts_per_second, paused=paused)
@@ -349,44 +340,19 @@ class Story:
     def _wait(self, happened: Callable[[], bool], what: str, patience_seconds: float) -> None:
         self.watcher.wait_until(happened, what, patience_seconds=patience_seconds)
 
-    def _windows(self) -> dict[str, int]:
-        return {camera["camera"]: camera["windows"] for camera in self.watcher.cameras()}
-
     def _settle(self, windows: int) -> None:
         """Let that many windows a camera pass."""
-        goal = {camera: count + windows for camera, count in self._windows().items()}
+        goal = {camera: count + windows for camera, count in self.watcher.windows().items()}
         self._wait(
-            lambda: all(self._windows()[camera] >= goal[camera] for camera in goal), f"{windows} windows passed", 240
+            lambda: all(self.watcher.windows()[camera] >= goal[camera] for camera in goal),
+            f"{windows} windows passed",
+            240,
         )
 
-    def _all_cameras(self, state: str) -> bool:
-        cameras = self.watcher.cameras()
-        return len(cameras) == len(CAMERAS) and all(camera["state"] == state for camera in cameras)
-
-    def _drifts(self) -> list[dict[str, Any]]:
-        return self.watcher.seen("drift")
-
-    def _retrains(self) -> list[dict[str, Any]]:
-        return self.watcher.seen("governor-go", what="ordered")
-
-    def _tickets(self) -> list[dict[str, Any]]:
-        incidents = self.watcher.get("/v1/incidents", state="open")["incidents"]
-        return [incident for incident in incidents if incident["diagnosis"] == "sensor"]
-
-    def _release(self, number: int) -> dict[str, Any]:
-        return next(release for release in self.watcher.releases() if release["number"] == number)
-
-    def _active(self) -> dict[str, Any]:
-        return next(release for release in self.watcher.releases() if release["state"] == "active")
-
-    def _agent_follows(self) -> bool:
-        served = {agent["bundle_hash"] for agent in self.watcher.agents()}
-        return served == {self._active()["bundle_hash"]}
-
     def _line_is_still(self) -> bool:
-        before = self._windows()
+        before = self.watcher.windows()
         time.sleep(0.5)
-        return before == self._windows()
+        return before == self.watcher.windows()
 
     def _submit(
         self, bundle: Path, reason: str, *, meanwhile: Callable[[], None] = lambda: None, **more: str
@@ -396,8 +362,7 @@ class Story:
         candidate_id = self.watcher.post("/v1/candidates", body)["candidate_id"]
 
         def candidate() -> dict[str, Any]:
-            candidates = self.watcher.get("/v1/releases")["candidates"]
-            return next(entry for entry in candidates if entry["candidate_id"] == candidate_id)
+            return next(entry for entry in self.watcher.candidates() if entry["candidate_id"] == candidate_id)
 
         def decided() -> bool:
             meanwhile()

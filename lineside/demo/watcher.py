@@ -116,6 +116,54 @@ class Watcher:
         releases: list[dict[str, Any]] = self.get("/v1/releases")["releases"]
         return releases
 
+    def windows(self) -> dict[str, int]:
+        """Windows that have arrived, by camera."""
+        return {camera["camera"]: camera["windows"] for camera in self.cameras()}
+
+    def all_cameras(self, count: int, state: str) -> bool:
+        """Whether `count` cameras are known and all are in that state."""
+        cameras = self.cameras()
+        return len(cameras) == count and all(camera["state"] == state for camera in cameras)
+
+    def drifts(self) -> list[dict[str, Any]]:
+        """Drifts raised so far."""
+        return self.seen("drift")
+
+    def retrains(self) -> list[dict[str, Any]]:
+        """Retrains ordered so far."""
+        return self.seen("governor-go", what="ordered")
+
+    def tickets(self) -> list[dict[str, Any]]:
+        """Open incidents of a camera that needs a hand."""
+        incidents = self.get("/v1/incidents", state="open")["incidents"]
+        return [incident for incident in incidents if incident["diagnosis"] == "sensor"]
+
+    def release(self, number: int) -> dict[str, Any]:
+        """The release of that number."""
+        return next(release for release in self.releases() if release["number"] == number)
+
+    def active(self) -> dict[str, Any]:
+        """The release that is served."""
+        return next(release for release in self.releases() if release["state"] == "active")
+
+    def agent_follows(self) -> bool:
+        """Whether every agent serves the active release."""
+        return {agent["bundle_hash"] for agent in self.agents()} == {self.active()["bundle_hash"]}
+
+    def candidates(self) -> list[dict[str, Any]]:
+        """All candidates of the site, newest first."""
+        candidates: list[dict[str, Any]] = self.get("/v1/releases")["candidates"]
+        return candidates
+
+    def refusals(self) -> str:
+        """Why retrained candidates were refused; empty when none was."""
+        refused = [entry for entry in self.candidates() if entry["origin"] == "retrain" and entry["state"] == "refused"]
+        return "; ".join(entry["closing"] or "" for entry in refused)
+
+    def why_closed(self, bundle_hash: str) -> str:
+        """What is recorded as the end of that bundle's candidate."""
+        return next((entry["closing"] or "" for entry in self.candidates() if entry["bundle_hash"] == bundle_hash), "")
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()

@@ -26,12 +26,11 @@ from trainer.dataset import Example
 class Pages:
     """The monitor's API as the engineer uses it."""
 
-    candidates: list[dict[str, Any]]
+    waiting: list[dict[str, Any]]
     posted: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
-    def get(self, path: str) -> dict[str, Any]:
-        assert path == "/v1/releases"
-        return {"candidates": self.candidates}
+    def candidates(self) -> list[dict[str, Any]]:
+        return self.waiting
 
     def post(self, path: str, body: dict[str, Any]) -> None:
         self.posted.append((path, body))
