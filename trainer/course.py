@@ -28,7 +28,7 @@ from trainer.weighing import HOME, balanced_weights, condition_of, soft_targets
 
 _ENOUGH = 25  # validation images of good and of defect each, from which on that split is believed by itself
 _ROUNDS = 3
-_PENALTIES = (30.0, 10.0, 3.0, 1.0, 0.3)
+_PENALTIES = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
 _TRIED_ON = 400  # images at most, for the choice of the penalty
 
 

@@ -17,7 +17,7 @@ from runtime.preprocessing import ImageError, decode
 
 Split = Literal["train", "validation", "test", "gate"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test", "gate")
-"""`gate` images are labels that only the monitor's gate may look at: they are trained on never, and choose nothing."""
+"""Labels of `gate` images are for the monitor's gate alone: they are never trained on, and choose nothing."""
 
 KNOWN_COLUMNS = ("path", "label", "site", "group", "split")
 REQUIRED_COLUMNS = ("path", "label")

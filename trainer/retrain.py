@@ -27,8 +27,8 @@ def retrain(
     """Train the successor that `order` asks for and write its run folder `out`.
 
     The workspace is the one in which the site's first model was trained; `settings` default to that training's.
-    Labels whose `split` is `gate` enter the snapshot but are neither trained on nor looked at. Raises OrderError
-    without usable labels, DatasetError and ConfigurationError as `train` does.
+    Images whose `split` is `gate` enter the snapshot but are not trained on, and their labels are not read. Raises
+    OrderError without usable labels, DatasetError and ConfigurationError as `train` does.
     """
     site = recall_site(workspace)
     base = find_snapshot(workspace, order.base_snapshot)

@@ -21,13 +21,14 @@ from trainer.card import card
 from trainer.course import Course, Material, Taught
 from trainer.evaluate import cannot_promise, predict
 from trainer.features import Stem, tail_start
+from trainer.finetune import answers
 from trainer.licence import strictest
 from trainer.network import Network
 from trainer.progress import Progress, silent
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.symmetry import harmless_flips
-from trainer.threshold import Calibration, calibrate
+from trainer.threshold import Calibration, calibrate, carried
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run
 from trainer.views import FLIPS, View, views
 from trainer.weighing import balanced_weights, condition_of, soft_targets, telling
@@ -66,7 +67,9 @@ def train(
     chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, snapshot.of("train"))})
     train_set, validation = _materials(stem, snapshot, chosen.flips, progress)
     taught = course.teach(train_set, validation, until=began + 0.85 * settings.max_seconds, progress=progress)
-    thresholds, calibration = settle(course, taught, condition_of(snapshot.examples[-1]))
+    newest = condition_of(snapshot.examples[-1])
+    thresholds, calibration = settle(course, taught, newest)
+    calibration = _carry(course, stem, taught, calibration, snapshot, newest)
     move_line(taught.network, calibration, course.good_mask())
     progress("testing", 0.92)
     details: dict[str, Any] = _details(taught, calibration)
@@ -128,6 +131,19 @@ def settle(course: Course, taught: Taught, newest: str) -> tuple[Thresholds, Cal
         chosen_by=f"balanced logistic fit to {len(rows)} held-out images; the head is moved so that 0.5 is the line",
     )
     return thresholds, calibration
+
+
+def _carry(
+    course: Course, stem: Stem, taught: Taught, calibration: Calibration, snapshot: Snapshot, newest: str
+) -> Calibration:
+    """The line carried from the rounds to their average, over pictures of the newest condition that none of them has
+    seen. Those of the gate are among them; their labels stay unread."""
+    unseen = [example for example in snapshot.of("gate", "validation") if condition_of(example) == newest]
+    if len(taught.rounds) < 2 or not unseen:
+        return calibration
+    maps = stem.features(unseen, _PLAIN).maps[:, 0]
+    rounds = [answers(tuned.network, maps, course.cut) for tuned in taught.rounds]
+    return carried(calibration, rounds, answers(taught.network, maps, course.cut), course.good_mask())
 
 
 def move_line(network: Network, calibration: Calibration, good: Tensor) -> None:

@@ -8,13 +8,15 @@ the decision.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 _EVIDENCE = 60.0  # independent images that the held-out set counts for at most: neighbours and jittered copies repeat
 _TEMPERATURES = [2 ** (step / 4) for step in range(-8, 9)]
+_ENOUGH_TO_CARRY = 20  # images
 _SLOPE_PRIOR, _OFFSET_PRIOR = 4.0, 1.0  # precision of slope around 1 and offset around 0
 
 
@@ -47,6 +49,28 @@ def calibrate(
     defect = targets[:, ~good].sum(1).round()  # [n], 0 or 1
     slope, offset = _platt(odds, defect, weights)
     return Calibration(temperature, (math.log(1 / escape_to_reject) - offset) / slope)
+
+
+def carried(calibration: Calibration, rounds: Sequence[Tensor], averaged: Tensor, good: Tensor) -> Calibration:
+    """The line that parts the `averaged` network's answers where `calibration` parts those of the rounds it came from.
+
+    Averaged weights answer less extremely than each round does, so the same score means something else; the share of
+    images below the line carries over. All logits [n, k] are of the same images, which no round was trained on and of
+    which no label is needed. Too few of them, or all on one side: no change.
+    """
+    if len(rounds) < 2 or len(averaged) < _ENOUGH_TO_CARRY:
+        return calibration
+
+    def odds(logits: Tensor) -> Tensor:
+        scaled = (logits / calibration.temperature).double()
+        return scaled[:, ~good].logsumexp(1) - scaled[:, good].logsumexp(1)  # [n]
+
+    share = torch.stack([(odds(logits) < calibration.shift).double().mean() for logits in rounds]).mean()
+    below = round(float(share) * len(averaged))
+    if below in (0, len(averaged)):
+        return calibration
+    own = odds(averaged).sort().values
+    return replace(calibration, shift=float(own[below - 1] + own[below]) / 2)
 
 
 def best_temperature(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[float, float]:

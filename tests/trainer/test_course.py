@@ -12,7 +12,7 @@ from trainer.dataset import Example
 from trainer.features import tail_start
 from trainer.head import fit_head
 from trainer.network import Network
-from trainer.threshold import calibrate
+from trainer.threshold import Calibration, calibrate, carried
 from trainer.views import View, flipped, look, views
 from trainer.weighing import balanced_weights, soft_targets, telling
 
@@ -109,6 +109,17 @@ def test_threshold_moves_to_where_held_out_defects_and_good_parts_meet() -> None
     assert found.temperature * found.shift == pytest.approx(3, abs=0.7)
     strict = calibrate(logits, targets, torch.ones(400), good, escape_to_reject=5.0)
     assert strict.shift < found.shift
+
+
+def test_the_line_parts_the_averaged_answers_where_it_parted_those_of_the_rounds() -> None:
+    scores = torch.cat([torch.linspace(-3, -1, 30), torch.linspace(1, 3, 10)])  # defect minus good
+    averaged = scores / 4 - 1.5  # less extreme, and both kinds on one side of the rounds' line
+    logits = [torch.stack([torch.zeros(40), found], 1) for found in (scores, scores * 1.5, averaged)]
+    found = carried(Calibration(shift=-0.5), logits[:2], logits[2], torch.tensor([True, False]))
+    assert int((averaged >= found.shift).sum()) == 10
+    assert carried(Calibration(shift=-0.5), logits[:1], logits[2], torch.tensor([True, False])).shift == -0.5
+    few = [answers[:10] for answers in logits]
+    assert carried(Calibration(shift=-0.5), few[:2], few[2], torch.tensor([True, False])).shift == -0.5
 
 
 def test_no_held_out_image_leaves_the_threshold_to_the_costs() -> None:
