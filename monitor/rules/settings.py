@@ -55,7 +55,9 @@ class RuleSettings(Settings):
     false_rejects_tolerated: float | None = Field(default=None, gt=0, lt=1)
     unseen_class_parts: int = Field(default=5, ge=1, description="confirmed parts of a class the model does not know")
 
-    retrain_labels: int = Field(default=200, ge=1, description="new labels needed before a retrain")
+    retrain_labels: int = Field(
+        default=240, ge=1, description="new labels needed before a retrain: nearly all of those that a drift asks for"
+    )
     retrain_labels_per_side: int = Field(default=20, ge=1, description="of the side (good, defect) that failed")
     retrain_labels_after_refusal: int = Field(default=50, ge=0, description="further labels before trying again")
     cool_down_hours: float = Field(default=24.0, ge=0)

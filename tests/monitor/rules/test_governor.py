@@ -12,7 +12,7 @@ from monitor.rules.settings import MaintenanceWindow, RuleSettings
 from tests.simulators.planted_model import START
 
 READY: dict[str, Any] = {
-    "labels": 200,
+    "labels": 240,
     "labels_per_side": {"good": 140, "defect": 60},
     "affected_sides": ("defect",),
 }
@@ -32,7 +32,7 @@ def test_enough_labels_and_nothing_else_going_on_means_go() -> None:
 
 def test_too_few_labels_wait_and_say_how_many_are_missing() -> None:
     verdict = ruled(labels=150)
-    assert (verdict.ruling, codes(verdict), verdict.lacking) == (Ruling.WAIT, ["governor-few-labels"], {"any": 50})
+    assert (verdict.ruling, codes(verdict), verdict.lacking) == (Ruling.WAIT, ["governor-few-labels"], {"any": 90})
 
 
 def test_the_failed_side_needs_its_own_labels() -> None:
@@ -41,7 +41,7 @@ def test_the_failed_side_needs_its_own_labels() -> None:
     assert ruled(labels_per_side={"good": 190, "defect": 10}, affected_sides=("good",)).ruling is Ruling.GO
 
 
-def test_200_random_labels_with_30_percent_defects_of_three_kinds_suffice() -> None:
+def test_240_labels_with_30_percent_defects_of_three_kinds_suffice() -> None:
     assert ruled(labels_per_side={"good": 140, "defect": 60}, affected_sides=("good", "defect")).ruling is Ruling.GO
 
 
