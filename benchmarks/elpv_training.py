@@ -87,11 +87,11 @@ def measure(options: argparse.Namespace) -> Measured:
 
 
 def deal(cells: Dataset, fold: int) -> Roles:
-    """Home in six folds (test, stream, validation, three to train on), the shifted site in three (test, stream)."""
+    """Home in six folds (test, stream, validation, three to train on), always the same; the shifted site in three (test,
+    stream), of which `fold` says which one is the test."""
     mono = [example for example in cells.examples if example.site == "mono"]
     poly = [example for example in cells.examples if example.site == "poly"]
-    parts = stratified_folds(mono, 6)
-    test, stream, validation, *rest = parts[fold % 6 :] + parts[: fold % 6]
+    test, stream, validation, *rest = stratified_folds(mono, 6)
     home = [replace(example, split="test") for example in test]
     home += [replace(example, split="validation") for example in validation]
     home += [replace(example, split="train") for part in rest for example in part]

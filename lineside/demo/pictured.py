@@ -45,7 +45,7 @@ class PictureScene:
         self._rng = rng = np.random.default_rng([self.seed, 78])
         self.fault: Fault = draw_fault(rng)
         self.faulty_camera = CAMERAS[int(rng.integers(len(CAMERAS)))]
-        self.roles = _deal_home(self.home, self.fold)
+        self.roles = _deal_home(self.home)
         if self.shifted:
             self.roles |= _deal_shifted(self.shifted, self.fold)
         for role in ("stream", "shifted-stream"):
@@ -186,10 +186,8 @@ def _seen(examples: Sequence[Example], fault: Fault | None) -> Iterator[Labelled
         yield Labelled(add_fault(image, fault) if fault else image, example.label)
 
 
-def _deal_home(examples: Sequence[Example], fold: int) -> dict[str, list[Example]]:
-    folds = stratified_folds(examples, _HOME_FOLDS)
-    order = [(fold + step) % _HOME_FOLDS for step in range(_HOME_FOLDS)]
-    test, stream, validation, *train = (folds[index] for index in order)
+def _deal_home(examples: Sequence[Example]) -> dict[str, list[Example]]:
+    test, stream, validation, *train = stratified_folds(examples, _HOME_FOLDS)
     return {
         "test": test,
         "stream": stream,
