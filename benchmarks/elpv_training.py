@@ -87,8 +87,8 @@ def measure(options: argparse.Namespace) -> Measured:
 
 
 def deal(cells: Dataset, fold: int) -> Roles:
-    """Home in six folds (test, stream, validation, three to train on), always the same; the shifted site in three (test,
-    stream), of which `fold` says which one is the test."""
+    """Home in six folds (test, stream, validation, three to train on), always the same; the shifted site in three, of
+    which `fold` says which one is the test and the others are the stream."""
     mono = [example for example in cells.examples if example.site == "mono"]
     poly = [example for example in cells.examples if example.site == "poly"]
     test, stream, validation, *rest = stratified_folds(mono, 6)
