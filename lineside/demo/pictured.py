@@ -204,13 +204,14 @@ def _deal_shifted(examples: Sequence[Example], fold: int) -> dict[str, list[Exam
 
 
 def stratified_folds(examples: Sequence[Example], count: int) -> list[list[Example]]:
-    """`examples` in `count` folds of whole groups with about the same share of each label.
+    """`examples` in `count` folds of whole groups with about the same share of each label; a picture without a group is
+    one of its own.
 
     Raises DatasetError when there are fewer groups than folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    groups = [example.group for example in examples]
+    groups = [example.group or str(example.path) for example in examples]
     if len(set(groups)) < count:
         raise DatasetError(f"{len(set(groups))} groups are too few for {count} folds; name more groups in the manifest")
     labels = [example.label for example in examples]

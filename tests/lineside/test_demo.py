@@ -98,13 +98,13 @@ def test_a_model_that_stands_every_finish_says_which_way_out() -> None:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> PictureScene:
-    """Twelve grey pictures of each class, each a group of its own."""
+    """Twelve grey pictures of each class, without groups, as a folder of classes has them."""
     rng = np.random.default_rng(4)
     examples = []
     for number in range(24):
         path = tmp_path / f"{number}.png"
         Image.fromarray(rng.integers(60, 190, (40, 40, 3), dtype=np.uint8)).save(path)
-        examples.append(Example(path, ("good", "bad")[number % 2], group=str(number), sha256=f"{number:064}"))
+        examples.append(Example(path, ("good", "bad")[number % 2], sha256=f"{number:064}"))
     return PictureScene(examples, [], "my-site", ("good",), tmp_path / "scene", seed=2)
 
 
