@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +48,13 @@ class PictureScene:
         self._rng = rng = np.random.default_rng([self.seed, 78])
         self.fault: Fault = draw_fault(rng)
         self.faulty_camera = CAMERAS[int(rng.integers(len(CAMERAS)))]
+        self._part_of = part_ids([example.path for example in (*self.home, *self.shifted)])
         self.roles = _deal_home(self.home)
         if self.shifted:
             self.roles |= _deal_shifted(self.shifted, self.fold)
         for role in ("stream", "shifted-stream"):
             if self.roles.get(role):
-                _write_rows(self.folder / f"{role}.csv", self.roles[role])
+                _write_rows(self.folder / f"{role}.csv", self.roles[role], part_of=self._part_of)
 
     @property
     def nuisance(self) -> str:
@@ -87,7 +91,9 @@ class PictureScene:
         """The manifest of the first model: `train` and `validation` to learn from, `test` pinned as the gold set."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "manifest.csv"
-        _write_rows(path, [*self.roles["train"], *self.roles["validation"], *self.roles["test"]], self._split_of())
+        _write_rows(
+            path, [*self.roles["train"], *self.roles["validation"], *self.roles["test"]], split_of=self._split_of()
+        )
         return path
 
     def write_shifted(self, folder: Path) -> Path:
@@ -219,7 +225,27 @@ def stratified_folds(examples: Sequence[Example], count: int) -> list[list[Examp
     return [[examples[int(index)] for index in held_out] for _, held_out in folds]
 
 
-def _write_rows(path: Path, examples: Sequence[Example], split_of: dict[Path, str] | None = None) -> None:
+def part_ids(paths: Sequence[Path]) -> dict[Path, str]:
+    """A part id for each picture: its file name as far as a part id allows, told apart where two have the same.
+
+    >>> list(part_ids([Path("bad/photo 1.jpg"), Path("good/photo 2.jpg")]).values())
+    ['photo_1', 'photo_2']
+    """
+    names = {path: re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem)[:80] for path in paths}
+    twice = {name for name, count in Counter(names.values()).items() if count > 1}
+    return {
+        path: f"{name}-{sha256(str(path).encode()).hexdigest()[:8]}" if name in twice else name
+        for path, name in names.items()
+    }
+
+
+def _write_rows(
+    path: Path,
+    examples: Sequence[Example],
+    *,
+    split_of: dict[Path, str] | None = None,
+    part_of: dict[Path, str] | None = None,
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -227,5 +253,6 @@ def _write_rows(path: Path, examples: Sequence[Example], split_of: dict[Path, st
         for example in examples:
             severity = example.attributes.get("severity", "")
             split = split_of[example.path] if split_of else ""
-            row = (example.path, example.label, example.site, example.group, example.path.stem, severity, split)
+            part = part_of[example.path] if part_of else example.path.stem
+            row = (example.path, example.label, example.site, example.group, part, severity, split)
             writer.writerow([str(value) for value in row])

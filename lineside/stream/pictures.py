@@ -82,7 +82,7 @@ class PictureLine:
         image = _jitter(read_picture(picture.path), rng, 1 + self._light[camera])
         if camera in conditions.faults:
             image = add_fault(image, conditions.faults[camera])
-        part_id = f"{picture.part_id}~{camera}-{number}" if self.new_part_each_time else picture.part_id
+        part_id = f"{picture.part_id}:{camera}-{number}" if self.new_part_each_time else picture.part_id
         return Part(part_id, self.product, camera, image, picture.label, picture.severity, None)
 
 

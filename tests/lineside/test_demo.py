@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contracts.frame import Frame
 from lineside.demo.engineer import Engineer
 from lineside.demo.figures import figures_of
 from lineside.demo.narrator import Narrator
-from lineside.demo.pictured import PictureScene
+from lineside.demo.pictured import PictureScene, part_ids
 from lineside.demo.planted import Row, graded, lost_convention
 from lineside.demo.scene import Labelled, NoHarm
 from lineside.demo.simulated import SimulatedScene
 from lineside.demo.story import Notes
+from lineside.stream.pictures import Picture, PictureConditions, PictureLine
 from trainer.dataset import Example
 
 
@@ -118,6 +121,16 @@ def test_a_planted_fault_befalls_every_camera_and_the_held_out_pictures_too(scen
     assert not np.array_equal(clear.image, faulty.image)
     rows = scene.write_shifted(scene.folder / "shifted").read_text().splitlines()
     assert len(rows) == 1 + len(scene.roles["stream"])
+
+
+def test_any_file_name_makes_a_part_id_and_two_of_a_name_are_two_parts(scene: PictureScene) -> None:
+    paths = [Path("good/Teil 1 (Übung).jpg"), Path("bad/Teil 1 (Übung).jpg"), Path("good/" + "x" * 200 + ".png")]
+    found = part_ids(paths)
+    assert len(set(found.values())) == 3
+    for part_id in found.values():
+        line = PictureLine(1, ("camera-1",), {"home": [Picture(scene.home[0].path, "good", part_id)]}, "default", True)
+        part = line.next_part("camera-1", PictureConditions(pool="home"))
+        Frame(part_id=part.part_id, sequence=0, product="p", camera="camera-1", triggered_at=datetime.now(UTC))
 
 
 def test_pictures_that_no_fault_harms_leave_nothing_to_retrain_for(scene: PictureScene) -> None:
