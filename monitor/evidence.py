@@ -21,7 +21,7 @@ from monitor.labels import RANDOM_SOURCES
 from monitor.releases import active_release
 from monitor.rules.paired import PairedPart
 from monitor.store.label_tables import ImageRow, LabelRow
-from monitor.store.rollout_tables import CandidateRow
+from monitor.store.rollout_tables import CandidateRow, ReleaseRow
 from monitor.store.rule_tables import IncidentRow
 from monitor.store.telemetry_tables import WindowRow
 from runtime.decision import decide
@@ -38,17 +38,27 @@ class Period:
 
 
 def period_of(session: Session, candidate: CandidateRow) -> Period:
-    """The incident's parts where one asked for the candidate, else all since the active release serves; never labels
-    that are older than the gold set, which a person may have replaced because a convention changed."""
+    """The incident's parts where one asked for the candidate; else those of the incident that brought the active
+    release, whose condition still holds; else all since that release serves. Never labels that are older than the gold
+    set, which a person may have replaced because a convention changed."""
     gold = current_gold(session, candidate.site)
     first_gold = gold is None or gold.version == 1
     given = _LONG_AGO if first_gold or gold is None else gold.at
-    incident = session.get(IncidentRow, candidate.incident_id) if candidate.incident_id else None
+    active = active_release(session, candidate.site)
+    incident_id = candidate.incident_id or (_brought_by(session, active) if active is not None else None)
+    incident = session.get(IncidentRow, incident_id) if incident_id else None
     if incident is not None:
         return Period(seen_since=_first_part(session, incident), given_since=given)
-    active = active_release(session, candidate.site)
     seen = (active.activated_at if active is not None else None) or _LONG_AGO
     return Period(seen_since=seen, given_since=given)
+
+
+def _brought_by(session: Session, release: ReleaseRow) -> str | None:
+    """The incident that a release was made for."""
+    query = select(CandidateRow.incident_id).where(
+        CandidateRow.site == release.site, CandidateRow.release_number == release.number
+    )
+    return session.scalars(query).first()
 
 
 def _first_part(session: Session, incident: IncidentRow) -> datetime:

@@ -53,7 +53,7 @@ def test_quiet_windows_end_commissioning_and_raise_nothing(plant: Plant) -> None
 
 
 @pytest.mark.parametrize("restless", [False, True], ids=["monitor-stays", "monitor-restarts-before-every-step"])
-def test_drift_that_harms_ends_in_a_better_release(plant: Plant, restless: bool) -> None:
+def test_drift_that_harms_ends_in_a_better_release(plant: Plant, restless: bool, tmp_path: Path) -> None:
     plant.restless = restless
     plant.minutes(40)
     plant.good_level = 150.0
@@ -77,6 +77,17 @@ def test_drift_that_harms_ends_in_a_better_release(plant: Plant, restless: bool)
     assert [row.state for row in rows(plant, IncidentRow)] == ["closed"]
     assert rows(plant, RetrainRow)[0].labels == len(plant.truth) - len(plant.orders(Sample))
     assert_every_decision_was_made_once(plant)
+    assert_a_model_of_the_old_condition_is_refused(plant, tmp_path)
+
+
+def assert_a_model_of_the_old_condition_is_refused(plant: Plant, folder: Path) -> None:
+    """As good as ever on the gold set; the labels that brought the active release know better."""
+    old = certified_bundle(folder / "old", ng=0.61)
+    plant.works.desk.submit(old.path, site=SITE, reason="looked good at home", submitted_by="engineer")
+    plant.work()
+    candidate = rows(plant, CandidateRow)[-1]
+    assert candidate.state == "refused"
+    assert "worse on the new" in candidate.closing
 
 
 def assert_every_decision_was_made_once(plant: Plant) -> None:
