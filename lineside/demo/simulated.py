@@ -67,14 +67,20 @@ class SimulatedScene:
         return Conditions(product=self.product, finish=self.finish if era == "shifted" else None)
 
     def settle_shift(self, wrong: Wrong) -> str:
-        """New finishes are drawn until one does harm."""
+        """New finishes are drawn until one does harm; of those that do less, the one that does most is taken."""
         at_home = wrong(self.parts("home", _TRIED_FROM, _TRIED_PARTS))
+        most, worst = 0.0, self.finish
         for number in range(1, _MOST_FINISHES + 1):
             found = wrong(self.parts("shifted", _TRIED_FROM, _TRIED_PARTS))
             if found >= at_home + HARM:
                 return f"finish {number} that was drawn: {found:.0%} wrong verdicts instead of {at_home:.0%}"
+            if found > most:
+                most, worst = found, self.finish
             self.finish = draw_new_finish(self._rng, self.product)
-        raise NoHarm(f"none of {_MOST_FINISHES} finishes does the first model any harm; take another --seed")
+        if most < at_home + HARM / 2:
+            raise NoHarm(f"none of {_MOST_FINISHES} finishes does the first model much harm; take another --seed")
+        self.finish = worst
+        return f"the worst of {_MOST_FINISHES} finishes: {most:.0%} wrong verdicts instead of {at_home:.0%}"
 
     def write_home(self, folder: Path) -> Path:
         """Parts of the home finish as PNG, with a manifest."""

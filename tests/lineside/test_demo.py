@@ -94,6 +94,13 @@ def test_a_finish_that_harms_at_once_is_kept() -> None:
     assert scene.finish == first
 
 
+def test_the_worst_finish_is_taken_where_none_does_great_harm() -> None:
+    scene, other = SimulatedScene(15), SimulatedScene(15)
+    assert "worst of 12" in scene.settle_shift(Answers(0.02, 0.05, 0.2, *[0.1] * 10))
+    other.settle_shift(Answers(0.02, 0.05, 0.3))
+    assert scene.finish == other.finish, "the second that was drawn"
+
+
 def test_a_model_that_stands_every_finish_says_which_way_out() -> None:
     with pytest.raises(NoHarm, match="--seed"):
         SimulatedScene(15).settle_shift(Answers(*[0.02] * 13))
