@@ -44,8 +44,7 @@ def calibrate(
     if not len(logits):
         return Calibration(shift=math.log(1 / escape_to_reject))
     temperature, _ = best_temperature(logits, targets, weights)
-    scaled = (logits / temperature).double()
-    odds = scaled[:, ~good].logsumexp(1) - scaled[:, good].logsumexp(1)  # [n]
+    odds = _odds(logits, temperature, good)
     defect = targets[:, ~good].sum(1).round()  # [n], 0 or 1
     slope, offset = _platt(odds, defect, weights)
     return Calibration(temperature, (math.log(1 / escape_to_reject) - offset) / slope)
@@ -60,16 +59,12 @@ def carried(calibration: Calibration, rounds: Sequence[Tensor], averaged: Tensor
     """
     if len(rounds) < 2 or len(averaged) < _ENOUGH_TO_CARRY:
         return calibration
-
-    def odds(logits: Tensor) -> Tensor:
-        scaled = (logits / calibration.temperature).double()
-        return scaled[:, ~good].logsumexp(1) - scaled[:, good].logsumexp(1)  # [n]
-
-    share = torch.stack([(odds(logits) < calibration.shift).double().mean() for logits in rounds]).mean()
+    own, *single = (_odds(logits, calibration.temperature, good) for logits in (averaged, *rounds))
+    share = torch.stack([(odds < calibration.shift).double().mean() for odds in single]).mean()
     below = round(float(share) * len(averaged))
     if below in (0, len(averaged)):
         return calibration
-    own = odds(averaged).sort().values
+    own = own.sort().values
     return replace(calibration, shift=float(own[below - 1] + own[below]) / 2)
 
 
@@ -82,6 +77,12 @@ def best_temperature(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[
 
     lowest, _, temperature = min((round(loss(value), 9), abs(math.log(value)), value) for value in _TEMPERATURES)
     return temperature, lowest
+
+
+def _odds(logits: Tensor, temperature: float, good: Tensor) -> Tensor:
+    """[n] float64: log-odds of a defect."""
+    scaled = (logits / temperature).double()
+    return scaled[:, ~good].logsumexp(1) - scaled[:, good].logsumexp(1)
 
 
 def _platt(odds: Tensor, defect: Tensor, weights: Tensor) -> tuple[float, float]:

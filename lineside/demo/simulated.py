@@ -13,6 +13,7 @@ from lineside.line import (
     DEMO_PRODUCTS,
     Conditions,
     Dirt,
+    Finish,
     SimulatedLine,
     draw_dirt,
     draw_new_finish,
@@ -48,7 +49,7 @@ class SimulatedScene:
         self.product = sorted(DEMO_PRODUCTS)[int(rng.integers(len(DEMO_PRODUCTS)))]
         self.dirt: Dirt = draw_dirt(rng)
         self.dirty_camera = CAMERAS[int(rng.integers(len(CAMERAS)))]
-        self.finish = draw_new_finish(rng, self.product)
+        self.finish: Finish | None = draw_new_finish(rng, self.product)
 
     @property
     def nuisance(self) -> str:
@@ -58,7 +59,8 @@ class SimulatedScene:
     @property
     def shift(self) -> str:
         """In plain words."""
-        return f"a new finish of the product {self.product!r}: {self.finish.texture}"
+        texture = self.finish.texture if self.finish else "none that harms"
+        return f"a new finish of the product {self.product!r}: {texture}"
 
     def conditions(self, era: str) -> Conditions:
         """What the line makes in that era."""
@@ -78,6 +80,7 @@ class SimulatedScene:
                 most, worst = found, self.finish
             self.finish = draw_new_finish(self._rng, self.product)
         if most < at_home + HARM / 2:
+            self.finish = None
             raise NoHarm(f"none of {_MOST_FINISHES} finishes does the first model much harm; take another --seed")
         self.finish = worst
         return f"the worst of {_MOST_FINISHES} finishes: {most:.0%} wrong verdicts instead of {at_home:.0%}"

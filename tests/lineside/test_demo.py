@@ -102,8 +102,10 @@ def test_the_worst_finish_is_taken_where_none_does_great_harm() -> None:
 
 
 def test_a_model_that_stands_every_finish_says_which_way_out() -> None:
+    scene = SimulatedScene(15)
     with pytest.raises(NoHarm, match="--seed"):
-        SimulatedScene(15).settle_shift(Answers(*[0.02] * 13))
+        scene.settle_shift(Answers(*[0.02] * 13))
+    assert scene.control("shifted").simulated == scene.control("home").simulated, "nothing changes on the line then"
 
 
 @pytest.fixture
