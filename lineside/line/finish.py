@@ -86,9 +86,9 @@ def draw_pretrain_finish(rng: np.random.Generator) -> Finish:
     )  # fmt: skip
 
 
-def draw_new_finish(rng: np.random.Generator, product: str) -> Finish:
+def draw_new_finish(rng: np.random.Generator, product: str, *, rougher: float = 1.0) -> Finish:
     """A new finish of `product`: a coat of another colour and grain, on which a home-trained model sees defects
-    everywhere, and which a few hundred labelled parts teach it.
+    everywhere, and which a few hundred labelled parts teach it. `rougher` multiplies the contrast of its texture.
 
     Defects and their rates stay as they are; only the surface changes.
     """
@@ -100,7 +100,7 @@ def draw_new_finish(rng: np.random.Generator, product: str) -> Finish:
         name=f"{product}-{coat}-{texture}-{int(rng.integers(1000)):03d}",
         texture=texture,
         colour=(float(red), float(green), float(blue)),
-        contrast=float(rng.uniform(low, high)),
+        contrast=rougher * float(rng.uniform(low, high)),
         grain_px=float(rng.uniform(fine, coarse)),
         angle_deg=float(rng.uniform(20, 160)),
         seed=int(rng.integers(1 << 31)),

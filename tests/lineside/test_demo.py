@@ -21,6 +21,7 @@ from lineside.demo.planted import Row, graded, lost_convention
 from lineside.demo.scene import Labelled, NoHarm
 from lineside.demo.simulated import SimulatedScene
 from lineside.demo.story import Notes
+from lineside.line import draw_new_finish
 from lineside.stream.pictures import Picture, PictureConditions, PictureLine
 from trainer.dataset import Example
 
@@ -94,17 +95,22 @@ def test_a_finish_that_harms_at_once_is_kept() -> None:
     assert scene.finish == first
 
 
-def test_the_worst_finish_is_taken_where_none_does_great_harm() -> None:
-    scene, other = SimulatedScene(15), SimulatedScene(15)
-    assert "worst of 12" in scene.settle_shift(Answers(0.02, 0.05, 0.2, *[0.1] * 10))
-    other.settle_shift(Answers(0.02, 0.05, 0.3))
-    assert scene.finish == other.finish, "the second that was drawn"
+def test_each_finish_that_is_drawn_is_rougher_than_the_one_before() -> None:
+    scene = SimulatedScene(15)
+    scene.settle_shift(Answers(0.02, *[0.05] * 10, 0.3))
+    smooth = draw_new_finish(np.random.default_rng(4), scene.product)
+    rough = draw_new_finish(np.random.default_rng(4), scene.product, rougher=2.0)
+    assert rough == smooth.model_copy(update={"contrast": 2 * smooth.contrast})
+    assert scene.finish is not None
+    texture = scene.finish.texture
+    drawn = [draw_new_finish(np.random.default_rng(seed), scene.product) for seed in range(200)]
+    assert scene.finish.contrast > np.mean([finish.contrast for finish in drawn if finish.texture == texture]) * 1.4
 
 
 def test_a_model_that_stands_every_finish_says_which_way_out() -> None:
     scene = SimulatedScene(15)
     with pytest.raises(NoHarm, match="--seed"):
-        scene.settle_shift(Answers(*[0.02] * 13))
+        scene.settle_shift(Answers(0.02, *[0.2] * 20))
     assert scene.control("shifted").simulated == scene.control("home").simulated, "nothing changes on the line then"
 
 
