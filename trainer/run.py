@@ -31,7 +31,7 @@ from trainer.symmetry import harmless_flips
 from trainer.threshold import Calibration, calibrate, carried
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run
 from trainer.views import FLIPS, View, views
-from trainer.weighing import balanced_weights, condition_of, soft_targets, telling
+from trainer.weighing import balanced_weights, condition_of, even_weights, soft_targets, telling
 from trainer.workspace import SiteRecord, remember_site
 from trainer.yardstick import compare_with_random
 
@@ -121,14 +121,17 @@ def settle(course: Course, taught: Taught, newest: str) -> tuple[Thresholds, Cal
     targets = soft_targets(examples, course.labels, course.good, noise=course.settings.label_noise)
     ratio = course.settings.cost_escape / course.settings.cost_false_reject
     weights, mask = balanced_weights(examples, course.good), course.good_mask()
-    calibration = calibrate(logits, targets, weights, mask, escape_to_reject=ratio)
+    calibration = calibrate(
+        logits, targets, weights, mask,
+        mass=even_weights(examples), noise=course.settings.label_noise, escape_to_reject=ratio,
+    )  # fmt: skip
     scores = calibration.probabilities(logits, mask)[:, ~mask].sum(1)
     thresholds = Thresholds(
         ng=0.5,
         review_from=_review_from(scores, course.settings.review_fraction),
         cost_escape=course.settings.cost_escape,
         cost_false_reject=course.settings.cost_false_reject,
-        chosen_by=f"balanced logistic fit to {len(rows)} held-out images; the head is moved so that 0.5 is the line",
+        chosen_by=f"logistic fit to {len(rows)} held-out images; the head is moved so that 0.5 is the line",
     )
     return thresholds, calibration
 

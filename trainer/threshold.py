@@ -11,13 +11,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-_EVIDENCE = 60.0  # independent images that the held-out set counts for at most: neighbours and jittered copies repeat
+_EVIDENCE = 150.0  # independent images that the held-out set counts for at most: neighbours and jittered copies repeat
 _TEMPERATURES = [2 ** (step / 4) for step in range(-8, 9)]
 _ENOUGH_TO_CARRY = 20  # images
-_SLOPE_PRIOR, _OFFSET_PRIOR = 4.0, 1.0  # precision of slope around 1 and offset around 0
+_RAREST = 0.02  # share of a kind, at least: rarer ones say nothing about the other's line
+_SLOPE_PRIOR, _OFFSET_PRIOR = 4.0, 0.3  # precision of slope around 1 and offset around 0
 
 
 @dataclass(frozen=True)
@@ -33,39 +35,47 @@ class Calibration:
 
 
 def calibrate(
-    logits: Tensor, targets: Tensor, weights: Tensor, good: Tensor, *, escape_to_reject: float = 1.0
+    logits: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    good: Tensor,
+    *,
+    mass: Tensor | None = None,
+    noise: float = 0.0,
+    escape_to_reject: float = 1.0,
 ) -> Calibration:
     """From held-out logits [n, k], targets [n, k] and weights [n]; none of them: no change.
 
-    Temperature: lowest weighted cross-entropy. Threshold: with p = sigmoid(a s + b) fitted to the log-odds s of a
-    defect (J. Platt, 1999; here with priors a ~ 1, b ~ 0 and weights that balance conditions and classes), the costs of
-    errors are least at log-odds (log(reject/escape) - b) / a.
+    Temperature: lowest weighted cross-entropy. Threshold: with p = sigmoid(a s + b + c) fitted to the log-odds s of a
+    defect (J. Platt, 1999; here with priors a ~ 1, b ~ 0), where c is the log-odds of the defects' share and a label is
+    wrong with probability `noise`, whatever the image shows: parts far on the wrong side then pull no more than `noise`
+    explains. With good and defect equally likely, the costs of errors are least at log-odds
+    (log(reject/escape) - b) / a. `mass` [n] is what each image counts for in that fit (default: all the same).
     """
     if not len(logits):
         return Calibration(shift=math.log(1 / escape_to_reject))
     temperature, _ = best_temperature(logits, targets, weights)
     odds = _odds(logits, temperature, good)
     defect = targets[:, ~good].sum(1).round()  # [n], 0 or 1
-    slope, offset = _platt(odds, defect, weights)
+    slope, offset = _platt(odds, defect.double(), torch.ones(len(odds)) if mass is None else mass, noise)
     return Calibration(temperature, (math.log(1 / escape_to_reject) - offset) / slope)
 
 
 def carried(calibration: Calibration, rounds: Sequence[Tensor], averaged: Tensor, good: Tensor) -> Calibration:
     """The line that parts the `averaged` network's answers where `calibration` parts those of the rounds it came from.
 
-    Averaged weights answer less extremely than each round does, so the same score means something else; the share of
-    images below the line carries over. All logits [n, k] are of the same images, which no round was trained on and of
-    which no label is needed. Too few of them, or all on one side: no change.
+    Averaged weights answer less extremely than each round does, so the same score means something else: the line's
+    place among the rounds' mean answers, in order, is carried to the same place among the averaged network's (quantile
+    to quantile, and in between along the straight line). All logits [n, k] are of the same images, which no round was
+    trained on and of which no label is needed. Too few of them, or all on one side: no change.
     """
     if len(rounds) < 2 or len(averaged) < _ENOUGH_TO_CARRY:
         return calibration
-    own, *single = (_odds(logits, calibration.temperature, good) for logits in (averaged, *rounds))
-    share = torch.stack([(odds < calibration.shift).double().mean() for odds in single]).mean()
-    below = round(float(share) * len(averaged))
-    if below in (0, len(averaged)):
+    own = _odds(averaged, calibration.temperature, good).sort().values
+    single = torch.stack([_odds(logits, calibration.temperature, good) for logits in rounds]).mean(0).sort().values
+    if not single[0] < calibration.shift < single[-1]:
         return calibration
-    own = own.sort().values
-    return replace(calibration, shift=float(own[below - 1] + own[below]) / 2)
+    return replace(calibration, shift=float(np.interp(calibration.shift, single.numpy(), own.numpy())))
 
 
 def best_temperature(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[float, float]:
@@ -85,15 +95,17 @@ def _odds(logits: Tensor, temperature: float, good: Tensor) -> Tensor:
     return scaled[:, ~good].logsumexp(1) - scaled[:, good].logsumexp(1)
 
 
-def _platt(odds: Tensor, defect: Tensor, weights: Tensor) -> tuple[float, float]:
-    mass = (weights / weights.sum() * min(_EVIDENCE, len(odds))).double()
+def _platt(odds: Tensor, defect: Tensor, mass: Tensor, noise: float) -> tuple[float, float]:
+    mass = (mass / mass.sum() * min(_EVIDENCE, len(odds))).double()
+    share = float((mass * defect).sum() / mass.sum())
+    prior = torch.tensor((share - noise) / (1 - 2 * noise), dtype=torch.float64).clamp(_RAREST, 1 - _RAREST).logit()
     found = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([found], max_iter=100, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        score = found[0] * odds + found[1]
-        fit = (mass * nn.functional.binary_cross_entropy_with_logits(score, defect.double(), reduction="none")).sum()
+        called = noise + (1 - 2 * noise) * (found[0] * odds + found[1] + prior).sigmoid()
+        fit = (mass * nn.functional.binary_cross_entropy(called, defect, reduction="none")).sum()
         value = fit + _SLOPE_PRIOR / 2 * (found[0] - 1) ** 2 + _OFFSET_PRIOR / 2 * found[1] ** 2
         torch.autograd.backward(value)
         return value

@@ -36,6 +36,13 @@ def telling(examples: Sequence[Example], good: Sequence[str], newest: str) -> li
     return latest if min(kinds.count(True), kinds.count(False)) >= _ENOUGH else rows
 
 
+def even_weights(examples: Sequence[Example]) -> Tensor:
+    """[n] float32 of mean 1: every condition weighs the same, and in it every image."""
+    counts = Counter(map(condition_of, examples))
+    weights = torch.tensor([1 / counts[condition_of(example)] for example in examples])
+    return weights / weights.mean()
+
+
 def balanced_weights(examples: Sequence[Example], good: Sequence[str]) -> Tensor:
     """[n] float32 of mean 1: every condition weighs the same, in it good and defect do, and in these the classes as the
     square roots of their counts (rare ones gain, but do not rule); no image more than ten times the mean."""

@@ -111,12 +111,39 @@ def test_threshold_moves_to_where_held_out_defects_and_good_parts_meet() -> None
     assert strict.shift < found.shift
 
 
+def test_the_threshold_does_not_depend_on_how_rare_defects_are() -> None:
+    generator = torch.Generator().manual_seed(2)
+    defect = (torch.arange(2000) % 10 == 0).float()  # 10 %, as a line has them
+    odds = 2 * torch.randn(2000, generator=generator) + 4 * defect + 1
+    targets = torch.stack([1 - defect, defect], 1)
+    logits, good = torch.stack([torch.zeros(2000), odds], 1), torch.tensor([True, False])
+    found = calibrate(logits, targets, torch.ones(2000), good)
+    assert found.temperature * found.shift == pytest.approx(3, abs=0.7)
+
+
+def test_wrong_labels_move_the_threshold_less_when_they_are_expected() -> None:
+    generator = torch.Generator().manual_seed(3)
+    defect = (torch.arange(300) % 4 == 0).float()
+    odds = torch.randn(300, generator=generator) + 8 * defect - 4  # clearly apart, around 0
+    logits, good = torch.stack([torch.zeros(300), odds], 1), torch.tensor([True, False])
+    wrong = defect.clone()
+    wrong[1:60:4] = 1.0  # 15 good parts called defects
+
+    def line(labels: torch.Tensor, noise: float) -> float:
+        found = calibrate(logits, torch.stack([1 - labels, labels], 1), torch.ones(300), good, noise=noise)
+        return found.shift * found.temperature
+
+    clean = line(defect, 0.05)
+    assert abs(line(wrong, 0.05) - clean) < 0.7 * abs(line(wrong, 0.0) - clean)
+
+
 def test_the_line_parts_the_averaged_answers_where_it_parted_those_of_the_rounds() -> None:
     scores = torch.cat([torch.linspace(-3, -1, 30), torch.linspace(1, 3, 10)])  # defect minus good
     averaged = scores / 4 - 1.5  # less extreme, and both kinds on one side of the rounds' line
     logits = [torch.stack([torch.zeros(40), found], 1) for found in (scores, scores * 1.5, averaged)]
     found = carried(Calibration(shift=-0.5), logits[:2], logits[2], torch.tensor([True, False]))
     assert int((averaged >= found.shift).sum()) == 10
+    assert found.shift == pytest.approx(-0.4 / 4 - 1.5, abs=0.02), "at the same place in the gap, not in its middle"
     assert carried(Calibration(shift=-0.5), logits[:1], logits[2], torch.tensor([True, False])).shift == -0.5
     few = [answers[:10] for answers in logits]
     assert carried(Calibration(shift=-0.5), few[:2], few[2], torch.tensor([True, False])).shift == -0.5
