@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -28,6 +29,11 @@ app = typer.Typer(
 )
 monitor_app = typer.Typer(help="The monitor: telemetry in, decisions and signed releases out.", no_args_is_help=True)
 app.add_typer(monitor_app, name="monitor", rich_help_panel="Services")
+models_app = typer.Typer(
+    help="Base models: where each comes from, and whether the policy lets a site be trained from it.",
+    no_args_is_help=True,
+)
+app.add_typer(models_app, name="models", rich_help_panel="Parts of the circle")
 
 Result = TypeVar("Result")
 _PARTS = "Parts of the circle"
@@ -37,6 +43,8 @@ _SERVICES = "Services"
 Threads = Annotated[int, typer.Option(help="Threads for computing.", min=1)]
 Workspace = Annotated[Path, typer.Option(help="Folder for snapshots, runs and bundles; made when it is missing.")]
 Components = Annotated[int | None, typer.Option(help="Principal components of the drift reference.", min=1, max=64)]
+OwnCatalogue = Annotated[Path, typer.Option("--catalogue", help="Your own models, beside Lineside's.")]
+Base = Annotated[str | None, typer.Option(help="Base model by its id in the catalogue; see `lineside models list`.")]
 MonitorUrl = Annotated[str, typer.Option("--monitor", help="Address of the monitor.")]
 
 
@@ -130,8 +138,9 @@ def train(
     only_site: Annotated[str | None, typer.Option(help="Use only the manifest's rows of this site.")] = None,
     product: Annotated[str, typer.Option(help="Name of the product.")] = "default",
     workspace: Workspace = Path("workspace"),
+    base: Base = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Backbone weights (.safetensors); default: the small one.")
+        Path | None, typer.Option(help="File with the base model's weights; alone, its hash names the model.")
     ] = None,
     good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
     owner: Annotated[str, typer.Option(help="Who owns the images.")] = "unknown",
@@ -145,9 +154,9 @@ def train(
     from lineside.training import TrainOptions, run_train
 
     options = TrainOptions(
-        data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, weights=weights,
-        good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use, seed=seed,
-        threads=threads, yardstick=yardstick,
+        data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,
+        weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
+        seed=seed, threads=threads, yardstick=yardstick,
     )  # fmt: skip
     _run(run_train, options)
 
@@ -265,3 +274,82 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+@models_app.command("list")
+def models_list(
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """The base models there are, with the policy's judgement."""
+    from lineside.models import run_list
+
+    _run(run_list, catalogue, as_json=as_json)
+
+
+@models_app.command("show")
+def models_show(
+    model: Annotated[str, typer.Argument(help="Its id.")],
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """One base model: licence, training data, limits, review, and why the policy allows or refuses it."""
+    from lineside.models import run_show
+
+    _run(run_show, catalogue, model, as_json=as_json)
+
+
+@models_app.command("add")
+def models_add(
+    weights: Annotated[Path, typer.Argument(help="A .safetensors file with timm's names, or a folder of a run.")],
+    name: Annotated[str, typer.Option("--id", help="What the model is called from now on.")],
+    architecture: Annotated[str, typer.Option(help="Its name in timm.")] = "",
+    model_args: Annotated[str, typer.Option(help="More arguments of the architecture, as JSON.")] = "{}",
+    licence: Annotated[str, typer.Option(help="SPDX identifier of the weights' licence.")] = "",
+    owner: Annotated[str, typer.Option(help="Who owns the weights.")] = "unknown",
+    training_data: Annotated[str, typer.Option(help="What they were learned from.")] = "",
+    documentation: Annotated[str, typer.Option(help="Where that is described.")] = "",
+    limit: Annotated[list[str] | None, typer.Option(help="A known limit; may be given more than once.")] = None,
+    bias: Annotated[list[str] | None, typer.Option(help="A known bias; may be given more than once.")] = None,
+    reviewer: Annotated[str, typer.Option(help="Who has read all this; a pseudonym will do.")] = "",
+    size: Annotated[int, typer.Option(help="Pixels a side of its input.", min=32, max=1024)] = 224,
+    mean: Annotated[float, typer.Option(help="Taken from every channel (of values in 0..1).")] = 0.5,
+    std: Annotated[float, typer.Option(help="Every channel is divided by it.")] = 0.5,
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+) -> None:
+    """Weights, or a site's own run, become a base model; the policy says what is still missing."""
+    from lineside.models import Described, run_add
+
+    described = Described(
+        id=name, architecture=architecture, model_args=model_args, licence=licence, owner=owner,
+        training_data=training_data, documentation=documentation, limits=tuple(limit or ()), biases=tuple(bias or ()),
+        reviewer=reviewer, size=size, mean=mean, std=std,
+    )  # fmt: skip
+    _run(run_add, catalogue, weights, described)
+
+
+@models_app.command("verify")
+def models_verify(
+    model: Annotated[list[str] | None, typer.Argument(help="Ids; default: all.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="The file of a model that comes without one.")] = None,
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+) -> None:
+    """The file is the one described, timm loads it, it answers, and the policy allows it; else exit status 1."""
+    from lineside.models import run_verify
+
+    if not _run(run_verify, catalogue, list(model or ()), weights):
+        raise typer.Exit(1)
+
+
+@models_app.command("accept")
+def models_accept(
+    model: Annotated[str, typer.Argument(help="Its id.")],
+    by: Annotated[str, typer.Option(help="Who takes the responsibility.")],
+    risk: Annotated[str, typer.Option(help="What is accepted, in a sentence.")],
+    until: Annotated[datetime | None, typer.Option(help="Last day.", formats=["%Y-%m-%d"])] = None,
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+) -> None:
+    """Put a name under what the policy refuses in a model; it lands on the card of everything trained from it."""
+    from lineside.models import run_accept
+
+    _run(run_accept, catalogue, model, by=by, risk=risk, until=until)
