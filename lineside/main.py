@@ -129,6 +129,31 @@ def doctor() -> None:
 
 
 @app.command(rich_help_panel=_PARTS)
+def check(
+    data: Annotated[
+        Path, typer.Argument(help="A manifest CSV (path, label, ...) or a folder with one folder a class.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for quality.html (with the pictures) and quality.json.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit status 1 when an error is found.")] = False,
+    labels: Annotated[bool, typer.Option(help="Also look for labels that are probably wrong.")] = True,
+    good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
+    seed: Annotated[int, typer.Option(help="The split that a training with this seed would make is checked.")] = 0,
+    workspace: Workspace = Path("workspace"),
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+) -> None:
+    """What is wrong with the images: leaks between splits, copies, wrong labels, light, sizes, missing groups."""
+    from lineside.check import run_check
+
+    report = _run(
+        run_check, data, out=out, seed=seed, good=tuple(good or ()), labels=labels, workspace=workspace, as_json=as_json
+    )
+    if strict and report.worst() == "error":
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=_PARTS)
 def train(
     data: Annotated[
         Path, typer.Argument(help="A manifest CSV (path, label, ...) or a folder with one folder a class.")
@@ -149,8 +174,12 @@ def train(
     seed: Annotated[int, typer.Option(help="Same seed, same model (on the same CPU).")] = 0,
     threads: Threads = 2,
     yardstick: Annotated[bool, typer.Option("--yardstick", help="Also measure random weights, to compare.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Train nothing where `lineside check` finds an error.")
+    ] = False,
 ) -> None:
-    """Images -> fine-tuned model, with metrics, curves and a model card."""
+    """Images -> fine-tuned model, with metrics, curves, a model card and a report on the images."""
+    from lineside.check import check_before_training
     from lineside.training import TrainOptions, run_train
 
     options = TrainOptions(
@@ -158,6 +187,7 @@ def train(
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
         seed=seed, threads=threads, yardstick=yardstick,
     )  # fmt: skip
+    _run(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
     _run(run_train, options)
 
 

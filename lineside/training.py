@@ -177,8 +177,12 @@ def run_retrain(order_file: Path, out: Path, *, workspace: Path, threads: int, c
 
 
 @contextmanager
-def shown_progress() -> Iterator[Callable[..., None]]:
-    """A progress bar in a terminal, plain lines elsewhere; yields progress(stage, fraction, note)."""
+def shown_progress(*, quiet: bool = False) -> Iterator[Callable[..., None]]:
+    """A progress bar in a terminal, plain lines elsewhere, nothing where `quiet`; yields progress(stage, fraction,
+    note)."""
+    if quiet:
+        yield lambda *_, **__: None
+        return
     console = Console(highlight=False)
     if not console.is_terminal:
         yield _plain_progress

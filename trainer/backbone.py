@@ -28,6 +28,7 @@ class BaseModel(Wire):
     sha256: Sha256 | None = None
     licence: Licence = Licence()
     accepted_risk: str = Field(default="", description="what somebody accepted by name; empty: the policy allows it")
+    snapshot: Path | None = Field(default=None, description="of a site's own release: what it was trained on")
     width: int = 224
     height: int = 224
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)

@@ -117,6 +117,7 @@ class Listed:
             sha256=entry.sha256,
             licence=entry.licensed(),
             accepted_risk=accepted_risk,
+            snapshot=Path(entry.snapshot) if entry.snapshot else None,
             width=entry.width,
             height=entry.height,
             mean=entry.mean,

@@ -8,11 +8,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from contracts.errors import ConfigurationError
+from contracts.bundle import Licence
+from contracts.errors import ConfigurationError, DatasetError
 from trainer.backbone import BaseModel, load_base_model
 from trainer.catalogue import DEFAULT_MODEL, Entry, Hub, Listed, Override, Policy, fetched, read_catalogue
+from trainer.dataset import Dataset
 from trainer.network import Network
 from trainer.policy import admit, choose, judge
+from trainer.run import train
+from trainer.settings import TrainingSettings
+from trainer.snapshot import take_snapshot
 from trainer.trained import TrainedModel
 from trainer.verify import from_run, verify
 
@@ -143,7 +148,7 @@ def test_catalogue_with_an_unknown_key_or_a_name_twice_is_refused(own: Path) -> 
     with pytest.raises(ConfigurationError, match="did you mean 'architecture'"):
         read_catalogue(own)
     own.write_text(text.replace('"small"', '"lineside_small"'))
-    with pytest.raises(ConfigurationError, match="'lineside_small' is there already"):
+    with pytest.raises(ConfigurationError, match="'lineside_small' is in the catalogue already"):
         read_catalogue(own)
 
 
@@ -182,3 +187,15 @@ def test_a_sites_own_run_becomes_a_base_model_with_its_lineage(first_model: Trai
     with torch.inference_mode():
         _, expected = first_model.module(x)
         assert torch.equal(Network(module, 2).eval()(x)[1], expected)
+
+
+def test_a_base_model_that_has_learned_the_test_images_is_refused(
+    first_model: TrainedModel, plates: Dataset, tmp_path: Path
+) -> None:
+    entry = from_run(first_model.folder, "first", tmp_path / "first.safetensors", reviewer="rater-7", today=TODAY)
+    base = Listed(entry, tmp_path).base_model(tmp_path / "first.safetensors")
+    settings = TrainingSettings(finetune="none", flips="none")
+    again = take_snapshot(plates, licence=Licence(), seed=7)  # dealt out anew
+    with pytest.raises(DatasetError, match=r"first was trained on \d+ images of this test split"):
+        train(again, base, settings=settings, out=tmp_path / "run")
+    train(first_model.snapshot, base, settings=settings, out=tmp_path / "run")
