@@ -33,11 +33,13 @@ from contracts.report import Figure
 from lineside.demo.pictured import stratified_folds
 from lineside.stream.pictures import Picture, PictureConditions, PictureLine
 from runtime.metrics import task_metrics
-from trainer.backbone import BaseModel, base_model
+from trainer.backbone import BaseModel
+from trainer.catalogue import read_catalogue
 from trainer.dataset import Dataset, Example, checked, read_manifest
 from trainer.evaluate import predict
 from trainer.image import as_input, load_images
 from trainer.licence import found
+from trainer.policy import choose
 from trainer.retrain import read_labels, retrain
 from trainer.run import train
 from trainer.settings import TrainingSettings
@@ -72,6 +74,7 @@ class Result:
 def measure(options: argparse.Namespace) -> Measured:
     """Three models for each split, judged on groups that none of them has seen."""
     weights = options.data / "weights" / "mobilenetv2_100_same.in1k.safetensors"
+    base = choose(read_catalogue(), weights=weights, today=datetime.now(UTC).date())
     cells = read_manifest(options.data / "elpv" / "manifest.csv")
     settings = TrainingSettings(threads=options.threads, max_seconds=options.max_seconds)
     rows = {}
@@ -81,7 +84,7 @@ def measure(options: argparse.Namespace) -> Measured:
             if options.cache:
                 options.cache.mkdir(parents=True, exist_ok=True)
                 (work / "features").symlink_to(options.cache.resolve())
-            rows[fold] = split_results(deal(cells, fold), base_model(weights), settings, work, fold)
+            rows[fold] = split_results(deal(cells, fold), base, settings, work, fold)
         print(_lines(fold, rows[fold]), flush=True)
     return Measured(_figures(list(rows.values())), {f"split {fold}": _details(row) for fold, row in rows.items()})
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -31,8 +32,9 @@ from exporter.source import Labelled, Source, balanced, some, source_of, tensors
 from runtime.latency import measure_interleaved
 from runtime.metrics import task_metrics, wilson_interval
 from runtime.session import Inference, Session
-from trainer.backbone import mobilenet
+from trainer.catalogue import read_catalogue
 from trainer.dataset import read_manifest
+from trainer.policy import choose
 from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import take_snapshot
@@ -66,7 +68,11 @@ def measure(options: argparse.Namespace) -> Measured:
 def _source(data: Path, folder: Path, *, images: int | None) -> Source:
     dataset = read_manifest(data / "elpv" / "manifest.csv").only(lambda example: example.site == "mono")
     snapshot = take_snapshot(dataset, licence=Licence(production=False), seed=0)
-    base = mobilenet(data / "weights" / "mobilenetv2_100_same.in1k.safetensors")
+    base = choose(
+        read_catalogue(),
+        weights=data / "weights" / "mobilenetv2_100_same.in1k.safetensors",
+        today=datetime.now(UTC).date(),
+    )
     settings = TrainingSettings(finetune="none", flips="none")
     source = source_of(train(snapshot, base, settings=settings, out=folder / "run", site="mono"))
     if images is None:

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -28,6 +29,11 @@ app = typer.Typer(
 )
 monitor_app = typer.Typer(help="The monitor: telemetry in, decisions and signed releases out.", no_args_is_help=True)
 app.add_typer(monitor_app, name="monitor", rich_help_panel="Services")
+models_app = typer.Typer(
+    help="Base models: where each comes from, and whether the policy lets a site be trained from it.",
+    no_args_is_help=True,
+)
+app.add_typer(models_app, name="models", rich_help_panel="Parts of the circle")
 
 Result = TypeVar("Result")
 _PARTS = "Parts of the circle"
@@ -37,6 +43,8 @@ _SERVICES = "Services"
 Threads = Annotated[int, typer.Option(help="Threads for computing.", min=1)]
 Workspace = Annotated[Path, typer.Option(help="Folder for snapshots, runs and bundles; made when it is missing.")]
 Components = Annotated[int | None, typer.Option(help="Principal components of the drift reference.", min=1, max=64)]
+OwnCatalogue = Annotated[Path, typer.Option("--catalogue", help="Your own models, beside Lineside's.")]
+Base = Annotated[str | None, typer.Option(help="Base model by its id in the catalogue; see `lineside models list`.")]
 MonitorUrl = Annotated[str, typer.Option("--monitor", help="Address of the monitor.")]
 
 
@@ -121,6 +129,31 @@ def doctor() -> None:
 
 
 @app.command(rich_help_panel=_PARTS)
+def check(
+    data: Annotated[
+        Path, typer.Argument(help="A manifest CSV (path, label, ...) or a folder with one folder a class.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for quality.html (with the pictures) and quality.json.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit status 1 when an error is found.")] = False,
+    labels: Annotated[bool, typer.Option(help="Also look for labels that are probably wrong.")] = True,
+    good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
+    seed: Annotated[int, typer.Option(help="The split that a training with this seed would make is checked.")] = 0,
+    workspace: Workspace = Path("workspace"),
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+) -> None:
+    """What is wrong with the images: leaks between splits, copies, wrong labels, light, sizes, missing groups."""
+    from lineside.check import run_check
+
+    report = _run(
+        run_check, data, out=out, seed=seed, good=tuple(good or ()), labels=labels, workspace=workspace, as_json=as_json
+    )
+    if strict and report.worst() == "error":
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=_PARTS)
 def train(
     data: Annotated[
         Path, typer.Argument(help="A manifest CSV (path, label, ...) or a folder with one folder a class.")
@@ -130,8 +163,9 @@ def train(
     only_site: Annotated[str | None, typer.Option(help="Use only the manifest's rows of this site.")] = None,
     product: Annotated[str, typer.Option(help="Name of the product.")] = "default",
     workspace: Workspace = Path("workspace"),
+    base: Base = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Backbone weights (.safetensors); default: the small one.")
+        Path | None, typer.Option(help="File with the base model's weights; alone, its hash names the model.")
     ] = None,
     good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
     owner: Annotated[str, typer.Option(help="Who owns the images.")] = "unknown",
@@ -140,15 +174,20 @@ def train(
     seed: Annotated[int, typer.Option(help="Same seed, same model (on the same CPU).")] = 0,
     threads: Threads = 2,
     yardstick: Annotated[bool, typer.Option("--yardstick", help="Also measure random weights, to compare.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Train nothing where `lineside check` finds an error.")
+    ] = False,
 ) -> None:
-    """Images -> fine-tuned model, with metrics, curves and a model card."""
+    """Images -> fine-tuned model, with metrics, curves, a model card and a report on the images."""
+    from lineside.check import check_before_training
     from lineside.training import TrainOptions, run_train
 
     options = TrainOptions(
-        data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, weights=weights,
-        good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use, seed=seed,
-        threads=threads, yardstick=yardstick,
+        data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,
+        weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
+        seed=seed, threads=threads, yardstick=yardstick,
     )  # fmt: skip
+    _run(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
     _run(run_train, options)
 
 
@@ -265,3 +304,82 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+@models_app.command("list")
+def models_list(
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """The base models there are, with the policy's judgement."""
+    from lineside.models import run_list
+
+    _run(run_list, catalogue, as_json=as_json)
+
+
+@models_app.command("show")
+def models_show(
+    model: Annotated[str, typer.Argument(help="Its id.")],
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """One base model: licence, training data, limits, review, and why the policy allows or refuses it."""
+    from lineside.models import run_show
+
+    _run(run_show, catalogue, model, as_json=as_json)
+
+
+@models_app.command("add")
+def models_add(
+    weights: Annotated[Path, typer.Argument(help="A .safetensors file with timm's names, or a folder of a run.")],
+    name: Annotated[str, typer.Option("--id", help="What the model is called from now on.")],
+    architecture: Annotated[str, typer.Option(help="Its name in timm.")] = "",
+    model_args: Annotated[str, typer.Option(help="More arguments of the architecture, as JSON.")] = "{}",
+    licence: Annotated[str, typer.Option(help="SPDX identifier of the weights' licence.")] = "",
+    owner: Annotated[str, typer.Option(help="Who owns the weights.")] = "unknown",
+    training_data: Annotated[str, typer.Option(help="What they were learned from.")] = "",
+    documentation: Annotated[str, typer.Option(help="Where that is described.")] = "",
+    limit: Annotated[list[str] | None, typer.Option(help="A known limit; may be given more than once.")] = None,
+    bias: Annotated[list[str] | None, typer.Option(help="A known bias; may be given more than once.")] = None,
+    reviewer: Annotated[str, typer.Option(help="Who has read all this; a pseudonym will do.")] = "",
+    size: Annotated[int, typer.Option(help="Pixels a side of its input.", min=32, max=1024)] = 224,
+    mean: Annotated[float, typer.Option(help="Taken from every channel (of values in 0..1).")] = 0.5,
+    std: Annotated[float, typer.Option(help="Every channel is divided by it.")] = 0.5,
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+) -> None:
+    """Weights, or a site's own run, become a base model; the policy says what is still missing."""
+    from lineside.models import Described, run_add
+
+    described = Described(
+        id=name, architecture=architecture, model_args=model_args, licence=licence, owner=owner,
+        training_data=training_data, documentation=documentation, limits=tuple(limit or ()), biases=tuple(bias or ()),
+        reviewer=reviewer, size=size, mean=mean, std=std,
+    )  # fmt: skip
+    _run(run_add, catalogue, weights, described)
+
+
+@models_app.command("verify")
+def models_verify(
+    model: Annotated[list[str] | None, typer.Argument(help="Ids; default: all.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="The file of a model that comes without one.")] = None,
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+) -> None:
+    """The file is the one described, timm loads it, it answers, and the policy allows it; else exit status 1."""
+    from lineside.models import run_verify
+
+    if not _run(run_verify, catalogue, list(model or ()), weights):
+        raise typer.Exit(1)
+
+
+@models_app.command("accept")
+def models_accept(
+    model: Annotated[str, typer.Argument(help="Its id.")],
+    by: Annotated[str, typer.Option(help="Who takes the responsibility.")],
+    risk: Annotated[str, typer.Option(help="What is accepted, in a sentence.")],
+    until: Annotated[datetime | None, typer.Option(help="Last day.", formats=["%Y-%m-%d"])] = None,
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+) -> None:
+    """Put a name under what the policy refuses in a model; it lands on the card of everything trained from it."""
+    from lineside.models import run_accept
+
+    _run(run_accept, catalogue, model, by=by, risk=risk, until=until)

@@ -89,7 +89,7 @@ def _train(
     settings = TrainingSettings(threads=threads, good=good_labels)
     with shown_progress() as progress:
         model = train(
-            snapshot, chosen_base(weights), settings=settings, out=run, progress=progress, site=SITE,
+            snapshot, chosen_base(workspace, weights=weights), settings=settings, out=run, progress=progress, site=SITE,
             workspace=workspace,
         )  # fmt: skip
     print_trained(model)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,15 +18,14 @@ from contracts.bundle import TaskMetrics
 from contracts.errors import ConfigurationError, OrderError
 from contracts.orders import Retrain
 from runtime.bundle import Bundle
-from trainer.backbone import BaseModel, base_model
+from trainer.backbone import BaseModel
+from trainer.catalogue import read_catalogue
 from trainer.dataset import Dataset, read
 from trainer.licence import found, stated
+from trainer.policy import choose
 from trainer.run import TrainedModel, train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import take_snapshot
-
-SHIPPED_BACKBONE = Path(__file__).parent / "backbone"
-"""Weights and description of the small backbone that comes with Lineside."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class TrainOptions:
     site: str = "site-1"
     only_site: str | None = None
     product: str = "default"
+    base: str | None = None
     weights: Path | None = None
     good_labels: tuple[str, ...] = ()
     owner: str = "unknown"
@@ -49,9 +50,11 @@ class TrainOptions:
     settings: dict[str, object] = field(default_factory=dict)
 
 
-def chosen_base(weights: Path | None) -> BaseModel:
-    """The shipped backbone, or the one in `weights`: a `.safetensors` file whose SHA-256 is known, or a description."""
-    return base_model(weights or SHIPPED_BACKBONE)
+def chosen_base(workspace: Path, *, name: str | None = None, weights: Path | None = None) -> BaseModel:
+    """By its id in Lineside's catalogue or the workspace's `catalogue.toml`, by its file, or the small one that comes
+    with Lineside; only what the policy allows or somebody has accepted by name."""
+    catalogue = read_catalogue(workspace / "catalogue.toml")
+    return choose(catalogue, name=name, weights=weights, today=datetime.now(UTC).date())
 
 
 def train_model(options: TrainOptions, progress: Callable[..., None]) -> TrainedModel:
@@ -74,7 +77,7 @@ def train_model(options: TrainOptions, progress: Callable[..., None]) -> Trained
     )
     return train(
         snapshot,
-        chosen_base(options.weights),
+        chosen_base(options.workspace, name=options.base, weights=options.weights),
         settings=settings,
         out=options.out,
         progress=progress,
@@ -174,8 +177,12 @@ def run_retrain(order_file: Path, out: Path, *, workspace: Path, threads: int, c
 
 
 @contextmanager
-def shown_progress() -> Iterator[Callable[..., None]]:
-    """A progress bar in a terminal, plain lines elsewhere; yields progress(stage, fraction, note)."""
+def shown_progress(*, quiet: bool = False) -> Iterator[Callable[..., None]]:
+    """A progress bar in a terminal, plain lines elsewhere, nothing where `quiet`; yields progress(stage, fraction,
+    note)."""
+    if quiet:
+        yield lambda *_, **__: None
+        return
     console = Console(highlight=False)
     if not console.is_terminal:
         yield _plain_progress

@@ -26,6 +26,7 @@ def card(record: RunRecord, snapshot: Snapshot) -> str:
         f"- permission: {record.licence.licence} (owner {record.licence.owner}; use: {record.licence.permitted_use})",
         f"- backbone: {lineage.base_model} ({lineage.base_model_licence}), SHA-256 "
         f"`{lineage.base_model_sha256 or 'random weights'}`",
+        *([f"- **accepted risk of the backbone**: {risk}"] if (risk := record.base_model.accepted_risk) else []),
         f"- parent bundle: `{lineage.parent_bundle}`, order {lineage.order_id}" if lineage.parent_bundle else "",
         "",
         f"## On {metrics.examples} test images that chose nothing",

@@ -8,6 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -65,34 +66,49 @@ def read_manifest(manifest: Path) -> Dataset:
 
 def read_rows(manifest: Path) -> tuple[Example, ...]:
     """The examples of a manifest as they are, without asking whether a model can be trained on them alone."""
-    examples, problems = [], []
-    for number, row in _rows(manifest):
-        try:
-            examples.append(_example(row, manifest.parent))
-        except DatasetError as error:
-            problems.append(f"row {number}: {error}")
+    examples, problems = gather(manifest)
     _raise_all(problems, str(manifest))
-    return tuple(examples)
+    return examples
 
 
 def read_folder(folder: Path, *, skip: Container[str] = ()) -> Dataset:
     """The dataset of a folder with one sub-folder per class (for example `good/` and `bad/`), searched recursively.
     Sub-folders named in `skip` are no classes."""
-    if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder; give a folder with one sub-folder per class, or a manifest CSV")
+    examples, problems = gather(folder, skip=skip)
+    _raise_all(problems, str(folder))
+    return checked(examples, str(folder))
+
+
+def gather(source: Path, *, skip: Container[str] = ()) -> tuple[tuple[Example, ...], list[str]]:
+    """What can be used of a manifest or of a folder with one sub-folder per class, and for every other row or file one
+    sentence that names it. Raises DatasetError where nothing can be read at all."""
     examples, problems = [], []
+    for place, make in _folder_rows(source, skip) if source.is_dir() else _manifest_rows(source):
+        try:
+            examples.append(make())
+        except DatasetError as error:
+            problems.append(f"{place}{error}")
+    return tuple(examples), problems
+
+
+def _manifest_rows(manifest: Path) -> Iterator[tuple[str, Callable[[], Example]]]:
+    for number, row in _rows(manifest):
+        yield f"row {number}: ", partial(_example, row, manifest.parent)
+
+
+def _folder_rows(folder: Path, skip: Container[str]) -> Iterator[tuple[str, Callable[[], Example]]]:
+    found = False
     for path in _images(folder):
         label = path.relative_to(folder).parts[0]
-        if label in skip:
-            continue
-        try:
-            examples.append(Example(path=path, label=label, sha256=readable(path)))
-        except DatasetError as error:
-            problems.append(str(error))
-    _raise_all(problems, str(folder))
-    if not examples:
+        if label not in skip:
+            found = True
+            yield "", partial(_labelled, path, label)
+    if not found:
         raise DatasetError(f"{folder} has no sub-folder with images ({', '.join(IMAGE_SUFFIXES)}); make one per class")
-    return checked(tuple(examples), str(folder))
+
+
+def _labelled(path: Path, label: str) -> Example:
+    return Example(path=path, label=label, sha256=readable(path))
 
 
 def read(source: Path) -> Dataset:

@@ -123,14 +123,15 @@ def entering(maps: Tensor) -> Tensor:
 
 def tail_start(network: Network, spec: Preprocessing) -> int:
     """The first stage to fine-tune: the top ones that together take at most 37 % of the network's multiplications."""
-    counts = _multiplications(network, spec)
+    counts = multiplications(network, spec)
     cut = len(counts)
     while cut > 1 and sum(counts[cut - 1 :]) <= _TAIL_SHARE * sum(counts):
         cut -= 1
     return cut if cut < len(counts) else len(counts) - 1
 
 
-def _multiplications(network: Network, spec: Preprocessing) -> list[int]:
+def multiplications(network: Network, spec: Preprocessing) -> list[int]:
+    """Of the convolutions of each stage, for one image."""
     counts: list[int] = []
 
     def count(module: nn.Module, _: object, answer: Tensor) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from contracts.bundle import Lineage, Preprocessing, TaskMetrics, Thresholds
-from contracts.errors import ConfigurationError
+from contracts.errors import ConfigurationError, DatasetError
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
 from trainer.backbone import BaseModel, load_base_model
@@ -26,7 +26,7 @@ from trainer.licence import strictest
 from trainer.network import Network
 from trainer.progress import Progress, silent
 from trainer.settings import TrainingSettings
-from trainer.snapshot import Snapshot
+from trainer.snapshot import Snapshot, learned_images
 from trainer.symmetry import harmless_flips
 from trainer.threshold import Calibration, calibrate, carried
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run
@@ -181,6 +181,7 @@ def _begin(
     snapshot: Snapshot, base: BaseModel, settings: TrainingSettings, workspace: Path | None
 ) -> tuple[Course, Stem, str | None]:
     """The course, the frozen stem and the SHA-256 of the pretrained weights."""
+    _refuse_leak(snapshot, base)
     spec = _preprocessing(base, settings)
     good = good_labels(snapshot.labels, settings.good)
     backbone, found = load_base_model(base, seed=settings.seed)
@@ -189,6 +190,18 @@ def _begin(
     key = found or f"random weights, seed {settings.seed}"
     stem = Stem(network, cut, spec, base=key, folder=workspace / "features" if workspace else None)
     return Course(network, cut, snapshot.labels, good, settings), stem, found
+
+
+def _refuse_leak(snapshot: Snapshot, base: BaseModel) -> None:
+    """A base model that has learned images of this test would make the test too kind."""
+    if base.snapshot is None:
+        return
+    known = learned_images(base.snapshot)
+    if leaked := [example for example in snapshot.of("test", "gate") if example.sha256 in known]:
+        raise DatasetError(
+            f"the base model {base.id} was trained on {len(leaked)} images of this test split (first: "
+            f"{leaked[0].path}); start from its snapshot, so that its split stays, or from another base model"
+        )
 
 
 def _materials(stem: Stem, snapshot: Snapshot, flips: str, progress: Progress) -> tuple[Material, Material]:

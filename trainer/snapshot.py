@@ -110,6 +110,16 @@ def load_snapshot(folder: Path) -> Snapshot:
     return snapshot
 
 
+def learned_images(folder: Path) -> set[str]:
+    """SHA-256 of the images in that snapshot that a model may have learned from or been chosen by; the pictures
+    themselves need not be there any more. Raises DatasetError where there is no snapshot."""
+    try:
+        with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+            return {row["sha256"] for row in csv.DictReader(file) if row["split"] in ("train", "validation")}
+    except (OSError, KeyError) as error:
+        raise DatasetError(f"{folder} is not a snapshot: {error!r}") from error
+
+
 def find_snapshot(workspace: Path, snapshot_hash: str) -> Snapshot:
     """The snapshot of that hash in a workspace."""
     return load_snapshot(workspace / "snapshots" / snapshot_hash)

@@ -24,8 +24,9 @@ Part = TypeVar("Part", bound=str)
 
 
 def group_of(example: Example) -> str:
-    """The key that must not be parted: site and group, or the image's own hash where it has no group."""
-    return f"{example.site}/{example.group}" if example.group else example.sha256
+    """The key that must not be parted: the group, or the image's own hash where it has none. What two sites call
+    the same is kept together: it may be one part under another light."""
+    return example.group or example.sha256
 
 
 def split(examples: Sequence[Example], *, seed: int, pinned: Mapping[str, Split] | None = None) -> tuple[Example, ...]:

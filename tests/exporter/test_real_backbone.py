@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from exporter.quantise import quantise, sensitive_stem, simplify
 from exporter.settings import ExportSettings
 from exporter.source import Source, tensors
 from tests.simulators.small_network import Picture
-from trainer.backbone import load_base_model, mobilenet
+from trainer.backbone import load_base_model
+from trainer.catalogue import read_catalogue
 from trainer.network import Network
+from trainer.policy import choose
 
 PER_CLASS = 40
 
@@ -38,7 +41,11 @@ def source(data_folder: Path) -> Source:
         label: [Picture(folder / by_label[label][index]["path"], label) for index in indices]
         for label, indices in drawn.items()
     }
-    base = mobilenet(data_folder / "weights" / "mobilenetv2_100_same.in1k.safetensors")
+    base = choose(
+        read_catalogue(),
+        weights=data_folder / "weights" / "mobilenetv2_100_same.in1k.safetensors",
+        today=datetime.now(UTC).date(),
+    )
     backbone, found = load_base_model(base)
     train = [picture for members in pictures.values() for picture in members[:PER_CLASS]]
     test = [picture for members in pictures.values() for picture in members[PER_CLASS:]]

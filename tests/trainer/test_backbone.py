@@ -1,7 +1,6 @@
 """Weights come from a file with the expected hash, in a format that cannot run code, or not at all."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from contracts.errors import ConfigurationError
-from trainer.backbone import BaseModel, base_model, load_base_model, mobilenet
+from trainer.backbone import BaseModel, load_base_model
 from trainer.network import Network, cut
 
 
@@ -42,42 +41,24 @@ def test_unpinned_weights_are_recorded_as_found(small_base: BaseModel, weights: 
 
 def test_weights_of_another_architecture_are_refused(weights: Path) -> None:
     with pytest.raises(ConfigurationError, match="does not hold weights of mobilenetv2_100"):
-        load_base_model(mobilenet(weights, sha256=None))
+        load_base_model(BaseModel(id="other", architecture="mobilenetv2_100", weights=weights))
 
 
 def test_pickled_weights_are_never_opened(tmp_path: Path) -> None:
     (tmp_path / "model.pth").write_bytes(b"\x80\x04")
     with pytest.raises(ConfigurationError, match=r"only \(other formats can run code\)"):
-        load_base_model(mobilenet(tmp_path / "model.pth"))
+        load_base_model(BaseModel(id="pickle", weights=tmp_path / "model.pth"))
 
 
 def test_missing_weights_and_unknown_architecture_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot read the weights"):
-        load_base_model(mobilenet(tmp_path / "none.safetensors"))
+        load_base_model(BaseModel(id="none", weights=tmp_path / "none.safetensors"))
     with pytest.raises(ConfigurationError, match="'mobilenet_v99'"):
         load_base_model(BaseModel(id="x", architecture="mobilenet_v99"))
 
 
-def test_described_backbone_is_read_from_its_folder(small_base: BaseModel, weights: Path) -> None:
-    about = {
-        "id": "small", "architecture": "resnet18", "model_args": small_base.model_args, "weights": weights.name,
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "licence": "Apache-2.0",
-        "input_size": [3, 48, 64], "mean": [0.4, 0.4, 0.4], "std": [0.2, 0.2, 0.2],
-    }  # fmt: skip
-    (weights.parent / "small.json").write_text(json.dumps(about))
-    base = base_model(weights.parent)
-    assert (base.height, base.width, base.licence.licence) == (48, 64, "Apache-2.0")
-    assert load_base_model(base)[1] == about["sha256"]
-
-
-def test_description_that_lacks_a_key_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "small.json").write_text('{"id": "small"}')
-    with pytest.raises(ConfigurationError, match="architecture"):
-        base_model(tmp_path)
-
-
 def test_network_answers_like_the_timm_model_it_was_cut_from() -> None:
-    module, _ = load_base_model(mobilenet(None), seed=1)
+    module, _ = load_base_model(BaseModel(id="random"), seed=1)
     x = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
         expected = module(x)
@@ -88,8 +69,3 @@ def test_network_answers_like_the_timm_model_it_was_cut_from() -> None:
 def test_family_without_a_rule_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="cannot be cut"):
         cut(torch.nn.Linear(2, 2))
-
-
-def test_mobilenet_of_the_data_folder_has_the_pinned_hash(data_folder: Path) -> None:
-    base = base_model(data_folder / "weights" / "mobilenetv2_100_same.in1k.safetensors")
-    assert load_base_model(base)[1] == base.sha256

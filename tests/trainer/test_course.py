@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from contracts.bundle import Preprocessing
-from trainer.backbone import load_base_model, mobilenet
+from trainer.backbone import BaseModel, load_base_model
 from trainer.course import held_out_parts
 from trainer.dataset import Example
 from trainer.features import tail_start
@@ -170,7 +170,7 @@ def test_flips_are_their_own_inverse_and_taken_in_turn() -> None:
 
 
 def test_tail_is_the_top_of_the_network() -> None:
-    network = Network(load_base_model(mobilenet(None))[0], 2)
+    network = Network(load_base_model(BaseModel(id="random", architecture="mobilenetv2_100"))[0], 2)
     spec = Preprocessing(width=224, height=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     assert tail_start(network, spec) == 14
     assert len(network.stages) == 19

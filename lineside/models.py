@@ -1,0 +1,211 @@
+"""`lineside models`: which base models there are, where they come from, and what the policy says about them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from contracts.errors import ConfigurationError
+from lineside.toml import toml_text
+from trainer.backbone import sha256_of
+from trainer.catalogue import Catalogue, Entry, Listed, Override, fetched, read_catalogue
+from trainer.policy import Judgement, judge
+from trainer.verify import from_run, verify
+
+
+def run_list(own: Path, *, as_json: bool) -> None:
+    """`lineside models list`."""
+    catalogue = read_catalogue(own)
+    judged = [(listed, _judged(catalogue, listed)) for listed in catalogue.models.values()]
+    if as_json:
+        print(json.dumps([_as_json(listed, judgement) for listed, judgement in judged], indent=1))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("model", "architecture", "input", "licence", "policy"):
+        table.add_column(column, overflow="fold")
+    for listed, judgement in judged:
+        entry = listed.entry
+        size = f"{entry.width}x{entry.height}"
+        table.add_row(entry.id, entry.architecture, size, entry.licence or "-", _verdict(judgement))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"\nyour own: {own if own.exists() else f'{own} (not there yet; `lineside models add` makes it)'}")
+
+
+def run_show(own: Path, name: str, *, as_json: bool) -> None:
+    """`lineside models show`."""
+    catalogue = read_catalogue(own)
+    listed = catalogue.named(name)
+    judgement = _judged(catalogue, listed)
+    if as_json:
+        print(json.dumps(_as_json(listed, judgement), indent=1))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for key, value in listed.entry.model_dump(mode="json").items():
+        if value not in (None, "", [], {}):
+            shown = "; ".join(map(str, value)) if key in ("limits", "biases") else str(value)
+            console.print(f"[bold]{key:14}[/] {escape(shown)}")
+    console.print(f"[bold]{'policy':14}[/] {_verdict(judgement)}")
+    for reason in judgement.reasons:
+        console.print(f"{'':14} - {escape(reason)}")
+    if judgement.accepted:
+        accepted = judgement.accepted
+        console.print(f"{'':14} accepted by {escape(accepted.by)} on {accepted.date}: {escape(accepted.risk)}")
+
+
+def run_verify(own: Path, names: list[str], weights: Path | None) -> bool:
+    """`lineside models verify`: the file, its hash, that timm loads it and that it answers; True when all are right."""
+    catalogue = read_catalogue(own)
+    chosen = [catalogue.named(name) for name in names] or list(catalogue.models.values())
+    if weights is not None and len(chosen) != 1:
+        raise ConfigurationError("--weights is one model's file: name that model")
+    console, right = Console(highlight=False, soft_wrap=True), True
+    for listed in chosen:
+        judgement = _judged(catalogue, listed)
+        try:
+            facts = verify(listed, fetched(listed, weights=weights))
+        except ConfigurationError as error:
+            console.print(f"[red]✗[/] {listed.entry.id}: {escape(str(error))}")
+            right = False
+            continue
+        right = right and judgement.allowed
+        console.print(
+            f"{'[green]✓[/]' if judgement.allowed else '[red]✗[/]'} {listed.entry.id}: hash as described, "
+            f"{facts.parameters:,} parameters, {facts.multiplications:,} multiplications an image; "
+            f"policy: {_verdict(judgement)}"
+        )
+    return right
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a person says about new weights; the rest is measured."""
+
+    id: str
+    architecture: str
+    model_args: str  # JSON
+    licence: str
+    owner: str
+    training_data: str
+    documentation: str
+    limits: tuple[str, ...]
+    biases: tuple[str, ...]
+    reviewer: str
+    size: int
+    mean: float
+    std: float
+
+
+def run_add(own: Path, source: Path, described: Described) -> None:
+    """`lineside models add`: weights that timm can load, or a run folder of this site's own."""
+    if described.id in read_catalogue(own).models:
+        raise ConfigurationError(f"the catalogue has a model {described.id!r} already; choose another --id")
+    place = own.parent / "models" / f"{described.id}.safetensors"
+    if (source / "run.json").exists():
+        entry = from_run(source, described.id, place, reviewer=described.reviewer, today=_today())
+        facts = verify(Listed(entry, own.parent), place)
+    else:
+        entry = _entry(source, described)
+        facts = verify(Listed(entry, own.parent), source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, place)
+    counted = {"parameters": facts.parameters, "multiplications": facts.multiplications}
+    entry = entry.model_copy(update={"weights": f"models/{place.name}", **counted})
+    _append(own, "model", entry.model_dump(mode="json", exclude_defaults=True))
+    catalogue = read_catalogue(own)
+    judgement = _judged(catalogue, catalogue.named(entry.id))
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{entry.id} is in {own} ({facts.parameters:,} parameters); policy: {_verdict(judgement)}")
+    for reason in judgement.reasons:
+        console.print(f"  - {escape(reason)}")
+
+
+def _entry(weights: Path, described: Described) -> Entry:
+    return Entry(
+        id=described.id,
+        architecture=described.architecture,
+        model_args=_arguments(described.model_args),
+        sha256=sha256_of(weights),
+        owner=described.owner,
+        licence=described.licence,
+        training_data=described.training_data,
+        documentation=described.documentation,
+        limits=described.limits,
+        biases=described.biases,
+        width=described.size,
+        height=described.size,
+        mean=(described.mean,) * 3,
+        std=(described.std,) * 3,
+        reviewer=described.reviewer,
+        reviewed=_today() if described.reviewer else None,
+    )
+
+
+def run_accept(own: Path, name: str, *, by: str, risk: str, until: datetime | None) -> None:
+    """`lineside models accept`: a person's name under a risk."""
+    catalogue = read_catalogue(own)
+    judgement = _judged(catalogue, catalogue.named(name))
+    if not judgement.reasons:
+        raise ConfigurationError(f"the policy allows {name}: there is nothing to accept")
+    override = Override(model=name, by=by, date=_today(), risk=risk, expires=until.date() if until else None)
+    _append(own, "override", override.model_dump(mode="json", exclude_none=True))
+    Console(highlight=False, soft_wrap=True).print(
+        f"{escape(by)} accepts for {name}: {escape('; '.join(judgement.reasons))}. "
+        f"It stands in {own} and on every card."
+    )
+
+
+def _append(own: Path, table: str, values: dict[str, Any]) -> None:
+    """One more `[[table]]` at the end of the user's file, which keeps the user's own comments."""
+    own.parent.mkdir(parents=True, exist_ok=True)
+    text = (
+        own.read_text(encoding="utf-8")
+        if own.exists()
+        else "# Base models of this workspace. See lineside models --help\n"
+    )
+    own.write_text(f"{text.rstrip()}\n{toml_text({table: [values]})}", encoding="utf-8")
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(f"--model-args {text!r} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"--model-args {text!r} is not a JSON object")
+    return value
+
+
+def _judged(catalogue: Catalogue, listed: Listed) -> Judgement:
+    return judge(listed.entry, catalogue.policy, catalogue.overrides, today=_today())
+
+
+def _verdict(judgement: Judgement) -> str:
+    if not judgement.reasons:
+        return "[green]allowed[/]"
+    if judgement.accepted:
+        return f"[yellow]risk accepted by {escape(judgement.accepted.by)}[/]"
+    return "[red]refused[/]"
+
+
+def _as_json(listed: Listed, judgement: Judgement) -> dict[str, Any]:
+    return {
+        **listed.entry.model_dump(mode="json"),
+        "policy": {
+            "allowed": judgement.allowed,
+            "reasons": list(judgement.reasons),
+            "accepted": judgement.accepted.model_dump(mode="json") if judgement.accepted else None,
+        },
+    }
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()

@@ -1,0 +1,81 @@
+"""The whole quality check: manifest or folder in, report out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from contracts.errors import DatasetError
+from trainer.course import Course, Material
+from trainer.dataset import Example, gather
+from trainer.features import Stem
+from trainer.progress import Progress, silent
+from trainer.quality import checks
+from trainer.quality.alike import near_duplicates
+from trainer.quality.labels import label_errors, out_of_fold
+from trainer.quality.report import Finding, QualityReport, by_weight
+from trainer.quality.survey import Measured, survey
+from trainer.split import split
+from trainer.views import View
+
+_FEWEST_FOR_LABELS = 10  # images of a class
+
+
+def inspect(
+    source: Path,
+    *,
+    seed: int = 0,
+    only_site: str | None = None,
+    judge: tuple[Course, Stem] | None = None,
+    progress: Progress = silent,
+) -> QualityReport:
+    """Check the images of a manifest or folder as they are, and the split that training with `seed` would make of them.
+
+    `only_site` looks at the rows of one site. With `judge` (a pretrained network) labels that the other images deny are
+    looked for too. Raises DatasetError where nothing can be read at all.
+    """
+    examples, problems = gather(source)
+    examples = tuple(example for example in examples if only_site in (None, example.site))
+    if not examples:
+        raise DatasetError(f"{source}: no image can be used: {'; '.join(problems[:5])}")
+    measured = survey(examples, tick=lambda done: progress("looking at the images", 0.7 * done))
+    alike = near_duplicates([item.looks for item in measured])
+    parted = split(examples, seed=seed)
+    findings = [
+        *checks.unreadable(problems),
+        *checks.copies(examples),
+        *checks.groups(examples),
+        *checks.leak([_with(item, example) for item, example in zip(measured, parted, strict=True)], alike),
+        *checks.near_copies(measured, alike),
+        *checks.classes(examples),
+        *checks.sizes(measured),
+        *checks.light(measured),
+        *checks.times(examples),
+        *(_labels(examples, *judge, progress) if judge else []),
+    ]
+    return QualityReport(
+        source=str(source), examples=len(examples), classes=_counts(parted), findings=by_weight(findings)
+    )
+
+
+def _with(item: Measured, example: Example) -> Measured:
+    return replace(item, example=example)
+
+
+def _labels(examples: Sequence[Example], course: Course, stem: Stem, progress: Progress) -> list[Finding]:
+    counts = Counter(example.label for example in examples)
+    unique = tuple({example.sha256: example for example in examples}.values())
+    if len(counts) < 2 or min(counts.values()) < _FEWEST_FOR_LABELS:
+        return []
+    features = stem.features(unique, (View(0),), progress=progress, begin=0.7, end=0.95)
+    material = Material(unique, features)
+    return label_errors(course, material, out_of_fold(course, material))
+
+
+def _counts(examples: Sequence[Example]) -> dict[str, dict[str, int]]:
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for example in examples:
+        found[str(example.split)][example.label] += 1
+    return {name: dict(sorted(counts.items())) for name, counts in found.items()}

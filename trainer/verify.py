@@ -1,0 +1,80 @@
+"""Whether a base model is what its entry says: file, hash, timm, an answer; and a site's own run as an entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from contracts.bundle import Preprocessing
+from contracts.errors import ConfigurationError
+from trainer.backbone import load_base_model, sha256_of
+from trainer.catalogue import Entry, Listed
+from trainer.features import multiplications
+from trainer.network import Network
+from trainer.trained import load_run
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Counted on the loaded backbone: its parameters, and the multiplications of its convolutions for one image."""
+
+    parameters: int
+    multiplications: int
+
+
+def verify(listed: Listed, weights: Path) -> Facts:
+    """Load the weights and let them answer. Raises ConfigurationError where hash, shapes, the answer or a count that
+    the entry states differ."""
+    entry = listed.entry
+    if entry.sha256 is None:
+        raise ConfigurationError(f"{entry.id} states no sha256, so no file can be the right one")
+    module, _ = load_base_model(listed.base_model(weights))
+    network = Network(module, 2).eval()
+    spec = Preprocessing(width=entry.width, height=entry.height, mean=entry.mean, std=entry.std)
+    facts = Facts(sum(p.numel() for p in module.parameters()), sum(multiplications(network, spec)))
+    with torch.inference_mode():
+        _, embedding = network(torch.zeros(1, 3, entry.height, entry.width))
+    if not bool(torch.isfinite(embedding).all()):
+        raise ConfigurationError(f"{entry.id} answers with numbers that are not finite")
+    for name in ("parameters", "multiplications"):
+        stated, counted = getattr(entry, name), getattr(facts, name)
+        if stated is not None and stated != counted:
+            raise ConfigurationError(f"{entry.id} states {stated:,} {name}, its weights have {counted:,}")
+    return facts
+
+
+def from_run(folder: Path, name: str, weights: Path, *, reviewer: str, today: date) -> Entry:
+    """A finished run as a base model for a sister site or a later product; its backbone is written to the file
+    `weights` under timm's names. Licence and permission are the strictest of what the run was made from."""
+    model = load_run(folder)
+    record = model.record
+    backbone, _ = load_base_model(record.base_model.model_copy(update={"weights": None}))
+    network = Network(backbone, len(record.labels))  # its stages are the backbone's own modules
+    network.load_state_dict(model.module.state_dict())
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.contiguous() for key, value in backbone.state_dict().items()}, weights)
+    spec, licence, base = record.preprocessing, record.licence, record.base_model
+    return Entry(
+        id=name,
+        architecture=base.architecture,
+        model_args=base.model_args,
+        sha256=sha256_of(weights),
+        owner=licence.owner,
+        licence=licence.licence,
+        permitted_use=licence.permitted_use,
+        training_data=f"snapshot {record.lineage.snapshot_hash} of site {record.site}, on top of {base.id}",
+        documentation=str((folder / "card.md").resolve()),
+        limits=record.cannot_promise,
+        width=spec.width,
+        height=spec.height,
+        mean=spec.mean,
+        std=spec.std,
+        reviewer=reviewer,
+        reviewed=today if reviewer else None,
+        parents=(base.id,),
+        snapshot=str(record.snapshot),
+    )
