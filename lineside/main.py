@@ -329,6 +329,19 @@ def models_show(
     _run(run_show, catalogue, model, as_json=as_json)
 
 
+@models_app.command("rank")
+def models_rank(
+    data: Annotated[Path, typer.Argument(help="A manifest CSV or a folder with one folder a class.")],
+    weights: Annotated[Path | None, typer.Option(help="The file of a model that comes without one.")] = None,
+    seed: Annotated[int, typer.Option(help="Which images are looked at, and the random weights.")] = 0,
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+) -> None:
+    """Which base model fits these images best, before any training."""
+    from lineside.models import run_rank
+
+    _run(run_rank, catalogue, data, weights=weights, seed=seed)
+
+
 @models_app.command("add")
 def models_add(
     weights: Annotated[Path, typer.Argument(help="A .safetensors file with timm's names, or a folder of a run.")],

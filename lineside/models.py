@@ -13,11 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contracts.errors import ConfigurationError
+from contracts.errors import ConfigurationError, DatasetError
 from lineside.toml import toml_text
-from trainer.backbone import sha256_of
+from lineside.training import shown_progress
+from trainer.backbone import BaseModel, sha256_of
 from trainer.catalogue import Catalogue, Entry, Listed, Override, fetched, read_catalogue
-from trainer.policy import Judgement, judge
+from trainer.dataset import gather
+from trainer.policy import Judgement, choose, judge
+from trainer.ranking import rank
 from trainer.verify import from_run, verify
 
 
@@ -102,6 +105,41 @@ class Described:
     size: int
     mean: float
     std: float
+
+
+def run_rank(own: Path, data: Path, *, weights: Path | None, seed: int) -> None:
+    """`lineside models rank`: every model that the policy allows and whose weights are here."""
+    examples, _ = gather(data)
+    if len({example.label for example in examples}) < 2:
+        raise DatasetError(f"{data} has fewer than two classes: there is nothing to tell apart")
+    with shown_progress() as progress:
+        ranked = rank(
+            _usable(read_catalogue(own), weights), examples, seed=seed,
+            tick=lambda done, name: progress("looking through", done, name),
+        )  # fmt: skip
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("model", "evidence (LogME)", "with random weights", "distance", ""):
+        table.add_column(column, overflow="fold")
+    for item in ranked:
+        distance = "-" if item.distance is None else f"{item.distance:.2f}"
+        warning = "" if item.helps else "[red]no better than random weights: it may do harm[/]"
+        table.add_row(item.base.id, f"{item.evidence:.4f}", f"{item.evidence_random:.4f}", distance, warning)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        "\nhigher evidence is better, on these images only; distance: how far they lie from what the weights were made "
+        "for,\nin standard deviations (0.4 is usual for photographs under ImageNet weights)"
+    )
+
+
+def _usable(catalogue: Catalogue, weights: Path | None) -> list[BaseModel]:
+    """Those that can be trained with here; `weights` is the file of one that comes without."""
+    own = catalogue.of_file(weights).entry.id if weights else None
+    bases = []
+    for name, listed in catalogue.models.items():
+        if _judged(catalogue, listed).allowed and (listed.weights or name == own):
+            bases.append(choose(catalogue, name=name, weights=weights if name == own else None, today=_today()))
+    return bases
 
 
 def run_add(own: Path, source: Path, described: Described) -> None:

@@ -1,10 +1,11 @@
 """Images become a fine-tuned model: takes a manifest or a folder and a pretrained backbone, hands on a run folder.
 
-Reading order: `dataset` (what the user's files say), `quality/` (what is wrong with them), `licence` (what may be done with them), `split` and `snapshot`
-(what is trained on and what is never touched, content-hashed and pinned), `settings`, `catalogue`, `policy` and
-`verify` (which pretrained models there are, and which may be used), `backbone` and `network` (one of them, cut into
-stages), `image` (images as tensors), `head` and `finetune` (the two stages of training),
-`trained` (the run folder), `run` (all of it in one go), `workspace` and `retrain` (the same on a monitor's order).
+Reading order: `dataset` (what the user's files say), `quality/` (what is wrong with them), `licence` (what may be done
+with them), `split` and `snapshot` (what is trained on and what never is, content-hashed and pinned), `settings`,
+`catalogue`, `policy` and `verify` (which pretrained models there are, and which may be used), `transferability` and
+`ranking` (which of them fits), `backbone` and `network` (one of them, cut into stages), `image` (images as tensors),
+`head` and `finetune` (the two stages of training), `trained` (the run folder), `run` (all of it in one go), `workspace`
+and `retrain` (the same on a monitor's order).
 `torchvision_shim` is called before timm.
 
 Torch and timm live here and in the exporter; agent and monitor never import this package.
