@@ -177,9 +177,13 @@ def train(
     strict: Annotated[
         bool, typer.Option("--strict", help="Train nothing where `lineside check` finds an error.")
     ] = False,
+    evaluate: Annotated[
+        bool, typer.Option(help="Then judge it: intervals, faults of the camera, simpler means.")
+    ] = True,
 ) -> None:
     """Images -> fine-tuned model, with metrics, curves, a model card and a report on the images."""
     from lineside.check import check_before_training
+    from lineside.evaluation import run_evaluate
     from lineside.training import TrainOptions, run_train
 
     options = TrainOptions(
@@ -189,6 +193,20 @@ def train(
     )  # fmt: skip
     _run(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
     _run(run_train, options)
+    if evaluate:
+        _run(run_evaluate, out, baselines=True)
+
+
+@app.command("evaluate", rich_help_panel=_PARTS)
+def evaluate_run(
+    run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
+    baselines: Annotated[bool, typer.Option(help="Also train simpler means on the same images.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """How good a model is on its test images, how sure one can be of that, and under which faults it breaks."""
+    from lineside.evaluation import run_evaluate
+
+    _run(run_evaluate, run, baselines=baselines, as_json=as_json)
 
 
 @app.command(rich_help_panel=_PARTS)

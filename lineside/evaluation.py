@@ -1,0 +1,49 @@
+"""`lineside evaluate`: how good a run is, how sure one can be, and where it breaks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from lineside.training import shown_progress
+from trainer.evaluation.judge import evaluate
+from trainer.evaluation.report import Estimate, Evaluation
+from trainer.evaluation.text import add_to_card
+from trainer.trained import load_run
+
+
+def run_evaluate(run: Path, *, baselines: bool, as_json: bool = False) -> Evaluation:
+    """Judge the run, write `evaluation.json` beside it and the figures into its card, and print the gist."""
+    model = load_run(run)
+    with shown_progress(quiet=as_json) as progress:
+        evaluation = evaluate(model, baselines=baselines, progress=progress)
+    (run / "evaluation.json").write_text(evaluation.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    card = run / "card.md"
+    card.write_text(add_to_card(card.read_text(encoding="utf-8"), evaluation), encoding="utf-8")
+    if as_json:
+        print(json.dumps(evaluation.model_dump(mode="json"), indent=1))
+    else:
+        _print(evaluation, card)
+    return evaluation
+
+
+def _print(evaluation: Evaluation, card: Path) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"balanced accuracy {_shown(evaluation.balanced_accuracy)}, AUROC {_shown(evaluation.auroc)} "
+        f"on {evaluation.images} test images"
+    )
+    for item in evaluation.baselines:
+        console.print(f"  beside it: {escape(item.name)} {_shown(item.balanced_accuracy)}")
+    for sentence in evaluation.warnings:
+        console.print(f"[yellow]![/] {escape(sentence)}")
+    console.print(f"all of it: {card}")
+
+
+def _shown(found: Estimate) -> str:
+    if found.value is None:
+        return "unknown"
+    return f"{found.value:.3f}" + (f" ({found.low:.3f} to {found.high:.3f})" if found.low is not None else "")

@@ -1,0 +1,179 @@
+"""Figures come with what is known about them, and an evaluation says where a model breaks."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, f1_score
+from typer.testing import CliRunner
+
+from contracts.bundle import Thresholds
+from lineside.main import app
+from runtime.decision import Rule
+from trainer.dataset import Example
+from trainer.evaluation import figures
+from trainer.evaluation.baselines import classical, gradients, majority
+from trainer.evaluation.faults import FAULTS, befall
+from trainer.evaluation.figures import Answers, estimate
+from trainer.evaluation.judge import evaluate
+from trainer.evaluation.report import Evaluation
+from trainer.evaluation.text import add_to_card, card_part
+from trainer.trained import TrainedModel
+
+RULE = Rule(("dent", "good", "scratch"), ("good",), Thresholds(ng=0.5, review_from=0.5, cost_escape=10.0))
+
+
+def made(count: int, *, skill: float = 2.0, per_group: int = 1, seed: int = 0, **columns: list[str]) -> Answers:
+    """Random answers, right more often the greater the skill; `columns` hold a value for each image."""
+    rng = np.random.default_rng(seed)
+    true = rng.choice(3, count, p=[0.2, 0.6, 0.2])
+    logits = rng.normal(size=(count, 3))
+    logits[np.arange(count), true] += skill
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    examples = tuple(
+        Example(
+            Path(f"{row}.png"), RULE.labels[kind], group=f"g{row // per_group}",
+            attributes={name: values[row] for name, values in columns.items()},
+        )
+        for row, kind in enumerate(true)
+    )  # fmt: skip
+    return Answers(examples, probabilities, RULE)
+
+
+ALL = np.arange(300)
+
+
+def test_figures_agree_with_scikit_learn() -> None:
+    answers = made(300)
+    said = answers.probabilities.argmax(1)
+    assert figures.macro_f1(answers, ALL) == pytest.approx(f1_score(answers.true, said, average="macro"))
+    expected = average_precision_score(answers.defect, answers.scores)
+    assert figures.average_precision(answers, ALL) == pytest.approx(expected)
+    tied = Answers(answers.examples, np.round(answers.probabilities, 1), RULE)
+    assert figures.average_precision(tied, ALL) == pytest.approx(average_precision_score(tied.defect, tied.scores))
+
+
+def test_costs_weigh_escapes_and_false_rejects() -> None:
+    answers = made(300)
+    escapes = float((~answers.stopped & answers.defect).mean())
+    rejects = float((answers.stopped & ~answers.defect).mean())
+    assert figures.cost_per_part(answers, ALL) == pytest.approx(10 * escapes + rejects)
+
+
+def test_images_of_one_group_count_as_one_another() -> None:
+    alone = estimate(made(300, skill=1.0), figures.balanced_accuracy)
+    answers = made(30, skill=1.0)
+    ten_times = Answers(answers.examples * 10, np.tile(answers.probabilities, (10, 1)), RULE)
+    copied = estimate(ten_times, figures.balanced_accuracy)
+    assert alone.high is not None
+    assert alone.low is not None
+    assert copied.high is not None
+    assert copied.low is not None
+    assert copied.high - copied.low > 1.8 * (alone.high - alone.low)
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    truth = figures.balanced_accuracy(made(40_000, skill=1.0, seed=99), np.arange(40_000))
+    assert truth is not None
+    covered = 0
+    for seed in range(40):
+        found = estimate(made(150, skill=1.0, seed=seed), figures.balanced_accuracy)
+        covered += found.low is not None and found.high is not None and found.low <= truth <= found.high
+    assert covered >= 34
+
+
+def test_four_times_the_images_resolve_half_the_difference() -> None:
+    few, many = (figures.smallest_difference(made(count, skill=1.0)) for count in (200, 800))
+    assert few is not None
+    assert many is not None
+    assert many == pytest.approx(few / 2, rel=0.25)
+
+
+def test_classes_without_images_are_undefined_and_not_zero() -> None:
+    answers = made(60)
+    without = answers.rows([row for row in range(60) if answers.true[row] != 0])
+    found = figures.class_figures(without)["dent"]
+    assert found.images == 0
+    assert found.recall.value is None
+
+
+def test_calibration_error_is_small_for_honest_probabilities_and_large_for_boasting() -> None:
+    rng = np.random.default_rng(3)
+    defect = rng.uniform(size=4000)
+    examples = tuple(Example(Path("x"), "dent" if rng.uniform() < p else "good") for p in defect)
+    honest = np.stack([defect, 1 - defect, np.zeros(4000)], 1)
+    boasting = np.stack([defect > 0.5, defect <= 0.5, np.zeros(4000)], 1).astype(float)
+    small, large = (figures.calibration(Answers(examples, said, RULE)).error for said in (honest, boasting))
+    assert small is not None
+    assert large is not None
+    assert small < 0.04
+    assert large > 0.15
+
+
+def test_the_column_in_which_the_model_fails_comes_first() -> None:
+    shift = ["night" if row % 3 == 0 else "day" for row in range(600)]
+    answers = made(600, skill=3.0, shift=shift, serial=[str(row) for row in range(600)])
+    said = answers.probabilities.copy()
+    nights = [row for row in range(600) if shift[row] == "night"]
+    said[nights] = np.random.default_rng(0).permutation(said[nights])
+    found = figures.slices(Answers(answers.examples, said, RULE))
+    assert {part.column for part in found} == {"shift"}
+    assert found[0].value == "night"
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_faults_grow_with_severity_and_keep_the_size(fault: str) -> None:
+    rng = np.random.default_rng(5)
+    plate = np.kron(rng.integers(40, 200, (12, 16, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    changes = []
+    for severity in (1, 2, 3):
+        found = befall(plate, fault, severity, seed=1)
+        assert found.shape == plate.shape
+        assert found.dtype == np.uint8
+        changes.append(float(np.abs(found.astype(float) - plate).mean()))
+    assert 0 < changes[0] < changes[1] < changes[2]
+    assert np.array_equal(befall(plate, fault, 2, seed=1), befall(plate, fault, 2, seed=1))
+
+
+def test_gradients_see_direction() -> None:
+    stripes = np.tile(np.repeat([40, 200], 8), 8)[None].repeat(128, 0)
+    upright = np.repeat(stripes[:, :, None], 3, axis=2).astype(np.uint8)
+    lying = upright.transpose(1, 0, 2).copy()
+    assert gradients(upright).shape == (144,)
+    assert np.abs(gradients(upright) - gradients(lying)).sum() > 0.5
+
+
+def test_run_is_judged_beside_simpler_means_and_under_faults(first_model: TrainedModel) -> None:
+    evaluation = evaluate(first_model)
+    assert evaluation.images == len(first_model.snapshot.of("test"))
+    assert evaluation.balanced_accuracy.value == pytest.approx(first_model.record.test_metrics.balanced_accuracy)
+    assert len(evaluation.faults) == 3 * len(FAULTS)
+    assert evaluation.baselines[0].name == "always the same answer"
+    assert evaluation.baselines[0].balanced_accuracy.value == 0.5
+    assert len(evaluation.baselines) == 3
+    assert any("no accuracy is claimed" in sentence for sentence in evaluation.warnings)
+    text = card_part(evaluation)
+    assert "lost under faults" in text
+    assert add_to_card(add_to_card("# Card\n", evaluation), evaluation).count("## Evaluation on") == 1
+
+
+def test_baselines_learn_what_little_they_can(first_model: TrainedModel) -> None:
+    record = first_model.record
+    rule = Rule(record.labels, record.good_labels, record.thresholds)
+    train, test = first_model.snapshot.of("train"), first_model.snapshot.of("test")
+    better = classical(train, test, rule).balanced_accuracy.value
+    assert better is not None
+    assert better >= (majority(train, test, rule).balanced_accuracy.value or 0.0)
+
+
+def test_command_writes_the_evaluation_and_its_part_of_the_card(first_model: TrainedModel, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for file in first_model.folder.iterdir():
+        (run / file.name).write_bytes(file.read_bytes())
+    result = CliRunner().invoke(app, ["evaluate", str(run), "--no-baselines", "--json"])
+    assert result.exit_code == 0, result.output
+    written = Evaluation.model_validate_json((run / "evaluation.json").read_text())
+    assert json.loads(result.output)["images"] == written.images
+    assert "## Evaluation on" in (run / "card.md").read_text()

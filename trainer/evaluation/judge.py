@@ -1,0 +1,167 @@
+"""The whole evaluation of a run: its test split as it is, by column, under faults, and beside simpler means."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from contracts.bundle import Preprocessing
+from contracts.errors import ConfigurationError
+from runtime.decision import Rule
+from runtime.preprocessing import decode, prepare
+from trainer.backbone import load_base_model
+from trainer.course import Course
+from trainer.dataset import Example
+from trainer.evaluation import figures
+from trainer.evaluation.baselines import classical, frozen_probe, majority
+from trainer.evaluation.faults import FAULTS, befall
+from trainer.evaluation.figures import Answers, estimate
+from trainer.evaluation.report import Baseline, Estimate, Evaluation, Slice, UnderFault
+from trainer.features import Stem, tail_start
+from trainer.network import Network
+from trainer.progress import Progress, silent
+from trainer.settings import TrainingSettings
+from trainer.trained import TrainedModel
+
+_FAULTED_IMAGES = 120  # of the test split, under every fault
+_BATCH = 16
+_BREAKS = 0.1  # balanced accuracy lost under a light fault
+_FEWEST = 20  # test images of good and of defect, below which no accuracy is claimed
+_BEHIND = 0.1  # a slice's balanced accuracy below that of all
+
+
+def evaluate(model: TrainedModel, *, baselines: bool = True, progress: Progress = silent) -> Evaluation:
+    """Judge a run on the test split of its snapshot. Raises DatasetError where images are gone."""
+    record, test = model.record, model.snapshot.of("test")
+    rule = Rule(record.labels, record.good_labels, record.thresholds)
+    spec = record.preprocessing
+    progress("testing", 0.0)
+    answers = Answers(test, _answer(model, test, spec), rule)
+    parts = figures.slices(answers)
+    faults = _under_faults(model, answers, progress)
+    beside = _baselines(model, rule, progress) if baselines else ()
+    overall = estimate(answers, figures.balanced_accuracy)
+    difference = figures.smallest_difference(answers)
+    evaluation = Evaluation(
+        images=len(test),
+        groups=len(set(answers.groups)),
+        accuracy=estimate(answers, figures.accuracy),
+        balanced_accuracy=overall,
+        auroc=estimate(answers, figures.area),
+        average_precision=estimate(answers, figures.average_precision),
+        macro_f1=estimate(answers, figures.macro_f1),
+        cost_per_part=estimate(answers, figures.cost_per_part),
+        smallest_difference=difference,
+        classes=figures.class_figures(answers),
+        calibration=figures.calibration(answers),
+        slices=parts,
+        faults=faults,
+        baselines=beside,
+        warnings=(
+            *_too_few(answers),
+            *_behind(overall, parts),
+            *_breaks(faults),
+            *_ties(overall, beside),
+        ),
+    )
+    progress("done", 1.0)
+    return evaluation
+
+
+def _answer(
+    model: TrainedModel, examples: Sequence[Example], spec: Preprocessing, fault: str = "", severity: int = 0
+) -> NDArray[np.float64]:
+    """Probabilities [n, k], of the images as they are or under a fault."""
+    logits = []
+    with torch.inference_mode():
+        for start in range(0, len(examples), _BATCH):
+            images = [decode(example.path.read_bytes(), spec) for example in examples[start : start + _BATCH]]
+            if fault:
+                images = [befall(image, fault, severity, seed=start + n) for n, image in enumerate(images)]
+            batch = torch.from_numpy(np.concatenate([prepare(image, spec) for image in images]))
+            logits.append(model.module(batch.to(memory_format=torch.channels_last))[0])
+    return np.asarray((torch.cat(logits) / model.record.temperature).double().softmax(1).numpy())
+
+
+def _under_faults(model: TrainedModel, answers: Answers, progress: Progress) -> tuple[UnderFault, ...]:
+    rows = sorted(random.Random(0).sample(range(len(answers.examples)), min(len(answers.examples), _FAULTED_IMAGES)))
+    chosen = answers.rows(rows)
+    everything = np.arange(len(rows))
+    plain = figures.balanced_accuracy(chosen, everything)
+    found = []
+    kinds = [(fault, severity) for fault in FAULTS for severity in (1, 2, 3)]
+    for number, (fault, severity) in enumerate(kinds):
+        progress("testing under faults", 0.1 + 0.6 * number / len(kinds), f"{fault} {severity}")
+        said = _answer(model, chosen.examples, model.record.preprocessing, fault, severity)
+        value = figures.balanced_accuracy(Answers(chosen.examples, said, chosen.rule), everything)
+        lost = None if value is None or plain is None else plain - value
+        found.append(UnderFault(fault=fault, severity=_severity(severity), balanced_accuracy=value, lost=lost))
+    return tuple(found)
+
+
+def _baselines(model: TrainedModel, rule: Rule, progress: Progress) -> tuple[Baseline, ...]:
+    train, test = model.snapshot.of("train", "validation"), model.snapshot.of("test")
+    progress("simpler means", 0.7)
+    found = [majority(train, test, rule), classical(train, test, rule)]
+    try:
+        backbone, sha256 = load_base_model(model.record.base_model)
+    except ConfigurationError:
+        return tuple(found)  # the base model's file went away: the card says what it was
+    network = Network(backbone, len(rule.labels)).eval().requires_grad_(False)
+    spec = model.record.preprocessing
+    cut = tail_start(network, spec)
+    settings = TrainingSettings.model_validate(model.record.lineage.training)
+    course = Course(network, cut, rule.labels, rule.good_labels, settings)
+    progress("simpler means", 0.8, "frozen features")
+    return (*found, frozen_probe(course, Stem(network, cut, spec, base=str(sha256)), train, test, rule))
+
+
+def _too_few(answers: Answers) -> list[str]:
+    fewest = min(int(answers.defect.sum()), int((~answers.defect).sum()))
+    if fewest >= _FEWEST:
+        return []
+    return [f"The test holds only {fewest} images of one kind: no accuracy is claimed, the figures are hints."]
+
+
+def _behind(overall: Estimate, parts: Sequence[Slice]) -> list[str]:
+    """Only slices whose whole interval lies below what is reached overall."""
+    if overall.value is None:
+        return []
+    return [
+        f"Worse where {part.column} is {part.value!r}: balanced accuracy {part.balanced_accuracy.value:.2f} "
+        f"on {part.images} images, {overall.value:.2f} overall."
+        for part in parts
+        if part.balanced_accuracy.high is not None
+        and part.balanced_accuracy.high < overall.value
+        and (part.balanced_accuracy.value or 0.0) < overall.value - _BEHIND
+    ]
+
+
+def _breaks(faults: Sequence[UnderFault]) -> list[str]:
+    return [
+        f"Breaks under light {found.fault}: {found.lost:.0%} of balanced accuracy lost."
+        for found in faults
+        if found.severity == 1 and found.lost is not None and found.lost > _BREAKS
+    ]
+
+
+def _ties(overall: Estimate, beside: Sequence[Baseline]) -> list[str]:
+    """Where something simpler lies within the model's own interval."""
+    return [
+        f"No better than {item.name!r} as far as {item.note.split(';')[0]} tell: "
+        f"{item.balanced_accuracy.value:.3f} against {overall.value:.3f}."
+        for item in beside
+        if item.balanced_accuracy.value is not None
+        and overall.low is not None
+        and overall.value is not None
+        and item.balanced_accuracy.value >= overall.low
+    ]
+
+
+def _severity(number: int) -> Literal[1, 2, 3]:
+    return cast(Literal[1, 2, 3], number)

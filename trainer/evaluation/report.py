@@ -1,0 +1,89 @@
+"""An evaluation as values: what `evaluation.json` holds and the card shows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from contracts.names import Wire
+
+
+class Estimate(Wire):
+    """A figure and its 95 % interval; None where it is undefined (no image of a class, say)."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class ClassFigures(Wire):
+    """One class against all others, by the most probable class."""
+
+    images: int = Field(ge=0)
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+
+
+class Slice(Wire):
+    """The images with one value of a column."""
+
+    column: str
+    value: str
+    images: int = Field(ge=0)
+    balanced_accuracy: Estimate
+    recall_good: Estimate
+    recall_defect: Estimate
+
+
+class Calibration(Wire):
+    """How far probabilities can be taken at their word. `error` is the expected calibration error over bins of equal
+    mass (Naeini, Cooper & Hauskrecht, AAAI 2015); bins as (mean defect score, share of defects, images)."""
+
+    error: float | None
+    bins: tuple[tuple[float, float, int], ...] = ()
+
+
+class UnderFault(Wire):
+    """The same images under one camera fault; `severity` 1 (just visible) to 3 (strong)."""
+
+    fault: str
+    severity: Literal[1, 2, 3]
+    balanced_accuracy: float | None
+    lost: float | None = Field(description="against the images as they are")
+
+
+class Baseline(Wire):
+    """What simpler means reach on the same test images."""
+
+    name: str
+    balanced_accuracy: Estimate
+    accuracy: float | None
+    seconds: float = Field(ge=0.0, description="to train")
+    note: str = ""
+
+
+class Evaluation(Wire):
+    """`evaluation.json`: the model on its test split, as it decides, unless a field says otherwise."""
+
+    schema_version: Literal[1] = 1
+    images: int = Field(ge=0)
+    groups: int = Field(ge=0, description="intervals resample these: images of one group are not independent")
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    auroc: Estimate
+    average_precision: Estimate
+    macro_f1: Estimate
+    cost_per_part: Estimate = Field(
+        description="mean cost of errors, a false reject and an escape as the site weighs them"
+    )
+    smallest_difference: float | None = Field(
+        description="in balanced accuracy: two models that differ by less cannot be told apart on these images"
+    )
+    classes: dict[str, ClassFigures]
+    calibration: Calibration
+    slices: tuple[Slice, ...] = ()
+    faults: tuple[UnderFault, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+    warnings: tuple[str, ...] = Field(default=(), description="plain sentences")

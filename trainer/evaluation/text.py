@@ -1,0 +1,114 @@
+"""The evaluation as a part of the model card, in Markdown."""
+
+from __future__ import annotations
+
+from trainer.evaluation.report import Estimate, Evaluation
+
+_HEAD = "## Evaluation on "
+
+
+def add_to_card(card: str, evaluation: Evaluation) -> str:
+    """The card with this evaluation as its last part, in place of an earlier one."""
+    return card.split(_HEAD)[0].rstrip() + "\n\n" + card_part(evaluation)
+
+
+def card_part(evaluation: Evaluation) -> str:
+    """Sections with tables; what is undefined says so."""
+    lines = [
+        f"{_HEAD}{evaluation.images} test images in {evaluation.groups} groups",
+        "",
+        *(f"- **{sentence}**" for sentence in evaluation.warnings),
+        "" if evaluation.warnings else "Nothing in it calls for a warning.",
+        "",
+        "| figure | value | 95 % interval |",
+        "|---|---|---|",
+        *(
+            f"| {name} | {_value(found)} | {_interval(found)} |"
+            for name, found in (
+                ("balanced accuracy", evaluation.balanced_accuracy),
+                ("accuracy", evaluation.accuracy),
+                ("AUROC", evaluation.auroc),
+                ("average precision of defects", evaluation.average_precision),
+                ("macro F1 of the classes", evaluation.macro_f1),
+                ("cost of errors a part", evaluation.cost_per_part),
+            )
+        ),
+        "",
+        f"Two models that differ by less than {_number(evaluation.smallest_difference)} in balanced accuracy cannot be "
+        "told apart on these images (80 % power at 5 %, as independent runs; paired ones see less).",
+        f"Expected calibration error of the defect score: {_number(evaluation.calibration.error)}.",
+        "",
+        "| class | images | precision | recall | F1 |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {name} | {found.images} | {_value(found.precision)} {_interval(found.precision)} "
+            f"| {_value(found.recall)} {_interval(found.recall)} | {_value(found.f1)} {_interval(found.f1)} |"
+            for name, found in evaluation.classes.items()
+        ),
+        "",
+        *_baselines(evaluation),
+        *_faults(evaluation),
+        *_slices(evaluation),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _baselines(evaluation: Evaluation) -> list[str]:
+    if not evaluation.baselines:
+        return []
+    return [
+        "### Beside simpler means",
+        "",
+        "| means | balanced accuracy | 95 % interval | accuracy | training | what it needed |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {item.name} | {_value(item.balanced_accuracy)} | {_interval(item.balanced_accuracy)} "
+            f"| {_number(item.accuracy)} | {item.seconds:.0f} s | {item.note} |"
+            for item in evaluation.baselines
+        ),
+        "",
+    ]
+
+
+def _faults(evaluation: Evaluation) -> list[str]:
+    names = list(dict.fromkeys(item.fault for item in evaluation.faults))
+    by_name = {(item.fault, item.severity): item.lost for item in evaluation.faults}
+    if not names:
+        return []
+    return [
+        "### Balanced accuracy lost under faults of the camera",
+        "",
+        "| fault | light | middle | strong |",
+        "|---|---|---|---|",
+        *(f"| {name} | " + " | ".join(_number(by_name.get((name, s))) for s in (1, 2, 3)) + " |" for name in names),
+        "",
+    ]
+
+
+def _slices(evaluation: Evaluation) -> list[str]:
+    if not evaluation.slices:
+        return []
+    return [
+        "### By column of the manifest, worst first",
+        "",
+        "| column | value | images | balanced accuracy | recall of good | recall of defects |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {part.column} | {part.value} | {part.images} | {_value(part.balanced_accuracy)} "
+            f"{_interval(part.balanced_accuracy)} | {_value(part.recall_good)} | {_value(part.recall_defect)} |"
+            for part in evaluation.slices
+        ),
+        "",
+    ]
+
+
+def _value(found: Estimate) -> str:
+    return _number(found.value)
+
+
+def _interval(found: Estimate) -> str:
+    return "" if found.low is None or found.high is None else f"[{found.low:.3f}, {found.high:.3f}]"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
