@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from rich.console import Console
@@ -171,6 +171,9 @@ def train(
     owner: Annotated[str, typer.Option(help="Who owns the images.")] = "unknown",
     licence: Annotated[str, typer.Option(help="Licence of the images; default: what lies beside them.")] = "",
     permitted_use: Annotated[str, typer.Option(help="What the images may be used for.")] = "unknown",
+    split: Annotated[
+        Literal["group", "time"], typer.Option(help="time: train on the past, test on the last days (captured_at).")
+    ] = "group",
     seed: Annotated[int, typer.Option(help="Same seed, same model (on the same CPU).")] = 0,
     threads: Threads = 2,
     yardstick: Annotated[bool, typer.Option("--yardstick", help="Also measure random weights, to compare.")] = False,
@@ -189,7 +192,7 @@ def train(
     options = TrainOptions(
         data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
-        seed=seed, threads=threads, yardstick=yardstick,
+        split_by=split, seed=seed, threads=threads, yardstick=yardstick,
     )  # fmt: skip
     _run(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
     _run(run_train, options)

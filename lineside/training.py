@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -20,12 +21,13 @@ from contracts.orders import Retrain
 from runtime.bundle import Bundle
 from trainer.backbone import BaseModel
 from trainer.catalogue import read_catalogue
-from trainer.dataset import Dataset, read
+from trainer.dataset import Dataset, checked, read
 from trainer.licence import found, stated
 from trainer.policy import choose
 from trainer.run import TrainedModel, train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import take_snapshot
+from trainer.split import by_time
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class TrainOptions:
     seed: int = 0
     threads: int = 2
     yardstick: bool = False
+    split_by: Literal["group", "time"] = "group"
     settings: dict[str, object] = field(default_factory=dict)
 
 
@@ -89,12 +92,14 @@ def train_model(options: TrainOptions, progress: Callable[..., None]) -> Trained
 
 def _dataset(options: TrainOptions) -> Dataset:
     dataset = read(options.data)
-    if options.only_site is None:
-        return dataset
-    sites = sorted({example.site for example in dataset.examples})
-    if options.only_site not in sites:
-        raise ConfigurationError(f"{options.data} has no rows of site {options.only_site!r}; it has {', '.join(sites)}")
-    return dataset.only(lambda example: example.site == options.only_site)
+    if options.only_site is not None:
+        sites = sorted({example.site for example in dataset.examples})
+        if options.only_site not in sites:
+            raise ConfigurationError(
+                f"{options.data} has no rows of site {options.only_site!r}; it has {', '.join(sites)}"
+            )
+        dataset = dataset.only(lambda example: example.site == options.only_site)
+    return checked(by_time(dataset.examples), dataset.source) if options.split_by == "time" else dataset
 
 
 def run_train(options: TrainOptions) -> None:

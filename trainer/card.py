@@ -19,6 +19,7 @@ def card(record: RunRecord, snapshot: Snapshot) -> str:
         "## Made from",
         "",
         f"- images: snapshot `{lineage.snapshot_hash}`, split `{lineage.split_hash}`",
+        *_pinned(record, snapshot),
         *(
             f"- {split}: " + ", ".join(f"{n} {label}" for label, n in sorted(of.items()))
             for split, of in counts.items()
@@ -51,6 +52,14 @@ def card(record: RunRecord, snapshot: Snapshot) -> str:
         *(f"- {sentence}" for sentence in record.cannot_promise),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _pinned(record: RunRecord, snapshot: Snapshot) -> list[str]:
+    """What was checked about the test groups."""
+    if snapshot.parent is None:
+        return ["- the first snapshot of its line: its test groups are never trained on from now on"]
+    looked = record.details.get("snapshots_looked_through", 0)
+    return [f"- test groups: trained on in none of the {looked} earlier snapshots (checked)"]
 
 
 def _share(value: float | None) -> str:

@@ -58,10 +58,14 @@ class Dataset:
 def read_manifest(manifest: Path) -> Dataset:
     """The dataset of a CSV with at least the columns `path` (relative to the manifest) and `label`.
 
-    `site`, `group` and `split` are understood where they are there; all other columns are kept as attributes. Raises
-    DatasetError that names the offending column, row or file.
+    `site`, `group` and `split` are understood where they are there; with a column `rater` an image may have a row for
+    each rater, and the label of most of them counts. All other columns are kept as attributes. Raises DatasetError
+    that names the offending column, row or file.
     """
-    return checked(read_rows(manifest), str(manifest))
+    from trainer.raters import merge  # which works on examples
+
+    examples, _ = merge(read_rows(manifest))
+    return checked(examples, str(manifest))
 
 
 def read_rows(manifest: Path) -> tuple[Example, ...]:

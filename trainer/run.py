@@ -26,7 +26,7 @@ from trainer.licence import strictest
 from trainer.network import Network
 from trainer.progress import Progress, silent
 from trainer.settings import TrainingSettings
-from trainer.snapshot import Snapshot, learned_images
+from trainer.snapshot import Snapshot, learned_images, prove_pinned
 from trainer.symmetry import harmless_flips
 from trainer.threshold import Calibration, calibrate, carried
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run
@@ -63,6 +63,7 @@ def train(
     """
     began = time.monotonic()
     torch.set_num_threads(settings.threads)
+    looked = prove_pinned(snapshot, workspace) if workspace else 0
     course, stem, found = _begin(snapshot, base_model, settings, workspace)
     chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, snapshot.of("train"))})
     train_set, validation = _materials(stem, snapshot, chosen.flips, progress)
@@ -72,7 +73,7 @@ def train(
     calibration = _carry(course, stem, taught, calibration, snapshot, newest)
     move_line(taught.network, calibration, course.good_mask())
     progress("testing", 0.92)
-    details: dict[str, Any] = _details(taught, calibration)
+    details: dict[str, Any] = {**_details(taught, calibration), "snapshots_looked_through": looked}
     if settings.yardstick:
         test_set = Material(snapshot.of("test"), stem.features(snapshot.of("test"), _PLAIN))
         details["yardstick"] = compare_with_random(course, stem, base_model, train_set, test_set)

@@ -90,11 +90,10 @@ def take_snapshot(dataset: Dataset, *, licence: Licence, seed: int, parent: Snap
         )
     if not any(example.split == "test" for example in examples):
         raise DatasetError(f"{dataset.source}: no image is left for the test; add images, at least three of each class")
-    return Snapshot(
-        examples,
-        licence=strictest([parent.licence, licence]) if parent else licence,
-        parent=parent.hash if parent else None,
-    )
+    if parent is None:
+        return Snapshot(examples, licence=licence)
+    grown = Snapshot(examples, licence=strictest([parent.licence, licence]), parent=parent.hash)
+    return parent if grown.hash == parent.hash else grown  # nothing new: no snapshot is its own parent
 
 
 def load_snapshot(folder: Path) -> Snapshot:
@@ -110,14 +109,42 @@ def load_snapshot(folder: Path) -> Snapshot:
     return snapshot
 
 
+def prove_pinned(snapshot: Snapshot, workspace: Path) -> int:
+    """How many earlier snapshots were looked through and found to have trained on no group that this one tests on.
+
+    Walks from parent to parent as far as they are kept in the workspace. Raises DatasetError that names the first group
+    of which an earlier one trained on an image.
+    """
+    tested = {group_of(example) for example in snapshot.of("test")} | {e.sha256 for e in snapshot.of("test")}
+    looked, parent, seen = 0, snapshot.parent, {snapshot.hash}
+    while parent is not None and parent not in seen:
+        seen.add(parent)
+        folder = workspace / "snapshots" / parent
+        if not (folder / "snapshot.json").exists():
+            break
+        for row in _saved_rows(folder):
+            key = row["group"] or row["sha256"]
+            if row["split"] == "train" and (key in tested or row["sha256"] in tested):
+                raise DatasetError(f"the group {key} is in this test, but snapshot {parent} trained on it; take it out")
+        looked, parent = looked + 1, json.loads((folder / "snapshot.json").read_text(encoding="utf-8"))["parent"]
+    return looked
+
+
 def learned_images(folder: Path) -> set[str]:
     """SHA-256 of the images in that snapshot that a model may have learned from or been chosen by; the pictures
     themselves need not be there any more. Raises DatasetError where there is no snapshot."""
+    return {row["sha256"] for row in _saved_rows(folder) if row["split"] in ("train", "validation")}
+
+
+def _saved_rows(folder: Path) -> list[dict[str, str]]:
     try:
         with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-            return {row["sha256"] for row in csv.DictReader(file) if row["split"] in ("train", "validation")}
-    except (OSError, KeyError) as error:
-        raise DatasetError(f"{folder} is not a snapshot: {error!r}") from error
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise DatasetError(f"{folder} is not a snapshot: {error}") from error
+    if rows and not {"sha256", "split", "group"} <= set(rows[0]):
+        raise DatasetError(f"{folder} is not a snapshot: its manifest lacks sha256, split or group")
+    return rows
 
 
 def find_snapshot(workspace: Path, snapshot_hash: str) -> Snapshot:

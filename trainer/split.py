@@ -10,8 +10,10 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TypeVar
 
+from contracts.errors import DatasetError
 from trainer.dataset import Example, Split
 
 FRACTIONS: dict[Split, float] = {"train": 0.70, "validation": 0.15, "test": 0.15}
@@ -47,6 +49,58 @@ def split(examples: Sequence[Example], *, seed: int, pinned: Mapping[str, Split]
         example if example.split == "gate" else replace(example, split=chosen[group_of(example)])
         for example in examples
     )
+
+
+def by_time(examples: Sequence[Example]) -> tuple[Example, ...]:
+    """The examples with their day of capture as group and a split stated: the days that hold the first 70 % of the
+    images are trained on, the next 15 % validate, the last 15 % test. What a model is worth tomorrow is then seen, and
+    a day once in the test stays there in later snapshots.
+
+    Raises DatasetError where an image has no `captured_at`, or where there are fewer than three days.
+    """
+    days = []
+    for example in examples:
+        moment = captured(example)
+        if moment is None:
+            raise DatasetError(
+                f"{example.path} has no time in the column captured_at (for example 2026-03-01T12:00:00); a split by "
+                "time needs one for every image"
+            )
+        days.append(moment.date().isoformat())
+    counts = Counter(days)
+    if len(counts) < len(FRACTIONS):
+        raise DatasetError(
+            f"a split by time needs three days at least, the images are of {len(counts)}; split by group"
+        )
+    part = _parts_in_time(counts)
+    return tuple(replace(e, group=day, split=part[day]) for e, day in zip(examples, days, strict=True))
+
+
+def _parts_in_time(counts: Mapping[str, int]) -> dict[str, Split]:
+    """Each part ends with the day that brings it nearest to its share; every part has a day."""
+    ordered, total, passed = sorted(counts), sum(counts.values()), 0
+    names: list[Split] = ["train", "validation", "test"]
+    found: dict[str, Split] = {}
+    ends = {"train": FRACTIONS["train"], "validation": FRACTIONS["train"] + FRACTIONS["validation"]}
+    at = 0
+    for number, day in enumerate(ordered):
+        left = len(ordered) - number
+        middle = (passed + counts[day] / 2) / total
+        begun = names[at] in found.values()
+        if at < 2 and begun and (middle > ends[names[at]] or left <= 2 - at):
+            at += 1
+        found[day] = names[at]
+        passed += counts[day]
+    return found
+
+
+def captured(example: Example) -> datetime | None:
+    """The column `captured_at` as a time, in UTC where it names no zone; None without it."""
+    try:
+        moment = datetime.fromisoformat(example.attributes.get("captured_at", ""))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def folds(examples: Sequence[Example], count: int, *, seed: int) -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,10 @@ from PIL import Image
 
 from contracts.bundle import Licence
 from contracts.errors import DatasetError
-from trainer.dataset import Dataset, Example
+from trainer.dataset import Dataset, Example, Split, checked
 from trainer.licence import found, stated
-from trainer.snapshot import Snapshot, find_snapshot, load_snapshot, take_snapshot
-from trainer.split import group_of, split
+from trainer.snapshot import Snapshot, find_snapshot, load_snapshot, prove_pinned, take_snapshot
+from trainer.split import by_time, group_of, split
 
 
 def _examples(groups: int = 20, *, prefix: str = "g", each: int = 10) -> tuple[Example, ...]:
@@ -149,3 +150,52 @@ def test_class_that_only_occurs_in_kept_groups_is_named(dataset: Dataset) -> Non
     alone = [Example(e.path, e.label, e.sha256, "", e.split, {}, e.sha256) for e in stated_split]
     with pytest.raises(DatasetError, match="no image of class 'bad' is left to train on"):
         take_snapshot(Dataset(tuple(alone), "here"), licence=Licence(), seed=0)
+
+
+def of_days(*counts: int) -> tuple[Example, ...]:
+    """So many images a day, from 1 March on, half of them spotted."""
+    return tuple(
+        Example(Path(f"{day}-{n}.png"), ("good", "spot")[n % 2], group="always the same",
+                attributes={"captured_at": f"2026-03-{day + 1:02}T{n % 24:02}:00:00"}, sha256=f"{day}-{n}")
+        for day, count in enumerate(counts) for n in range(count)
+    )  # fmt: skip
+
+
+def test_split_by_time_trains_on_the_past() -> None:
+    parted = by_time(of_days(*[10] * 20))
+    last = {name: max(e.group for e in parted if e.split == name) for name in ("train", "validation", "test")}
+    first = {name: min(e.group for e in parted if e.split == name) for name in last}
+    assert last["train"] < first["validation"]
+    assert last["validation"] < first["test"]
+    assert [sum(e.split == name for e in parted) for name in ("train", "validation", "test")] == [140, 30, 30]
+
+
+@pytest.mark.parametrize("counts", [(5, 5, 5), (100, 1, 1), (1, 1, 100), (2, 90, 2, 2)])
+def test_every_part_of_a_split_by_time_has_a_day(counts: tuple[int, ...]) -> None:
+    assert {example.split for example in by_time(of_days(*counts))} == {"train", "validation", "test"}
+
+
+def test_split_by_time_says_what_it_lacks() -> None:
+    with pytest.raises(DatasetError, match="three days at least, the images are of 2"):
+        by_time(of_days(5, 5))
+    without = replace(of_days(5, 5, 5)[0], attributes={})
+    with pytest.raises(DatasetError, match=r"0-0\.png has no time in the column captured_at"):
+        by_time((without, *of_days(5, 5, 5)[1:]))
+
+
+def test_a_group_that_was_trained_on_is_never_tested_on(plates: Dataset, tmp_path: Path) -> None:
+    first = take_snapshot(checked(plates.examples[:40], "a"), licence=Licence(), seed=0)
+    second = take_snapshot(checked(plates.examples[:52], "b"), licence=Licence(), seed=5, parent=first)
+    third = take_snapshot(plates, licence=Licence(), seed=9, parent=second)
+    for earlier in (first, second):
+        earlier.save(tmp_path)
+    assert prove_pinned(third, tmp_path) == 2
+    swapped: dict[Split | None, Split] = {"train": "test", "test": "train"}
+    rows = tuple(replace(example, split=swapped.get(example.split, example.split)) for example in third.examples)
+    with pytest.raises(DatasetError, match=r"the group lot-\d+ is in this test, but snapshot [0-9a-f]+ trained on it"):
+        prove_pinned(replace(third, examples=rows), tmp_path)
+
+
+def test_a_snapshot_without_anything_new_is_its_parent(plates: Dataset) -> None:
+    first = take_snapshot(plates, licence=Licence(), seed=0)
+    assert take_snapshot(plates, licence=Licence(), seed=3, parent=first) is first

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import combinations
 from pathlib import Path
 
@@ -16,12 +16,14 @@ from trainer.dataset import Example
 from trainer.quality.alike import Alike, clusters
 from trainer.quality.report import MOST_SHOWN, Finding
 from trainer.quality.survey import Measured
-from trainer.split import group_of
+from trainer.raters import Agreement
+from trainer.split import captured, group_of
 
 _FEW, _RARE = 20, 0.05  # images of a class; share of a class
 _FAR = 6.0  # robust standard deviations from the median
 _FLAT = 0.5  # share of pixels at one end of the scale
 _LEAK = 0.12  # share of held-out images with a near duplicate among those trained on: grouped splits stay below 0.09
+_AGREED = 0.6  # kappa: substantial agreement from here on (Landis & Koch, 1977)
 _GAP = 20.0  # times the usual distance between two captures
 
 
@@ -108,6 +110,36 @@ def light(measured: Sequence[Measured]) -> list[Finding]:
         lost = [item.example for item in measured if share(item) > _FLAT]
         if len(lost) < len(measured) / 2:  # else it is how the parts are shown
             findings += _few(f"exposure-{kind}", f"images {words}", lost)
+    return findings
+
+
+def raters(agreement: Agreement) -> list[Finding]:
+    """How far several raters agree, and the images on which they do not."""
+    findings = []
+    if agreement.share is not None:
+        low = agreement.kappa is not None and agreement.kappa < _AGREED
+        kappa = "undefined" if agreement.kappa is None else f"{agreement.kappa:.2f}"
+        findings.append(
+            Finding(
+                kind="raters",
+                weight="warning" if low else "note",
+                count=agreement.images,
+                text=f"{agreement.raters} raters agree on {agreement.share:.0%} of the pairs of ratings of "
+                f"{agreement.images} images ({agreement.method}'s kappa {kappa})",
+                remedy="agree on what a defect is, with pictures, before anything is trained" if low else "",
+            )
+        )
+    if agreement.disputed:
+        findings.append(
+            Finding(
+                kind="disputed",
+                weight="warning",
+                count=len(agreement.disputed),
+                images=_shown([example] for example in agreement.disputed),
+                text=f"{len(agreement.disputed)} images have no majority among their raters and are left out",
+                remedy="ask one rater more",
+            )
+        )
     return findings
 
 
@@ -299,15 +331,6 @@ def times(examples: Sequence[Example]) -> list[Finding]:
             )
         )
     return findings
-
-
-def captured(example: Example) -> datetime | None:
-    """The column `captured_at` as a time, in UTC where it names no zone; None without it."""
-    try:
-        moment = datetime.fromisoformat(example.attributes.get("captured_at", ""))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _distance(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from trainer.quality.alike import near_duplicates
 from trainer.quality.labels import label_errors, out_of_fold
 from trainer.quality.report import Finding, QualityReport, by_weight
 from trainer.quality.survey import Measured, survey
+from trainer.raters import merge
 from trainer.split import split
 from trainer.views import View
 
@@ -38,6 +39,7 @@ def inspect(
     """
     examples, problems = gather(source)
     examples = tuple(example for example in examples if only_site in (None, example.site))
+    examples, agreement = merge(examples)
     if not examples:
         raise DatasetError(f"{source}: no image can be used: {'; '.join(problems[:5])}")
     measured = survey(examples, tick=lambda done: progress("looking at the images", 0.7 * done))
@@ -45,6 +47,7 @@ def inspect(
     parted = split(examples, seed=seed)
     findings = [
         *checks.unreadable(problems),
+        *(checks.raters(agreement) if agreement else []),
         *checks.copies(examples),
         *checks.groups(examples),
         *checks.leak([_with(item, example) for item, example in zip(measured, parted, strict=True)], alike),
