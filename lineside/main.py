@@ -177,6 +177,9 @@ def train(
     seed: Annotated[int, typer.Option(help="Same seed, same model (on the same CPU).")] = 0,
     threads: Threads = 2,
     yardstick: Annotated[bool, typer.Option("--yardstick", help="Also measure random weights, to compare.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a killed training of the same images left off.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Train nothing where `lineside check` finds an error.")
     ] = False,
@@ -192,7 +195,7 @@ def train(
     options = TrainOptions(
         data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
-        split_by=split, seed=seed, threads=threads, yardstick=yardstick,
+        split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume,
     )  # fmt: skip
     _run(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
     _run(run_train, options)

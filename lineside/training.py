@@ -50,6 +50,7 @@ class TrainOptions:
     threads: int = 2
     yardstick: bool = False
     split_by: Literal["group", "time"] = "group"
+    resume: bool = False
     settings: dict[str, object] = field(default_factory=dict)
 
 
@@ -87,6 +88,7 @@ def train_model(options: TrainOptions, progress: Callable[..., None]) -> Trained
         site=options.site,
         product=options.product,
         workspace=options.workspace,
+        resume=options.resume,
     )
 
 

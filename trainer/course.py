@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trainer.checkpoint import Checkpoint
 from trainer.dataset import Example
 from trainer.features import Features
 from trainer.finetune import Lesson, Tuned, cross_entropy, finetune, frozen
@@ -76,8 +77,17 @@ class Course:
     good: tuple[str, ...]
     settings: TrainingSettings
 
-    def teach(self, train: Material, validation: Material, *, until: float, progress: Progress) -> Taught:
-        """All rounds; the one running at `until` (seconds of `time.monotonic`) ends at its next check, as the last."""
+    def teach(
+        self,
+        train: Material,
+        validation: Material,
+        *,
+        until: float,
+        progress: Progress,
+        checkpoint: Checkpoint | None = None,
+    ) -> Taught:
+        """All rounds; the one running at `until` (seconds of `time.monotonic`) ends at its next check, as the last.
+        Rounds that the checkpoint has are taken from it."""
         parts = held_out_parts(train.examples, validation.examples, self.good, seed=self.settings.seed)
         penalty = self.best_penalty(train)
         rounds: list[Tuned] = []
@@ -90,7 +100,12 @@ class Course:
                 progress("training", 0.4 + 0.5 * (number + done) / len(parts), f"round {number + 1} of {len(parts)}")
 
             limit = now + (until - now) / (len(parts) - number)
-            rounds.append(self._round(train.without(part), validation.plus(train.rows(part)), penalty, limit, tick))
+            done = checkpoint.recall(number, copy.deepcopy(self.network)) if checkpoint else None
+            if done is None:
+                done = self._round(train.without(part), validation.plus(train.rows(part)), penalty, limit, tick)
+                if checkpoint:
+                    checkpoint.keep(number, done)
+            rounds.append(done)
         held_out, logits = _gather(train, validation, parts[: len(rounds)], rounds)
         return Taught(averaged([tuned.network for tuned in rounds]), held_out, logits, penalty, tuple(rounds))
 

@@ -18,6 +18,7 @@ from runtime.decision import Rule
 from runtime.metrics import task_metrics
 from trainer.backbone import BaseModel, load_base_model
 from trainer.card import card
+from trainer.checkpoint import Checkpoint, key_of
 from trainer.course import Course, Material, Taught
 from trainer.evaluate import cannot_promise, predict
 from trainer.features import Stem, tail_start
@@ -54,12 +55,15 @@ def train(
     workspace: Path | None = None,
     parent_bundle: str | None = None,
     order_id: str | None = None,
+    resume: bool = False,
 ) -> TrainedModel:
     """Fine-tune `base_model` on the snapshot's train split and write the run folder `out`.
 
     The snapshot is saved in `workspace` (default: inside `out`), where a first training also leaves what a later
     `retrain` needs to know. The same arguments give the same model on the same CPU, unless `settings.max_seconds` cut
-    it short. Raises ConfigurationError and DatasetError.
+    it short. With `resume` the finished rounds of a training that was killed in `out` are taken over, if it was of
+    exactly this snapshot, base model and settings, and the weights are those of an undisturbed one. Raises
+    ConfigurationError and DatasetError.
     """
     began = time.monotonic()
     torch.set_num_threads(settings.threads)
@@ -67,7 +71,9 @@ def train(
     course, stem, found = _begin(snapshot, base_model, settings, workspace)
     chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, snapshot.of("train"))})
     train_set, validation = _materials(stem, snapshot, chosen.flips, progress)
-    taught = course.teach(train_set, validation, until=began + 0.85 * settings.max_seconds, progress=progress)
+    checkpoint = _checkpoint(out, snapshot, chosen, base_model, resume=resume)
+    until = began + 0.85 * settings.max_seconds
+    taught = course.teach(train_set, validation, until=until, progress=progress, checkpoint=checkpoint)
     newest = condition_of(snapshot.examples[-1])
     thresholds, calibration = settle(course, taught, newest)
     calibration = _carry(course, stem, taught, calibration, snapshot, newest)
@@ -109,6 +115,7 @@ def train(
         details=details,
     )
     save_run(out, record, taught.network, taught.rounds, card(record, snapshot))
+    checkpoint.remove()
     if workspace is not None and order_id is None:
         remember_site(workspace, SiteRecord(site=site, product=product, base_model=base_model, settings=chosen))
     progress("done", 1.0, f"balanced accuracy {metrics.balanced_accuracy or 0:.3f} on {metrics.examples} test images")
@@ -191,6 +198,17 @@ def _begin(
     key = found or f"random weights, seed {settings.seed}"
     stem = Stem(network, cut, spec, base=key, folder=workspace / "features" if workspace else None)
     return Course(network, cut, snapshot.labels, good, settings), stem, found
+
+
+def _checkpoint(
+    out: Path, snapshot: Snapshot, settings: TrainingSettings, base: BaseModel, *, resume: bool
+) -> Checkpoint:
+    decisive = settings.model_dump(mode="json", exclude={"max_seconds", "yardstick"})
+    key = key_of(snapshot=snapshot.hash, settings=decisive, base=base.model_dump(mode="json"), code=code_version())
+    checkpoint = Checkpoint(out / "checkpoint", key)
+    if not resume:
+        checkpoint.remove()
+    return checkpoint
 
 
 def _refuse_leak(snapshot: Snapshot, base: BaseModel) -> None:

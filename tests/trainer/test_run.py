@@ -1,6 +1,8 @@
 """From a snapshot to a run folder: complete, repeatable, honest."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,60 @@ def test_good_classes_are_found_or_said(
 def test_unclear_good_classes_are_asked_for(labels: tuple[str, ...], wanted: tuple[str, ...]) -> None:
     with pytest.raises(ConfigurationError, match="--good"):
         good_labels(labels, wanted)
+
+
+_TRAIN = """
+import os, sys
+from pathlib import Path
+from trainer.backbone import BaseModel
+from trainer.checkpoint import Checkpoint
+from trainer.run import train
+from trainer.settings import TrainingSettings
+from trainer.snapshot import load_snapshot
+
+keep, rounds = Checkpoint.keep, 0
+
+def die_after_two(self, number, tuned):
+    global rounds
+    keep(self, number, tuned)
+    rounds += 1
+    if rounds == 2:
+        os.kill(os.getpid(), 9)
+
+Checkpoint.keep = die_after_two
+base = BaseModel.model_validate_json(sys.argv[2])
+train(load_snapshot(Path(sys.argv[1])), base, settings=TrainingSettings(), out=Path(sys.argv[3]))
+"""
+
+
+def test_killed_training_resumes_to_the_same_weights(snapshot: Snapshot, small_base: BaseModel, tmp_path: Path) -> None:
+    folder = snapshot.save(tmp_path)
+    command = [sys.executable, "-c", _TRAIN, str(folder), small_base.model_dump_json(), str(tmp_path / "run")]
+    assert subprocess.run(command, check=False).returncode == -9
+    kept = sorted(file.name for file in (tmp_path / "run" / "checkpoint").glob("*.json"))
+    assert kept == ["round-0.json", "round-1.json"]
+    (tmp_path / "run" / "checkpoint" / "round-1.safetensors").write_bytes(b"torn")
+    trained = []
+    resumed = train(
+        snapshot, small_base, settings=TrainingSettings(), out=tmp_path / "run", resume=True,
+        progress=lambda stage, _fraction=None, note="": trained.append(note) if stage == "training" else None,
+    )  # fmt: skip
+    assert not [note for note in trained if note.startswith("round 1")], "the first round was taken over"
+    assert [note for note in trained if note.startswith("round 2")], "the torn one was trained again"
+    undisturbed = train(snapshot, small_base, settings=TrainingSettings(), out=tmp_path / "other")
+    assert resumed.record.model_sha256 == undisturbed.record.model_sha256
+    assert not (tmp_path / "run" / "checkpoint").exists()
+
+
+def test_checkpoint_of_another_training_is_not_taken_over(
+    snapshot: Snapshot, small_base: BaseModel, tmp_path: Path
+) -> None:
+    folder = snapshot.save(tmp_path)
+    command = [sys.executable, "-c", _TRAIN, str(folder), small_base.model_dump_json(), str(tmp_path / "run")]
+    assert subprocess.run(command, check=False).returncode == -9
+    trained = []
+    train(
+        snapshot, small_base, settings=TrainingSettings(seed=1), out=tmp_path / "run", resume=True,
+        progress=lambda stage, _fraction=None, note="": trained.append(note) if stage == "training" else None,
+    )  # fmt: skip
+    assert [note for note in trained if note.startswith("round 1")]

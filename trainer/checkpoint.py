@@ -1,0 +1,76 @@
+"""Finished rounds of a training, kept beside its run so that a killed training goes on where it was.
+
+A round is the unit: it begins from the same seed whenever it is begun, so a training that was killed in its third round
+and resumed ends with the weights of one that was left alone. The frozen features are kept by `features` anyway.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from trainer.finetune import Check, Tuned
+from trainer.network import Network
+
+_LOGITS = "best.logits"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """`folder` holds `round-N.safetensors` and `round-N.json` under the key of exactly this training."""
+
+    folder: Path
+    key: str
+
+    def recall(self, number: int, blank: Network) -> Tuned | None:
+        """The finished round of that number with its weights in `blank`, or None when it must be trained."""
+        path = self.folder / f"round-{number}.safetensors"
+        try:
+            about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            tensors = load_file(path)
+        except (OSError, ValueError, SafetensorError):
+            return None
+        if about["key"] != self.key or about["sha256"] != _sha256(path):
+            return None
+        logits = tensors.pop(_LOGITS)
+        blank.load_state_dict(tensors)
+        checks = tuple(Check(*values, logits=logits) for values in about["checks"])
+        return Tuned(blank, checks[about["best"]], checks)
+
+    def keep(self, number: int, tuned: Tuned) -> None:
+        """Write a finished round; complete or not there at all, whenever the process dies."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"round-{number}.safetensors"
+        tensors = {name: tensor.contiguous() for name, tensor in tuned.network.state_dict().items()}
+        save_file({**tensors, _LOGITS: tuned.best.logits.contiguous()}, path)
+        about = {
+            "key": self.key,
+            "sha256": _sha256(path),
+            "best": next(number for number, check in enumerate(tuned.checks) if check is tuned.best),
+            "checks": [(check.step, check.loss, check.held_out_loss) for check in tuned.checks],
+        }
+        fresh = path.with_suffix(".fresh")
+        fresh.write_text(json.dumps(about), encoding="utf-8")
+        os.replace(fresh, path.with_suffix(".json"))
+
+    def remove(self) -> None:
+        """The training is over, or begins anew."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def key_of(**parts: Any) -> str:
+    """One key of everything that decides the weights."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
