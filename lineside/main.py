@@ -176,7 +176,9 @@ def train(
     ] = "group",
     seed: Annotated[int, typer.Option(help="Same seed, same model (on the same CPU).")] = 0,
     threads: Threads = 2,
-    yardstick: Annotated[bool, typer.Option("--yardstick", help="Also measure random weights, to compare.")] = False,
+    yardstick: Annotated[
+        bool, typer.Option(help="Also measure random weights: does the base model help at all?")
+    ] = True,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a killed training of the same images left off.")
     ] = False,

@@ -42,7 +42,7 @@ class Checkpoint:
             return None
         logits = tensors.pop(_LOGITS)
         blank.load_state_dict(tensors)
-        checks = tuple(Check(*values, logits=logits) for values in about["checks"])
+        checks = tuple(Check(step, loss, held_out, logits) for step, loss, held_out in about["checks"])
         return Tuned(blank, checks[about["best"]], checks)
 
     def keep(self, number: int, tuned: Tuned) -> None:

@@ -34,7 +34,7 @@ from trainer.trained import RunRecord, TrainedModel, load_run, save_run
 from trainer.views import FLIPS, View, views
 from trainer.weighing import balanced_weights, condition_of, even_weights, soft_targets, telling
 from trainer.workspace import SiteRecord, remember_site
-from trainer.yardstick import compare_with_random
+from trainer.yardstick import compare_with_random, negative_transfer
 
 __all__ = ["TrainedModel", "good_labels", "load_run", "train"]
 
@@ -82,7 +82,8 @@ def train(
     details: dict[str, Any] = {**_details(taught, calibration), "snapshots_looked_through": looked}
     if settings.yardstick:
         test_set = Material(snapshot.of("test"), stem.features(snapshot.of("test"), _PLAIN))
-        details["yardstick"] = compare_with_random(course, stem, base_model, train_set, test_set)
+        details["yardstick"] = compare_with_random(course, stem, base_model, train_set, validation, test_set)
+    loud = filter(None, [negative_transfer(details.get("yardstick", {}))])
     metrics = _test(taught.network, snapshot, stem.spec, calibration, Rule(course.labels, course.good, thresholds))
     record = RunRecord(
         site=site,
@@ -111,7 +112,7 @@ def train(
             code_version=code_version(),
         ),
         test_metrics=metrics,
-        cannot_promise=cannot_promise(snapshot, metrics, course.good),
+        cannot_promise=(*loud, *cannot_promise(snapshot, metrics, course.good)),
         details=details,
     )
     save_run(out, record, taught.network, taught.rounds, card(record, snapshot))

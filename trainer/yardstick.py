@@ -15,18 +15,38 @@ from trainer.network import Network
 from trainer.views import View
 
 _PLAIN = (View(0),)
+_PERFECT = 0.995  # AUROC of both: nothing is left to win
 
 
-def compare_with_random(course: Course, stem: Stem, base: BaseModel, train: Material, test: Material) -> dict[str, Any]:
-    """Balanced accuracy (threshold 0.5) and AUROC on the test split of a logistic head on frozen features: of the
-    pretrained backbone and of the same architecture with random weights (BatchNorm at its initial statistics)."""
+def compare_with_random(
+    course: Course, stem: Stem, base: BaseModel, train: Material, validation: Material, test: Material
+) -> dict[str, Any]:
+    """Balanced accuracy (threshold 0.5) and AUROC of a logistic head on frozen features: of the pretrained backbone and
+    of the same architecture with random weights (BatchNorm at its initial statistics), on the test split and, under
+    `validation`, on the validation split, which is what `negative_transfer` judges by."""
     backbone, _ = load_base_model(base.model_copy(update={"weights": None}), seed=course.settings.seed)
     network = Network(backbone, len(course.labels)).eval()
     blank = Stem(network, stem.cut, stem.spec, base="random")
+    seen, judged, tested = (_again(blank, part.examples) for part in (train, validation, test))
     return {
         "pretrained": _probe(course, train, test),
-        "random": _probe(course, _again(blank, train.examples), _again(blank, test.examples)),
+        "random": _probe(course, seen, tested),
+        "validation": {"pretrained": _probe(course, train, validation), "random": _probe(course, seen, judged)},
     }
+
+
+def negative_transfer(yardstick: dict[str, Any]) -> str | None:
+    """A sentence where the pretrained weights do not beat random ones on validation; None where they do, where both are
+    right throughout, or where nothing is known."""
+    found = yardstick.get("validation", {})
+    values = [found.get(name, {}).get("auroc") for name in ("pretrained", "random")]
+    if None in values or min(values) >= _PERFECT or values[0] > values[1]:
+        return None
+    return (
+        "NEGATIVE TRANSFER: with random weights the same architecture tells the validation images apart as well or "
+        f"better (AUROC {values[1]:.3f} against {values[0]:.3f} of the pretrained ones). Choose another base model: lineside "
+        "models rank."
+    )
 
 
 def _again(stem: Stem, examples: tuple[Example, ...]) -> Material:

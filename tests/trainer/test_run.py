@@ -15,6 +15,7 @@ from trainer.run import good_labels, load_run, train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.trained import TrainedModel
+from trainer.yardstick import negative_transfer
 
 
 def test_model_learns_to_tell_spotted_plates(first_model: TrainedModel) -> None:
@@ -63,7 +64,7 @@ def test_card_and_metrics_say_what_so_few_images_cannot_promise(first_model: Tra
     assert "What it does not promise" in card
     assert "too few images to rely on" in card
     metrics = json.loads((first_model.folder / "metrics.json").read_text(encoding="utf-8"))
-    assert set(metrics["yardstick"]) == {"pretrained", "random"}
+    assert set(metrics["yardstick"]) == {"pretrained", "random", "validation"}
     assert metrics["test"]["examples"] == len(first_model.snapshot.of("test"))
 
 
@@ -165,3 +166,17 @@ def test_checkpoint_of_another_training_is_not_taken_over(
         progress=lambda stage, _fraction=None, note="": trained.append(note) if stage == "training" else None,
     )  # fmt: skip
     assert [note for note in trained if note.startswith("round 1")]
+
+
+def test_a_base_model_that_does_not_beat_random_weights_is_said_loudly() -> None:
+    def measured(pretrained: float | None, random: float | None) -> dict[str, object]:
+        return {"validation": {"pretrained": {"auroc": pretrained}, "random": {"auroc": random}}}
+
+    assert negative_transfer(measured(0.9, 0.8)) is None
+    assert negative_transfer(measured(1.0, 1.0)) is None
+    assert negative_transfer(measured(None, None)) is None
+    assert negative_transfer({}) is None
+    loud = negative_transfer(measured(0.70, 0.80))
+    assert loud is not None
+    assert loud.startswith("NEGATIVE TRANSFER")
+    assert "0.800 against 0.700" in loud
