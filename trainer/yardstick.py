@@ -44,8 +44,8 @@ def negative_transfer(yardstick: dict[str, Any]) -> str | None:
         return None
     return (
         "NEGATIVE TRANSFER: with random weights the same architecture tells the validation images apart as well or "
-        f"better (AUROC {values[1]:.3f} against {values[0]:.3f} of the pretrained ones). Choose another base model: lineside "
-        "models rank."
+        f"better (AUROC {values[1]:.3f} against {values[0]:.3f} of the pretrained ones). Choose another base model: "
+        "lineside models rank."
     )
 
 

@@ -49,15 +49,13 @@ def classical(train: Sequence[Example], test: Sequence[Example], rule: Rule) -> 
     return _baseline("classical feature, linear model", test, said, rule, time.monotonic() - began, note)
 
 
-def frozen_probe(course: Course, stem: Stem, train: Sequence[Example], test: Sequence[Example], rule: Rule) -> Baseline:
+def frozen_probe(course: Course, stem: Stem, learned: Material, test: Sequence[Example], rule: Rule) -> Baseline:
     """A logistic head on the pretrained network, which is not fine-tuned."""
     began = time.monotonic()
-    plain = (View(0),)
-    learned = Material(tuple(train), stem.features(tuple(train), plain))
     head = course.head(course.lesson(learned), course.best_penalty(learned))
-    seen = stem.features(tuple(test), plain)
+    seen = stem.features(tuple(test), (View(0),))
     said = head.logits(seen.embeddings[:, 0]).double().softmax(1).numpy()
-    note = f"{len(train)} images; pretrained features, linear head"
+    note = f"{len(learned.examples)} images; pretrained features, linear head"
     return _baseline("frozen features, linear head", test, said, rule, time.monotonic() - began, note)
 
 

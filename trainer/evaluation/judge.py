@@ -15,18 +15,20 @@ from contracts.errors import ConfigurationError
 from runtime.decision import Rule
 from runtime.preprocessing import decode, prepare
 from trainer.backbone import load_base_model
-from trainer.course import Course
+from trainer.course import Course, Material
 from trainer.dataset import Example
 from trainer.evaluation import figures
 from trainer.evaluation.baselines import classical, frozen_probe, majority
+from trainer.evaluation.curve import learning_curve
 from trainer.evaluation.faults import FAULTS, befall
 from trainer.evaluation.figures import Answers, estimate
-from trainer.evaluation.report import Baseline, Estimate, Evaluation, Slice, UnderFault
+from trainer.evaluation.report import Baseline, Estimate, Evaluation, LearningCurve, Slice, UnderFault
 from trainer.features import Stem, tail_start
 from trainer.network import Network
 from trainer.progress import Progress, silent
 from trainer.settings import TrainingSettings
 from trainer.trained import TrainedModel
+from trainer.views import View
 
 _FAULTED_IMAGES = 120  # of the test split, under every fault
 _BATCH = 16
@@ -44,7 +46,7 @@ def evaluate(model: TrainedModel, *, baselines: bool = True, progress: Progress 
     answers = Answers(test, _answer(model, test, spec), rule)
     parts = figures.slices(answers)
     faults = _under_faults(model, answers, progress)
-    beside = _baselines(model, rule, progress) if baselines else ()
+    beside, curve = _beside(model, rule, progress) if baselines else ((), None)
     overall = estimate(answers, figures.balanced_accuracy)
     difference = figures.smallest_difference(answers)
     evaluation = Evaluation(
@@ -62,6 +64,7 @@ def evaluate(model: TrainedModel, *, baselines: bool = True, progress: Progress 
         slices=parts,
         faults=faults,
         baselines=beside,
+        curve=curve,
         warnings=(
             *_too_few(answers),
             *_behind(overall, parts),
@@ -104,21 +107,34 @@ def _under_faults(model: TrainedModel, answers: Answers, progress: Progress) -> 
     return tuple(found)
 
 
-def _baselines(model: TrainedModel, rule: Rule, progress: Progress) -> tuple[Baseline, ...]:
+def _beside(model: TrainedModel, rule: Rule, progress: Progress) -> tuple[tuple[Baseline, ...], LearningCurve | None]:
+    """Simpler means, and the learning curve of the one with frozen features."""
     train, test = model.snapshot.of("train", "validation"), model.snapshot.of("test")
     progress("simpler means", 0.7)
-    found = [majority(train, test, rule), classical(train, test, rule)]
+    found = (majority(train, test, rule), classical(train, test, rule))
+    frozen = _frozen(model, rule)
+    if frozen is None:
+        return found, None
+    course, stem = frozen
+    progress("simpler means", 0.8, "frozen features")
+    learned = Material(train, stem.features(train, (View(0),)))
+    probe = frozen_probe(course, stem, learned, test, rule)
+    progress("learning curve", 0.95)
+    return (*found, probe), learning_curve(course, learned)
+
+
+def _frozen(model: TrainedModel, rule: Rule) -> tuple[Course, Stem] | None:
+    """The pretrained network as it was before the training; None where its file went away."""
     try:
         backbone, sha256 = load_base_model(model.record.base_model)
     except ConfigurationError:
-        return tuple(found)  # the base model's file went away: the card says what it was
+        return None
     network = Network(backbone, len(rule.labels)).eval().requires_grad_(False)
     spec = model.record.preprocessing
     cut = tail_start(network, spec)
     settings = TrainingSettings.model_validate(model.record.lineage.training)
     course = Course(network, cut, rule.labels, rule.good_labels, settings)
-    progress("simpler means", 0.8, "frozen features")
-    return (*found, frozen_probe(course, Stem(network, cut, spec, base=str(sha256)), train, test, rule))
+    return course, Stem(network, cut, spec, base=str(sha256))
 
 
 def _too_few(answers: Answers) -> list[str]:

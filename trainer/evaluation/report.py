@@ -64,6 +64,13 @@ class Baseline(Wire):
     note: str = ""
 
 
+class LearningCurve(Wire):
+    """Images learned from -> balanced error of a linear head on frozen features: measured, and expected with more."""
+
+    points: tuple[tuple[int, float], ...]
+    expected: tuple[tuple[int, float], ...]
+
+
 class Evaluation(Wire):
     """`evaluation.json`: the model on its test split, as it decides, unless a field says otherwise."""
 
@@ -86,4 +93,5 @@ class Evaluation(Wire):
     slices: tuple[Slice, ...] = ()
     faults: tuple[UnderFault, ...] = ()
     baselines: tuple[Baseline, ...] = ()
+    curve: LearningCurve | None = None
     warnings: tuple[str, ...] = Field(default=(), description="plain sentences")

@@ -47,6 +47,7 @@ def card_part(evaluation: Evaluation) -> str:
         ),
         "",
         *_baselines(evaluation),
+        *_curve(evaluation),
         *_faults(evaluation),
         *_slices(evaluation),
     ]
@@ -66,6 +67,22 @@ def _baselines(evaluation: Evaluation) -> list[str]:
             f"| {_number(item.accuracy)} | {item.seconds:.0f} s | {item.note} |"
             for item in evaluation.baselines
         ),
+        "",
+    ]
+
+
+def _curve(evaluation: Evaluation) -> list[str]:
+    if evaluation.curve is None:
+        return []
+    return [
+        "### What more images would bring",
+        "",
+        "Balanced error of a linear head on frozen features, out of fold; what is expected continues a power law.",
+        "",
+        "| images | balanced error | |",
+        "|---|---|---|",
+        *(f"| {count} | {error:.3f} | measured |" for count, error in evaluation.curve.points),
+        *(f"| {count} | {error:.3f} | expected |" for count, error in evaluation.curve.expected),
         "",
     ]
 

@@ -14,6 +14,7 @@ from runtime.decision import Rule
 from trainer.dataset import Example
 from trainer.evaluation import figures
 from trainer.evaluation.baselines import classical, gradients, majority
+from trainer.evaluation.curve import extrapolate
 from trainer.evaluation.faults import FAULTS, befall
 from trainer.evaluation.figures import Answers, estimate
 from trainer.evaluation.judge import evaluate
@@ -152,10 +153,21 @@ def test_run_is_judged_beside_simpler_means_and_under_faults(first_model: Traine
     assert evaluation.baselines[0].name == "always the same answer"
     assert evaluation.baselines[0].balanced_accuracy.value == 0.5
     assert len(evaluation.baselines) == 3
+    assert evaluation.curve is not None
+    assert [count for count, _ in evaluation.curve.points] == sorted(count for count, _ in evaluation.curve.points)
+    assert all(error <= evaluation.curve.points[-1][1] for _, error in evaluation.curve.expected)
     assert any("no accuracy is claimed" in sentence for sentence in evaluation.warnings)
     text = card_part(evaluation)
     assert "lost under faults" in text
     assert add_to_card(add_to_card("# Card\n", evaluation), evaluation).count("## Evaluation on") == 1
+
+
+def test_learning_curve_continues_a_power_law_and_never_rises() -> None:
+    falling = [(n, 0.02 + 2 * n**-0.7) for n in (50, 100, 150, 200)]
+    ((_, error),) = extrapolate(falling, [800])
+    assert error == pytest.approx(0.02 + 2 * 800**-0.7, abs=0.01)
+    noisy = [(50, 0.20), (100, 0.22), (150, 0.19), (200, 0.21)]
+    assert all(0.15 <= error <= 0.21 for _, error in extrapolate(noisy, [400, 800]))
 
 
 def test_baselines_learn_what_little_they_can(first_model: TrainedModel) -> None:
