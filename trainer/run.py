@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from contracts.bundle import Lineage, Preprocessing, TaskMetrics, Thresholds
+from contracts.bundle import Lineage, Preprocessing, TaskMetrics
 from contracts.errors import ConfigurationError, DatasetError
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
@@ -22,17 +21,16 @@ from trainer.checkpoint import Checkpoint, key_of
 from trainer.course import Course, Material, Taught
 from trainer.evaluate import cannot_promise, predict
 from trainer.features import Stem, tail_start
-from trainer.finetune import answers
 from trainer.licence import strictest
+from trainer.line import draw_line
 from trainer.network import Network
 from trainer.progress import Progress, silent
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot, learned_images, prove_pinned
 from trainer.symmetry import harmless_flips
-from trainer.threshold import Calibration, calibrate, carried
+from trainer.threshold import Calibration
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run
 from trainer.views import FLIPS, View, views
-from trainer.weighing import balanced_weights, condition_of, even_weights, soft_targets, telling
 from trainer.workspace import SiteRecord, remember_site
 from trainer.yardstick import compare_with_random, negative_transfer
 
@@ -74,10 +72,7 @@ def train(
     checkpoint = _checkpoint(out, snapshot, chosen, base_model, resume=resume)
     until = began + 0.85 * settings.max_seconds
     taught = course.teach(train_set, validation, until=until, progress=progress, checkpoint=checkpoint)
-    newest = condition_of(snapshot.examples[-1])
-    thresholds, calibration = settle(course, taught, newest)
-    calibration = _carry(course, stem, taught, calibration, snapshot, newest)
-    move_line(taught.network, calibration, course.good_mask())
+    thresholds, calibration = draw_line(course, stem, taught, snapshot)
     progress("testing", 0.92)
     details: dict[str, Any] = {**_details(taught, calibration), "snapshots_looked_through": looked}
     if settings.yardstick:
@@ -121,47 +116,6 @@ def train(
         remember_site(workspace, SiteRecord(site=site, product=product, base_model=base_model, settings=chosen))
     progress("done", 1.0, f"balanced accuracy {metrics.balanced_accuracy or 0:.3f} on {metrics.examples} test images")
     return load_run(out)
-
-
-def settle(course: Course, taught: Taught, newest: str) -> tuple[Thresholds, Calibration]:
-    """Thresholds and calibration from the held-out images that tell where the line lies in the `newest` condition."""
-    rows = telling(taught.held_out, course.good, newest)
-    examples, logits = [taught.held_out[row] for row in rows], taught.logits[rows]
-    targets = soft_targets(examples, course.labels, course.good, noise=course.settings.label_noise)
-    ratio = course.settings.cost_escape / course.settings.cost_false_reject
-    weights, mask = balanced_weights(examples, course.good), course.good_mask()
-    calibration = calibrate(
-        logits, targets, weights, mask,
-        mass=even_weights(examples), noise=course.settings.label_noise, escape_to_reject=ratio,
-    )  # fmt: skip
-    scores = calibration.probabilities(logits, mask)[:, ~mask].sum(1)
-    thresholds = Thresholds(
-        ng=0.5,
-        review_from=_review_from(scores, course.settings.review_fraction),
-        cost_escape=course.settings.cost_escape,
-        cost_false_reject=course.settings.cost_false_reject,
-        chosen_by=f"logistic fit to {len(rows)} held-out images; the head is moved so that 0.5 is the line",
-    )
-    return thresholds, calibration
-
-
-def _carry(
-    course: Course, stem: Stem, taught: Taught, calibration: Calibration, snapshot: Snapshot, newest: str
-) -> Calibration:
-    """The line carried from the rounds to their average, over pictures of the newest condition that none of them has
-    seen. Those of the gate are among them; their labels stay unread."""
-    unseen = [example for example in snapshot.of("gate", "validation") if condition_of(example) == newest]
-    if len(taught.rounds) < 2 or not unseen:
-        return calibration
-    maps = stem.features(unseen, _PLAIN).maps[:, 0]
-    rounds = [answers(tuned.network, maps, course.cut) for tuned in taught.rounds]
-    return carried(calibration, rounds, answers(taught.network, maps, course.cut), course.good_mask())
-
-
-def move_line(network: Network, calibration: Calibration, good: Tensor) -> None:
-    """The calibration's shift goes into the head's bias; the temperature stays outside."""
-    with torch.no_grad():
-        network.head.bias.add_(calibration.shift * calibration.temperature * good)
 
 
 def good_labels(labels: Sequence[str], wanted: Sequence[str] = ()) -> tuple[str, ...]:
@@ -237,13 +191,6 @@ def _test(
     test = snapshot.of("test")
     probabilities = (predict(network, test, spec) / calibration.temperature).softmax(1).numpy()
     return task_metrics(probabilities, [example.label for example in test], rule)
-
-
-def _review_from(scores: Tensor, fraction: float) -> float:
-    """The defect score from which on `fraction` of the parts lie below NG but near it."""
-    below = scores[scores < 0.5].sort().values
-    count = min(len(below), round(fraction * len(scores)))
-    return float(below[len(below) - count]) if count else 0.5
 
 
 def _details(taught: Taught, calibration: Calibration) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from trainer.course import Course, Material
 from trainer.dataset import Example, gather
 from trainer.features import Stem
 from trainer.progress import Progress, silent
-from trainer.quality import checks
+from trainer.quality import checks, leaks
 from trainer.quality.alike import near_duplicates
 from trainer.quality.labels import label_errors, out_of_fold
 from trainer.quality.report import Finding, QualityReport, by_weight
@@ -48,14 +48,14 @@ def inspect(
     findings = [
         *checks.unreadable(problems),
         *(checks.raters(agreement) if agreement else []),
-        *checks.copies(examples),
-        *checks.groups(examples),
-        *checks.leak([_with(item, example) for item, example in zip(measured, parted, strict=True)], alike),
-        *checks.near_copies(measured, alike),
+        *leaks.copies(examples),
+        *leaks.groups(examples),
+        *leaks.leak([_with(item, example) for item, example in zip(measured, parted, strict=True)], alike),
+        *leaks.near_copies(measured, alike),
         *checks.classes(examples),
         *checks.sizes(measured),
         *checks.light(measured),
-        *checks.times(examples),
+        *leaks.times(examples),
         *(_labels(examples, *judge, progress) if judge else []),
     ]
     return QualityReport(

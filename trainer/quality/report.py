@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from contracts.names import Wire
+from trainer.dataset import Example
 
 Weight = Literal["error", "warning", "note"]
 _ORDER: dict[Weight, int] = {"error": 0, "warning": 1, "note": 2}
@@ -42,3 +44,13 @@ class QualityReport(Wire):
 def by_weight(findings: list[Finding]) -> tuple[Finding, ...]:
     """Errors first; as found within a weight."""
     return tuple(sorted(findings, key=lambda finding: _ORDER[finding.weight]))
+
+
+def shown(sets: Iterable[Sequence[Example]]) -> tuple[tuple[Path, ...], ...]:
+    """The paths of the first 24 sets, six of each at most."""
+    found: list[tuple[Path, ...]] = []
+    for examples in sets:
+        if len(found) == MOST_SHOWN:
+            break
+        found.append(tuple(example.path for example in examples[:6]))
+    return tuple(found)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from lineside.main import app
 from trainer.dataset import Example, gather
-from trainer.quality import checks
+from trainer.quality import leaks
 from trainer.quality.alike import clusters, near_duplicates
 from trainer.quality.inspect import inspect
 from trainer.quality.page import page
@@ -129,9 +129,9 @@ def test_missing_groups_and_small_classes(rows: list[Row], look: Inspect) -> Non
 def test_a_split_that_parts_a_group_is_an_error(rows: list[Row], tmp_path: Path) -> None:
     examples, _ = _gathered(rows, tmp_path)
     stated = [replace(example, split="test" if number % 2 else "train") for number, example in enumerate(examples)]
-    assert not checks.groups(stated)
+    assert not leaks.groups(stated)
     pairs = [replace(example, group=f"pair-{number // 2}") for number, example in enumerate(stated)]
-    (finding,) = checks.groups(pairs)
+    (finding,) = leaks.groups(pairs)
     assert finding.kind == "parted-groups"
     assert finding.count == PLATES // 2
 
@@ -143,9 +143,9 @@ def test_classes_that_come_from_different_days_are_told(rows: list[Row], tmp_pat
         return replace(example, attributes={"captured_at": f"2026-03-{day:02}T{hour:02}:00:00"})
 
     mixed = [on(example, 1 + number % 2, number % 24) for number, example in enumerate(examples)]
-    assert not checks.times(mixed)
+    assert not leaks.times(mixed)
     apart = [on(example, 2 if example.label == "good" else 9, n % 24) for n, example in enumerate(examples)]
-    kinds = {finding.kind: finding for finding in checks.times(apart)}
+    kinds = {finding.kind: finding for finding in leaks.times(apart)}
     assert set(kinds) == {"classes-apart-in-time", "time-gaps"}
     assert "6." in kinds["time-gaps"].text
 
@@ -215,7 +215,7 @@ def test_magnetic_tiles_leak_when_split_at_random_and_not_when_split_by_tile(dat
 
     def leak(chosen: tuple[Example, ...]) -> Finding:
         parted = split(chosen, seed=0)
-        (finding,) = checks.leak([replace(item, example=e) for item, e in zip(measured, parted, strict=True)], alike)
+        (finding,) = leaks.leak([replace(item, example=e) for item, e in zip(measured, parted, strict=True)], alike)
         return finding
 
     assert leak(examples).weight == "note"

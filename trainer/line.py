@@ -1,0 +1,73 @@
+"""Where the line is drawn for a site: from what a course has taught to thresholds, and into the network's head."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from contracts.bundle import Thresholds
+from trainer.course import Course, Taught
+from trainer.features import Stem
+from trainer.finetune import answers
+from trainer.network import Network
+from trainer.snapshot import Snapshot
+from trainer.threshold import Calibration, calibrate, carried
+from trainer.views import View
+from trainer.weighing import balanced_weights, condition_of, even_weights, soft_targets, telling
+
+
+def draw_line(course: Course, stem: Stem, taught: Taught, snapshot: Snapshot) -> tuple[Thresholds, Calibration]:
+    """Thresholds and calibration for the condition of the snapshot's newest image; the head is moved accordingly."""
+    newest = condition_of(snapshot.examples[-1])
+    thresholds, calibration = _settle(course, taught, newest)
+    calibration = _carry(course, stem, taught, calibration, snapshot, newest)
+    _move(taught.network, calibration, course.good_mask())
+    return thresholds, calibration
+
+
+def _settle(course: Course, taught: Taught, newest: str) -> tuple[Thresholds, Calibration]:
+    """Thresholds and calibration from the held-out images that tell where the line lies in the `newest` condition."""
+    rows = telling(taught.held_out, course.good, newest)
+    examples, logits = [taught.held_out[row] for row in rows], taught.logits[rows]
+    targets = soft_targets(examples, course.labels, course.good, noise=course.settings.label_noise)
+    ratio = course.settings.cost_escape / course.settings.cost_false_reject
+    weights, mask = balanced_weights(examples, course.good), course.good_mask()
+    calibration = calibrate(
+        logits, targets, weights, mask,
+        mass=even_weights(examples), noise=course.settings.label_noise, escape_to_reject=ratio,
+    )  # fmt: skip
+    scores = calibration.probabilities(logits, mask)[:, ~mask].sum(1)
+    thresholds = Thresholds(
+        ng=0.5,
+        review_from=_review_from(scores, course.settings.review_fraction),
+        cost_escape=course.settings.cost_escape,
+        cost_false_reject=course.settings.cost_false_reject,
+        chosen_by=f"logistic fit to {len(rows)} held-out images; the head is moved so that 0.5 is the line",
+    )
+    return thresholds, calibration
+
+
+def _carry(
+    course: Course, stem: Stem, taught: Taught, calibration: Calibration, snapshot: Snapshot, newest: str
+) -> Calibration:
+    """The line carried from the rounds to their average, over pictures of the newest condition that none of them has
+    seen. Those of the gate are among them; their labels stay unread."""
+    unseen = [example for example in snapshot.of("gate", "validation") if condition_of(example) == newest]
+    if len(taught.rounds) < 2 or not unseen:
+        return calibration
+    maps = stem.features(unseen, (View(0),)).maps[:, 0]
+    rounds = [answers(tuned.network, maps, course.cut) for tuned in taught.rounds]
+    return carried(calibration, rounds, answers(taught.network, maps, course.cut), course.good_mask())
+
+
+def _move(network: Network, calibration: Calibration, good: Tensor) -> None:
+    """The calibration's shift goes into the head's bias; the temperature stays outside."""
+    with torch.no_grad():
+        network.head.bias.add_(calibration.shift * calibration.temperature * good)
+
+
+def _review_from(scores: Tensor, fraction: float) -> float:
+    """The defect score from which on `fraction` of the parts lie below NG but near it."""
+    below = scores[scores < 0.5].sort().values
+    count = min(len(below), round(fraction * len(scores)))
+    return float(below[len(below) - count]) if count else 0.5
