@@ -48,6 +48,6 @@ def yardstick_figures(model: TrainedModel) -> list[Figure]:
     note = "the same recipe without fine-tuning on this backbone and on random weights, test split"
     return [
         Figure(name=f"{metric}_{weights}_backbone", value=found[weights][metric], note=note)
-        for weights in found
-        for metric in found[weights]
+        for weights in ("pretrained", "random")
+        for metric in found.get(weights, {})
     ]
