@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-import lineside
+import trainer
 from lineside.line import (
     DEMO_DEFECTS,
     DEMO_PRODUCTS,
@@ -29,7 +29,7 @@ from lineside.line.defect import DEFECTS
 from lineside.line.finish import DEMO_TEXTURES, PRETRAIN_TEXTURES
 
 CAMERAS = ("cam-a", "cam-b")
-BACKBONE = Path(lineside.__file__).parent / "backbone"
+BACKBONE = Path(trainer.__file__).parent / "shipped"
 
 
 def make(count: int, conditions: Conditions, seed: int = 5, camera: str = "cam-a") -> list[Part]:
