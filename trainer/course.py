@@ -65,6 +65,7 @@ class Taught:
     logits: Tensor
     penalty: float
     rounds: tuple[Tuned, ...]
+    hurried: bool = False  # the clock ended it before the images did
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,13 @@ class Course:
             done = checkpoint.recall(number, copy.deepcopy(self.network)) if checkpoint else None
             if done is None:
                 done = self._round(train.without(part), validation.plus(train.rows(part)), penalty, limit, tick)
-                if checkpoint:
+                if checkpoint and not done.hurried:
                     checkpoint.keep(number, done)
             rounds.append(done)
         held_out, logits = _gather(train, validation, parts[: len(rounds)], rounds)
-        return Taught(averaged([tuned.network for tuned in rounds]), held_out, logits, penalty, tuple(rounds))
+        hurried = len(rounds) < len(parts) or any(tuned.hurried for tuned in rounds)
+        soup = averaged([tuned.network for tuned in rounds])
+        return Taught(soup, held_out, logits, penalty, tuple(rounds), hurried)
 
     def _round(
         self, learned: Material, held_out: Material, penalty: float, until: float, tick: Callable[[float], None]

@@ -55,11 +55,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The network at its best check, and all checks; `best` is the one whose weights were kept."""
+    """The network at its best check, and all checks; `best` is the one whose weights were kept. `hurried`: the clock
+    ended it, not the images."""
 
     network: Network
     best: Check
     checks: tuple[Check, ...]
+    hurried: bool = False
 
 
 def finetune(
@@ -92,6 +94,7 @@ def finetune(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [rate, rate / 3], total_steps=steps, pct_start=0.2)
     checks = [_check(averaged, held_out, cut, 0, math.nan)]
     best, kept, stale, losses = checks[0], copy.deepcopy(averaged), 0, []
+    hurried = False
     torch.manual_seed(seed)  # dropout
     for step, rows in enumerate(_batches(len(lesson), steps, seed), start=1):
         loss = _loss(model, lesson.rows(rows), cut)
@@ -108,9 +111,10 @@ def finetune(
         if checks[-1].held_out_loss < best.held_out_loss or not len(held_out):
             best, kept, stale = checks[-1], copy.deepcopy(averaged), 0
         tick(step / steps)
-        if stale >= _PATIENCE or time.monotonic() > until:
+        hurried = time.monotonic() > until and step < steps and stale < _PATIENCE
+        if stale >= _PATIENCE or hurried:
             break
-    return Tuned(kept, best, tuple(checks))
+    return Tuned(kept, best, tuple(checks), hurried)
 
 
 def frozen(network: Network, head: Head, held_out: Lesson, *, cut: int) -> Tuned:

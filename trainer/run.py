@@ -78,7 +78,7 @@ def train(
     if settings.yardstick:
         test_set = Material(snapshot.of("test"), stem.features(snapshot.of("test"), _PLAIN))
         details["yardstick"] = compare_with_random(course, stem, base_model, train_set, validation, test_set)
-    loud = filter(None, [negative_transfer(details.get("yardstick", {}))])
+    loud = filter(None, [negative_transfer(details.get("yardstick", {})), _hurried(taught, settings)])
     metrics = _test(taught.network, snapshot, stem.spec, calibration, Rule(course.labels, course.good, thresholds))
     record = RunRecord(
         site=site,
@@ -153,6 +153,12 @@ def _begin(
     key = found or f"random weights, seed {settings.seed}"
     stem = Stem(network, cut, spec, base=key, folder=workspace / "features" if workspace else None)
     return Course(network, cut, snapshot.labels, good, settings), stem, found
+
+
+def _hurried(taught: Taught, settings: TrainingSettings) -> str | None:
+    if not taught.hurried:
+        return None
+    return f"The training was cut short by its limit of {settings.max_seconds:g} s (max_seconds): give it more time."
 
 
 def _checkpoint(

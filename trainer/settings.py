@@ -16,7 +16,9 @@ class TrainingSettings(Settings):
 
     seed: int = 0
     threads: int = Field(default=1, ge=1, le=64, description="of torch")
-    max_seconds: float = Field(default=180.0, gt=0.0, description="training stops refining in time to end by then")
+    max_seconds: float = Field(
+        default=900.0, gt=0.0, description="training stops refining in time to end by then; the card says so"
+    )
     good: tuple[str, ...] = Field(default=(), description="classes that pass; empty: found by name (good, ok, ...)")
     flips: FlipsName = Field(
         default="auto", description="mirrorings that leave a part what it is; square: quarter turns too; auto: tries"

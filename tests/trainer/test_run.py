@@ -69,11 +69,13 @@ def test_card_and_metrics_say_what_so_few_images_cannot_promise(first_model: Tra
 
 
 def test_time_limit_ends_training_early_with_a_usable_model(
-    snapshot: Snapshot, small_base: BaseModel, tmp_path: Path
+    snapshot: Snapshot, small_base: BaseModel, first_model: TrainedModel, tmp_path: Path
 ) -> None:
     hurried = train(snapshot, small_base, settings=TrainingSettings(max_seconds=0.001), out=tmp_path)
     assert hurried.record.details["rounds"] == 1
     assert hurried.record.test_metrics.examples > 0
+    assert "cut short by its limit of 0.001 s" in hurried.record.cannot_promise[0]
+    assert not any("cut short" in sentence for sentence in first_model.record.cannot_promise)
 
 
 def test_changed_model_file_is_refused(first_model: TrainedModel, tmp_path: Path) -> None:
