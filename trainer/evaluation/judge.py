@@ -169,8 +169,8 @@ def _breaks(faults: Sequence[UnderFault]) -> list[str]:
 def _ties(overall: Estimate, beside: Sequence[Baseline]) -> list[str]:
     """Where something simpler lies within the model's own interval."""
     return [
-        f"No better than {item.name!r} as far as {item.note.split(';')[0]} tell: "
-        f"{item.balanced_accuracy.value:.3f} against {overall.value:.3f}."
+        f"On these images it cannot be told from {item.name!r}: {overall.value:.3f} against "
+        f"{item.balanced_accuracy.value:.3f}."
         for item in beside
         if item.balanced_accuracy.value is not None
         and overall.low is not None

@@ -18,7 +18,7 @@ def card_part(evaluation: Evaluation) -> str:
         f"{_HEAD}{evaluation.images} test images in {evaluation.groups} groups",
         "",
         *(f"- **{sentence}**" for sentence in evaluation.warnings),
-        "" if evaluation.warnings else "Nothing in it calls for a warning.",
+        *([] if evaluation.warnings else ["Nothing in it calls for a warning."]),
         "",
         "| figure | value | 95 % interval |",
         "|---|---|---|",

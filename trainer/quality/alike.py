@@ -1,8 +1,10 @@
 """Which images show the same thing: pairs of near duplicates by perceptual hash, and whether such pairs tell anything.
 
 Two images are near duplicates when their hashes differ in few bits *for this set*: in at most a quarter of the bits by
-which two of its images usually differ. Where so many pairs are that near that images look alike throughout (one
-machine part from all sides), a hash cannot tell a copy from a sibling, and only stated groups can.
+which two of its images usually differ, and in fewer still where these are less than the 128 of unrelated images, since
+parts in the same place under the same light look alike without being the same part. Where near duplicates hang together
+in one large cluster, images look alike throughout (one machine part from all sides): a hash cannot tell a copy from a
+sibling then, only stated groups can.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST_BITS = 40  # of 256
+_MOST_BITS, _UNRELATED = 40, 128  # of 256; half of them differ by chance
 _CHUNK = 1024  # rows compared at a time
 _SAMPLE = 2000  # images from which the usual distance is taken
 _ALIKE_THROUGHOUT, _FEWEST = 0.25, 20  # share of the images in one cluster, and images in it
@@ -51,7 +53,8 @@ def near_duplicates(looks: Sequence[Bits]) -> Alike:
     hashes = np.stack(looks).astype(np.float32)  # [n, 256]
     chosen = np.random.default_rng(0).permutation(len(hashes))[:_SAMPLE]
     usual = distances(hashes[chosen], hashes[chosen])
-    bits = int(min(_MOST_BITS, float(np.median(usual[np.triu_indices(len(chosen), 1)])) / 4))
+    median = float(np.median(usual[np.triu_indices(len(chosen), 1)]))
+    bits = int(min(_MOST_BITS, median / 4 * min(1.0, median / _UNRELATED)))
     found = []
     for start in range(0, len(hashes), _CHUNK):
         near = np.argwhere(distances(hashes[start : start + _CHUNK], hashes) <= bits)

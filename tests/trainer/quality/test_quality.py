@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageFilter
 from typer.testing import CliRunner
 
+from lineside.line import Conditions, SimulatedLine, write_dataset
 from lineside.main import app
 from trainer.dataset import Example, gather
 from trainer.quality import leaks
@@ -164,6 +165,13 @@ def test_images_that_look_alike_throughout_are_not_called_copies() -> None:
     alike = near_duplicates([*looks, *strangers])
     assert alike.throughout
     assert not near_duplicates(strangers).pairs.size
+
+
+def test_parts_in_the_same_place_are_no_copies_of_each_other(tmp_path: Path) -> None:
+    line = SimulatedLine(5, ("camera-1", "camera-2"))
+    manifest = write_dataset(tmp_path, line, line.cameras, Conditions(product="cap"), 120, site="plant-1")
+    report = inspect(manifest)
+    assert not [finding for finding in report.findings if finding.kind == "leak" and finding.weight == "error"]
 
 
 def test_clusters_hang_together_by_pairs() -> None:
