@@ -32,14 +32,13 @@ from contracts.orders import Retrain
 from contracts.report import Figure
 from lineside.demo.pictured import stratified_folds
 from lineside.stream.pictures import Picture, PictureConditions, PictureLine
+from lineside.training import chosen_base
 from runtime.metrics import task_metrics
 from trainer.backbone import BaseModel
-from trainer.catalogue import read_catalogue
 from trainer.dataset import Dataset, Example, checked, read_manifest
 from trainer.evaluate import predict
 from trainer.image import as_input, load_images
 from trainer.licence import found
-from trainer.policy import choose
 from trainer.retrain import read_labels, retrain
 from trainer.run import train
 from trainer.settings import TrainingSettings
@@ -73,8 +72,7 @@ class Result:
 
 def measure(options: argparse.Namespace) -> Measured:
     """Three models for each split, judged on groups that none of them has seen."""
-    weights = options.data / "weights" / "mobilenetv2_100_same.in1k.safetensors"
-    base = choose(read_catalogue(), weights=weights, today=datetime.now(UTC).date())
+    base = chosen_base(weights=options.data / "weights" / "mobilenetv2_100_same.in1k.safetensors")
     cells = read_manifest(options.data / "elpv" / "manifest.csv")
     settings = TrainingSettings(threads=options.threads, max_seconds=options.max_seconds)
     rows = {}

@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -29,12 +28,11 @@ from exporter.graph import export_graph
 from exporter.quantise import quantise, sensitive_stem, simplify
 from exporter.settings import ExportSettings
 from exporter.source import Labelled, Source, balanced, some, source_of, tensors
+from lineside.training import chosen_base
 from runtime.latency import measure_interleaved
 from runtime.metrics import task_metrics, wilson_interval
 from runtime.session import Inference, Session
-from trainer.catalogue import read_catalogue
 from trainer.dataset import read_manifest
-from trainer.policy import choose
 from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import take_snapshot
@@ -68,11 +66,7 @@ def measure(options: argparse.Namespace) -> Measured:
 def _source(data: Path, folder: Path, *, images: int | None) -> Source:
     dataset = read_manifest(data / "elpv" / "manifest.csv").only(lambda example: example.site == "mono")
     snapshot = take_snapshot(dataset, licence=Licence(production=False), seed=0)
-    base = choose(
-        read_catalogue(),
-        weights=data / "weights" / "mobilenetv2_100_same.in1k.safetensors",
-        today=datetime.now(UTC).date(),
-    )
+    base = chosen_base(weights=data / "weights" / "mobilenetv2_100_same.in1k.safetensors")
     settings = TrainingSettings(finetune="none", flips="none")
     source = source_of(train(snapshot, base, settings=settings, out=folder / "run", site="mono"))
     if images is None:

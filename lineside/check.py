@@ -11,11 +11,9 @@ from rich.markup import escape
 from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError, DatasetError
 from lineside.training import chosen_base, shown_progress
-from trainer.backbone import load_base_model
-from trainer.course import Course
-from trainer.dataset import gather
-from trainer.features import Stem, tail_start
-from trainer.network import Network
+from trainer.course import Course, set_out
+from trainer.dataset import Gathered, gather
+from trainer.features import Stem
 from trainer.quality.inspect import inspect
 from trainer.quality.page import page
 from trainer.quality.report import QualityReport
@@ -29,11 +27,12 @@ def run_check(
     data: Path, *, out: Path | None, seed: int, good: tuple[str, ...], labels: bool, workspace: Path, as_json: bool
 ) -> QualityReport:
     """Check, print, and write `quality.html` and `quality.json` into `out`."""
-    judge = _judge(data, good, seed, workspace) if labels else None
+    gathered = gather(data)
+    judge = _judge(gathered, good, seed, workspace) if labels else None
     with shown_progress(quiet=as_json) as progress:
-        report = inspect(data, seed=seed, judge=judge, progress=progress)
+        report = inspect(gathered, seed=seed, judge=judge, progress=progress)
     if out is not None:
-        write_report(report, data, out)
+        write_report(report, gathered, out)
     if as_json:
         print(json.dumps(report.model_dump(mode="json"), indent=1))
     else:
@@ -41,38 +40,34 @@ def run_check(
     return report
 
 
-def write_report(report: QualityReport, data: Path, out: Path) -> None:
+def write_report(report: QualityReport, gathered: Gathered, out: Path) -> None:
     """`quality.json` and, with the pictures, `quality.html`."""
     out.mkdir(parents=True, exist_ok=True)
-    examples, _ = gather(data)
     (out / "quality.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (out / "quality.html").write_text(page(report, {e.path: e.label for e in examples}), encoding="utf-8")
+    (out / "quality.html").write_text(page(report, {e.path: e.label for e in gathered.examples}), encoding="utf-8")
 
 
 def check_before_training(data: Path, out: Path, *, only_site: str | None, seed: int, strict: bool) -> None:
     """What `lineside train` does first: the quick checks, into the run folder. With `strict` an error ends it."""
+    gathered = gather(data)
     with shown_progress() as progress:
-        report = inspect(data, seed=seed, only_site=only_site, progress=progress)
-    write_report(report, data, out)
+        report = inspect(gathered, seed=seed, only_site=only_site, progress=progress)
+    write_report(report, gathered, out)
     worth_saying = tuple(finding for finding in report.findings if finding.weight != "note")
     _print(report.model_copy(update={"findings": worth_saying}), out)
     if strict and report.worst() == "error":
         raise DatasetError(f"--strict: {report.findings[0].text}; {report.findings[0].remedy}")
 
 
-def _judge(data: Path, good: tuple[str, ...], seed: int, workspace: Path) -> tuple[Course, Stem] | None:
+def _judge(gathered: Gathered, good: tuple[str, ...], seed: int, workspace: Path) -> tuple[Course, Stem] | None:
     """The small backbone with a head for these classes; None where there are not two classes."""
-    examples, _ = gather(data)
-    names = tuple(sorted({example.label for example in examples}))
+    names = tuple(sorted({example.label for example in gathered.examples}))
     if len(names) < 2:
         return None
     base = chosen_base(workspace)
-    backbone, found = load_base_model(base)
-    network = Network(backbone, len(names)).eval().requires_grad_(False)
     spec = Preprocessing(width=base.width, height=base.height, mean=base.mean, std=base.std)
-    cut = tail_start(network, spec)
-    course = Course(network, cut, names, _good(names, good), TrainingSettings(seed=seed))
-    return course, Stem(network, cut, spec, base=str(found), folder=None)
+    course, stem, _ = set_out(base, names, _good(names, good), TrainingSettings(seed=seed), spec)
+    return course, stem
 
 
 def _good(names: tuple[str, ...], good: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
-from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from contracts.errors import LinesideError
-from lineside.group import CommandGroup
+from lineside.group import CommandGroup, carry_out
+from lineside.models_commands import models_app
 
 app = typer.Typer(
     name="lineside",
@@ -29,13 +22,8 @@ app = typer.Typer(
 )
 monitor_app = typer.Typer(help="The monitor: telemetry in, decisions and signed releases out.", no_args_is_help=True)
 app.add_typer(monitor_app, name="monitor", rich_help_panel="Services")
-models_app = typer.Typer(
-    help="Base models: where each comes from, and whether the policy lets a site be trained from it.",
-    no_args_is_help=True,
-)
 app.add_typer(models_app, name="models", rich_help_panel="Parts of the circle")
 
-Result = TypeVar("Result")
 _PARTS = "Parts of the circle"
 _FIRST = "Start here"
 _SERVICES = "Services"
@@ -43,28 +31,8 @@ _SERVICES = "Services"
 Threads = Annotated[int, typer.Option(help="Threads for computing.", min=1)]
 Workspace = Annotated[Path, typer.Option(help="Folder for snapshots, runs and bundles; made when it is missing.")]
 Components = Annotated[int | None, typer.Option(help="Principal components of the drift reference.", min=1, max=64)]
-OwnCatalogue = Annotated[Path, typer.Option("--catalogue", help="Your own models, beside Lineside's.")]
 Base = Annotated[str | None, typer.Option(help="Base model by its id in the catalogue; see `lineside models list`.")]
 MonitorUrl = Annotated[str, typer.Option("--monitor", help="Address of the monitor.")]
-
-
-def _run(action: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
-    """Carry out `action`; an error that Lineside raises on purpose becomes one line and exit status 1.
-
-    SIGTERM ends it as Ctrl-C does, so that services started by a command never outlive it.
-    """
-    # Idle OpenMP threads sleep instead of spinning: on two cores that other services share, spinning made a training
-    # with two threads six times slower. OpenMP reads it when torch is first imported, which is later than this.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return action(*arguments, **options)
-    except LinesideError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error[/] {escape(str(error))}")
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        raise typer.Exit(130) from error
 
 
 @app.command(rich_help_panel=_FIRST)
@@ -98,7 +66,7 @@ def demo(
         seed=seed, keep=keep, fast=fast, stay=sys.stdout.isatty() if stay is None else stay, fold=fold,
         command=" ".join(["lineside", *sys.argv[1:]]),
     )  # fmt: skip
-    if not _run(run_demo, options):
+    if not carry_out(run_demo, options):
         raise typer.Exit(3)
 
 
@@ -116,7 +84,7 @@ def start(
     """From your own pictures to verdicts: checks them, trains, exports, serves, and watches FOLDER/inbox."""
     from lineside.start import run_start
 
-    _run(run_start, folder, good_labels=tuple(good or ()), weights=weights, port=port, threads=threads, once=once)
+    carry_out(run_start, folder, good_labels=tuple(good or ()), weights=weights, port=port, threads=threads, once=once)
 
 
 @app.command(rich_help_panel=_FIRST)
@@ -124,7 +92,7 @@ def doctor() -> None:
     """Says what is missing on this machine and how to get it."""
     from lineside.doctor import print_findings
 
-    if not _run(print_findings, Path.cwd()):
+    if not carry_out(print_findings, Path.cwd()):
         raise typer.Exit(1)
 
 
@@ -146,7 +114,7 @@ def check(
     """What is wrong with the images: leaks between splits, copies, wrong labels, light, sizes, missing groups."""
     from lineside.check import run_check
 
-    report = _run(
+    report = carry_out(
         run_check, data, out=out, seed=seed, good=tuple(good or ()), labels=labels, workspace=workspace, as_json=as_json
     )
     if strict and report.worst() == "error":
@@ -199,14 +167,14 @@ def train(
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
         split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume,
     )  # fmt: skip
-    _run(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
-    _run(run_train, options)
+    carry_out(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
+    carry_out(run_train, options)
     if evaluate:
-        _run(run_evaluate, out, baselines=True)
+        carry_out(run_evaluate, out, baselines=True)
 
 
 @app.command("evaluate", rich_help_panel=_PARTS)
-def evaluate_run(
+def evaluatecarry_out(
     run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
     baselines: Annotated[bool, typer.Option(help="Also train simpler means on the same images.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
@@ -214,7 +182,7 @@ def evaluate_run(
     """How good a model is on its test images, how sure one can be of that, and under which faults it breaks."""
     from lineside.evaluation import run_evaluate
 
-    _run(run_evaluate, run, baselines=baselines, as_json=as_json)
+    carry_out(run_evaluate, run, baselines=baselines, as_json=as_json)
 
 
 @app.command(rich_help_panel=_PARTS)
@@ -227,7 +195,7 @@ def export(
     """Model -> bundle: fp32 and int8 ONNX, certified equal and measured on this machine."""
     from lineside.training import run_export
 
-    _run(run_export, run, out, threads=threads, components=components)
+    carry_out(run_export, run, out, threads=threads, components=components)
 
 
 @app.command(rich_help_panel=_PARTS)
@@ -242,7 +210,7 @@ def inspect(
     """Bundle + pictures -> verdicts, without any service."""
     from lineside.inspection import run_inspect
 
-    if not _run(run_inspect, bundle, images, variant=variant, as_json=as_json):
+    if not carry_out(run_inspect, bundle, images, variant=variant, as_json=as_json):
         raise typer.Exit(2)
 
 
@@ -257,7 +225,7 @@ def retrain(
     """Obey a retrain order: base snapshot + new labels -> candidate bundle. Started by the monitor."""
     from lineside.training import run_retrain
 
-    _run(run_retrain, order, out, workspace=workspace, threads=threads, components=components)
+    carry_out(run_retrain, order, out, workspace=workspace, threads=threads, components=components)
 
 
 @app.command(rich_help_panel=_SERVICES)
@@ -268,7 +236,7 @@ def agent(
     """Serve bundles beside the line: images -> verdicts -> telemetry."""
     from lineside.services import run_agent_service
 
-    _run(run_agent_service, config, stream)
+    carry_out(run_agent_service, config, stream)
 
 
 @app.command(rich_help_panel=_SERVICES)
@@ -279,7 +247,7 @@ def broker(
     """The embedded MQTT broker for one machine (loopback, passwords)."""
     from lineside.services import run_broker_service
 
-    _run(run_broker_service, config, folder)
+    carry_out(run_broker_service, config, folder)
 
 
 @monitor_app.command("init")
@@ -290,15 +258,15 @@ def monitor_init(
     """Make signing keys and an empty registry. Move the offline keys away afterwards."""
     from lineside.services import run_monitor_init
 
-    _run(run_monitor_init, folder, site)
+    carry_out(run_monitor_init, folder, site)
 
 
 @monitor_app.command("run")
-def monitor_run(config: Annotated[Path, typer.Option(help="The monitor's TOML file.")]) -> None:
+def monitorcarry_out(config: Annotated[Path, typer.Option(help="The monitor's TOML file.")]) -> None:
     """Run the monitor: ingest, decisions, pages, registry."""
     from lineside.services import run_monitor_service
 
-    _run(run_monitor_service, config)
+    carry_out(run_monitor_service, config)
 
 
 @app.command(rich_help_panel=_SERVICES)
@@ -312,7 +280,7 @@ def rollback(
     """Bring an earlier release back, with a reason."""
     from lineside.services import run_rollback
 
-    _run(run_rollback, monitor, site=site, to=to, reason=reason, token=token)
+    carry_out(run_rollback, monitor, site=site, to=to, reason=reason, token=token)
 
 
 @app.command(rich_help_panel=_FIRST)
@@ -330,95 +298,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
-@models_app.command("list")
-def models_list(
-    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
-) -> None:
-    """The base models there are, with the policy's judgement."""
-    from lineside.models import run_list
-
-    _run(run_list, catalogue, as_json=as_json)
-
-
-@models_app.command("show")
-def models_show(
-    model: Annotated[str, typer.Argument(help="Its id.")],
-    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
-    """One base model: licence, training data, limits, review, and why the policy allows or refuses it."""
-    from lineside.models import run_show
-
-    _run(run_show, catalogue, model, as_json=as_json)
-
-
-@models_app.command("rank")
-def models_rank(
-    data: Annotated[Path, typer.Argument(help="A manifest CSV or a folder with one folder a class.")],
-    weights: Annotated[Path | None, typer.Option(help="The file of a model that comes without one.")] = None,
-    seed: Annotated[int, typer.Option(help="Which images are looked at, and the random weights.")] = 0,
-    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
-) -> None:
-    """Which base model fits these images best, before any training."""
-    from lineside.models import run_rank
-
-    _run(run_rank, catalogue, data, weights=weights, seed=seed)
-
-
-@models_app.command("add")
-def models_add(
-    weights: Annotated[Path, typer.Argument(help="A .safetensors file with timm's names, or a folder of a run.")],
-    name: Annotated[str, typer.Option("--id", help="What the model is called from now on.")],
-    architecture: Annotated[str, typer.Option(help="Its name in timm.")] = "",
-    model_args: Annotated[str, typer.Option(help="More arguments of the architecture, as JSON.")] = "{}",
-    licence: Annotated[str, typer.Option(help="SPDX identifier of the weights' licence.")] = "",
-    owner: Annotated[str, typer.Option(help="Who owns the weights.")] = "unknown",
-    training_data: Annotated[str, typer.Option(help="What they were learned from.")] = "",
-    documentation: Annotated[str, typer.Option(help="Where that is described.")] = "",
-    limit: Annotated[list[str] | None, typer.Option(help="A known limit; may be given more than once.")] = None,
-    bias: Annotated[list[str] | None, typer.Option(help="A known bias; may be given more than once.")] = None,
-    reviewer: Annotated[str, typer.Option(help="Who has read all this; a pseudonym will do.")] = "",
-    size: Annotated[int, typer.Option(help="Pixels a side of its input.", min=32, max=1024)] = 224,
-    mean: Annotated[float, typer.Option(help="Taken from every channel (of values in 0..1).")] = 0.5,
-    std: Annotated[float, typer.Option(help="Every channel is divided by it.")] = 0.5,
-    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
-) -> None:
-    """Weights, or a site's own run, become a base model; the policy says what is still missing."""
-    from lineside.models import Described, run_add
-
-    described = Described(
-        id=name, architecture=architecture, model_args=model_args, licence=licence, owner=owner,
-        training_data=training_data, documentation=documentation, limits=tuple(limit or ()), biases=tuple(bias or ()),
-        reviewer=reviewer, size=size, mean=mean, std=std,
-    )  # fmt: skip
-    _run(run_add, catalogue, weights, described)
-
-
-@models_app.command("verify")
-def models_verify(
-    model: Annotated[list[str] | None, typer.Argument(help="Ids; default: all.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="The file of a model that comes without one.")] = None,
-    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
-) -> None:
-    """The file is the one described, timm loads it, it answers, and the policy allows it; else exit status 1."""
-    from lineside.models import run_verify
-
-    if not _run(run_verify, catalogue, list(model or ()), weights):
-        raise typer.Exit(1)
-
-
-@models_app.command("accept")
-def models_accept(
-    model: Annotated[str, typer.Argument(help="Its id.")],
-    by: Annotated[str, typer.Option(help="Who takes the responsibility.")],
-    risk: Annotated[str, typer.Option(help="What is accepted, in a sentence.")],
-    until: Annotated[datetime | None, typer.Option(help="Last day.", formats=["%Y-%m-%d"])] = None,
-    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
-) -> None:
-    """Put a name under what the policy refuses in a model; it lands on the card of everything trained from it."""
-    from lineside.models import run_accept
-
-    _run(run_accept, catalogue, model, by=by, risk=risk, until=until)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -88,28 +89,9 @@ def run_verify(own: Path, names: list[str], weights: Path | None) -> bool:
     return right
 
 
-@dataclass(frozen=True)
-class Described:
-    """What a person says about new weights; the rest is measured."""
-
-    id: str
-    architecture: str
-    model_args: str  # JSON
-    licence: str
-    owner: str
-    training_data: str
-    documentation: str
-    limits: tuple[str, ...]
-    biases: tuple[str, ...]
-    reviewer: str
-    size: int
-    mean: float
-    std: float
-
-
 def run_rank(own: Path, data: Path, *, weights: Path | None, seed: int) -> None:
     """`lineside models rank`: every model that the policy allows and whose weights are here."""
-    examples, _ = gather(data)
+    examples = gather(data).examples
     if len({example.label for example in examples}) < 2:
         raise DatasetError(f"{data} has fewer than two classes: there is nothing to tell apart")
     with shown_progress() as progress:
@@ -142,16 +124,18 @@ def _usable(catalogue: Catalogue, weights: Path | None) -> list[BaseModel]:
     return bases
 
 
-def run_add(own: Path, source: Path, described: Described) -> None:
-    """`lineside models add`: weights that timm can load, or a run folder of this site's own."""
-    if described.id in read_catalogue(own).models:
-        raise ConfigurationError(f"the catalogue has a model {described.id!r} already; choose another --id")
-    place = own.parent / "models" / f"{described.id}.safetensors"
+def run_add(own: Path, source: Path, said: Mapping[str, Any]) -> None:
+    """`lineside models add`: weights that timm can load, or a run folder of this site's own. `said` holds the keys of
+    an `Entry` that a person describes; the rest is measured."""
+    entry = _described(said)
+    if entry.id in read_catalogue(own).models:
+        raise ConfigurationError(f"the catalogue has a model {entry.id!r} already; choose another --id")
+    place = own.parent / "models" / f"{entry.id}.safetensors"
     if (source / "run.json").exists():
-        entry = from_run(source, described.id, place, reviewer=described.reviewer, today=_today())
+        entry = from_run(source, entry.id, place, reviewer=entry.reviewer, today=_today())
         facts = verify(Listed(entry, own.parent), place)
     else:
-        entry = _entry(source, described)
+        entry = entry.model_copy(update={"sha256": sha256_of(source)})
         facts = verify(Listed(entry, own.parent), source)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)
@@ -166,25 +150,13 @@ def run_add(own: Path, source: Path, described: Described) -> None:
         console.print(f"  - {escape(reason)}")
 
 
-def _entry(weights: Path, described: Described) -> Entry:
-    return Entry(
-        id=described.id,
-        architecture=described.architecture,
-        model_args=_arguments(described.model_args),
-        sha256=sha256_of(weights),
-        owner=described.owner,
-        licence=described.licence,
-        training_data=described.training_data,
-        documentation=described.documentation,
-        limits=described.limits,
-        biases=described.biases,
-        width=described.size,
-        height=described.size,
-        mean=(described.mean,) * 3,
-        std=(described.std,) * 3,
-        reviewer=described.reviewer,
-        reviewed=_today() if described.reviewer else None,
-    )
+def _described(said: Mapping[str, Any]) -> Entry:
+    reviewed = _today() if said["reviewer"] else None
+    try:
+        return Entry.model_validate({**said, "model_args": _arguments(said["model_args"]), "reviewed": reviewed})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigurationError(f"--{'-'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 def run_accept(own: Path, name: str, *, by: str, risk: str, until: datetime | None) -> None:

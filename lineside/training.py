@@ -54,10 +54,10 @@ class TrainOptions:
     settings: dict[str, object] = field(default_factory=dict)
 
 
-def chosen_base(workspace: Path, *, name: str | None = None, weights: Path | None = None) -> BaseModel:
+def chosen_base(workspace: Path | None = None, *, name: str | None = None, weights: Path | None = None) -> BaseModel:
     """By its id in Lineside's catalogue or the workspace's `catalogue.toml`, by its file, or the small one that comes
     with Lineside; only what the policy allows or somebody has accepted by name."""
-    catalogue = read_catalogue(workspace / "catalogue.toml")
+    catalogue = read_catalogue(workspace / "catalogue.toml" if workspace else None)
     return choose(catalogue, name=name, weights=weights, today=datetime.now(UTC).date())
 
 

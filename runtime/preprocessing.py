@@ -70,6 +70,12 @@ def decode(data: bytes, spec: Preprocessing) -> NDArray[np.uint8]:
         raise ImageError(f"the image is damaged ({_brief(error)}); send it again or take a new one") from error
 
 
+def decode_plain(data: bytes, side: int) -> NDArray[np.uint8]:
+    """Pixels [h, w, 3] uint8 RGB for looking at or measuring, whatever network comes later; a large JPEG may be decoded
+    smaller, but not below twice `side` pixels. Raises ImageError."""
+    return decode(data, Preprocessing(width=side, height=side, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)))
+
+
 def prepare(image: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.float32]:
     """The network's input [1, 3, height, width] float32 of `image` [h, w, 3] uint8 RGB: region of interest, resize
     (antialiased when it shrinks), `(x / 255 - mean) / std`. Raises ImageError."""

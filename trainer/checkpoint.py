@@ -17,6 +17,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from trainer.backbone import sha256_of
 from trainer.finetune import Check, Tuned
 from trainer.network import Network
 
@@ -38,7 +39,7 @@ class Checkpoint:
             tensors = load_file(path)
         except (OSError, ValueError, SafetensorError):
             return None
-        if about["key"] != self.key or about["sha256"] != _sha256(path):
+        if about["key"] != self.key or about["sha256"] != sha256_of(path):
             return None
         logits = tensors.pop(_LOGITS)
         blank.load_state_dict(tensors)
@@ -53,7 +54,7 @@ class Checkpoint:
         save_file({**tensors, _LOGITS: tuned.best.logits.contiguous()}, path)
         about = {
             "key": self.key,
-            "sha256": _sha256(path),
+            "sha256": sha256_of(path),
             "best": next(number for number, check in enumerate(tuned.checks) if check is tuned.best),
             "checks": [(check.step, check.loss, check.held_out_loss) for check in tuned.checks],
         }
@@ -69,8 +70,3 @@ class Checkpoint:
 def key_of(**parts: Any) -> str:
     """One key of everything that decides the weights."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,13 +12,16 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from contracts.bundle import Preprocessing
+from trainer.backbone import BaseModel, load_base_model
 from trainer.checkpoint import Checkpoint
 from trainer.dataset import Example
-from trainer.features import Features
+from trainer.features import Features, Stem, tail_start
 from trainer.finetune import Lesson, Tuned, cross_entropy, finetune, frozen
 from trainer.head import Head, fit_head
 from trainer.network import Network
@@ -149,6 +152,19 @@ class Course:
             return total
 
         return min(_PENALTIES, key=loss)
+
+
+def set_out(
+    base: BaseModel, labels: tuple[str, ...], good: tuple[str, ...], settings: TrainingSettings, spec: Preprocessing,
+    *, folder: Path | None = None,
+) -> tuple[Course, Stem, str | None]:  # fmt: skip
+    """The course over a base model as it was pretrained, the frozen stem that keeps its features in `folder`, and the
+    SHA-256 of the weights (None for random ones). Raises ConfigurationError where the weights do not fit."""
+    backbone, found = load_base_model(base, seed=settings.seed)
+    network = Network(backbone, len(labels)).eval().requires_grad_(False)
+    cut = tail_start(network, spec)
+    stem = Stem(network, cut, spec, base=found or f"random weights, seed {settings.seed}", folder=folder)
+    return Course(network, cut, labels, good, settings), stem, found
 
 
 def held_out_parts(

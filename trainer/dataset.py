@@ -12,9 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from contracts.bundle import Preprocessing
 from contracts.errors import DatasetError
-from runtime.preprocessing import ImageError, decode
+from runtime.preprocessing import ImageError, decode_plain
 
 Split = Literal["train", "validation", "test", "gate"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test", "gate")
@@ -23,7 +22,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test", "gate")
 KNOWN_COLUMNS = ("path", "label", "site", "group", "split")
 REQUIRED_COLUMNS = ("path", "label")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_ANY_IMAGE = Preprocessing(width=16, height=16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+_CHECKED_SIDE = 16  # pixels: a large JPEG need not be decoded in full to know that it can be
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,22 @@ class Dataset:
         return tuple(sorted({example.label for example in self.examples}))
 
 
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The usable rows of a manifest or files of a folder, and for every other one a sentence that names it."""
+
+    source: str
+    examples: tuple[Example, ...]
+    problems: tuple[str, ...]
+
+    def sound(self) -> tuple[Example, ...]:
+        """The examples. Raises DatasetError, with the first of them, where there are problems."""
+        if self.problems:
+            more = f" (and {len(self.problems) - 5} more)" if len(self.problems) > 5 else ""
+            raise DatasetError(f"{self.source}: {'; '.join(self.problems[:5])}{more}")
+        return self.examples
+
+
 def read_manifest(manifest: Path) -> Dataset:
     """The dataset of a CSV with at least the columns `path` (relative to the manifest) and `label`.
 
@@ -70,29 +85,25 @@ def read_manifest(manifest: Path) -> Dataset:
 
 def read_rows(manifest: Path) -> tuple[Example, ...]:
     """The examples of a manifest as they are, without asking whether a model can be trained on them alone."""
-    examples, problems = gather(manifest)
-    _raise_all(problems, str(manifest))
-    return examples
+    return gather(manifest).sound()
 
 
 def read_folder(folder: Path, *, skip: Container[str] = ()) -> Dataset:
     """The dataset of a folder with one sub-folder per class (for example `good/` and `bad/`), searched recursively.
     Sub-folders named in `skip` are no classes."""
-    examples, problems = gather(folder, skip=skip)
-    _raise_all(problems, str(folder))
-    return checked(examples, str(folder))
+    return checked(gather(folder, skip=skip).sound(), str(folder))
 
 
-def gather(source: Path, *, skip: Container[str] = ()) -> tuple[tuple[Example, ...], list[str]]:
-    """What can be used of a manifest or of a folder with one sub-folder per class, and for every other row or file one
-    sentence that names it. Raises DatasetError where nothing can be read at all."""
+def gather(source: Path, *, skip: Container[str] = ()) -> Gathered:
+    """What can be used of a manifest or of a folder with one sub-folder per class. Raises DatasetError where nothing
+    can be read at all."""
     examples, problems = [], []
     for place, make in _folder_rows(source, skip) if source.is_dir() else _manifest_rows(source):
         try:
             examples.append(make())
         except DatasetError as error:
             problems.append(f"{place}{error}")
-    return tuple(examples), problems
+    return Gathered(str(source), tuple(examples), tuple(problems))
 
 
 def _manifest_rows(manifest: Path) -> Iterator[tuple[str, Callable[[], Example]]]:
@@ -124,7 +135,7 @@ def readable(path: Path) -> str:
     """SHA-256 of an image that can be decoded. Raises DatasetError otherwise."""
     try:
         data = path.read_bytes()
-        decode(data, _ANY_IMAGE)
+        decode_plain(data, _CHECKED_SIDE)
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror}); put the file back or remove its row") from error
     except ImageError as error:
@@ -200,10 +211,3 @@ def _images(folder: Path) -> Iterator[Path]:
         inside = path.relative_to(folder).parts
         if len(inside) > 1 and path.suffix.lower() in IMAGE_SUFFIXES and not any(p.startswith(".") for p in inside):
             yield path
-
-
-def _raise_all(problems: list[str], source: str) -> None:
-    if problems:
-        shown = "; ".join(problems[:5])
-        more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
-        raise DatasetError(f"{source}: {shown}{more}")

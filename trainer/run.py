@@ -15,12 +15,12 @@ from contracts.bundle import Lineage, Preprocessing, TaskMetrics
 from contracts.errors import ConfigurationError, DatasetError
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
-from trainer.backbone import BaseModel, load_base_model
+from trainer.backbone import BaseModel
 from trainer.card import card
 from trainer.checkpoint import Checkpoint, key_of
-from trainer.course import Course, Material, Taught
+from trainer.course import Course, Material, Taught, set_out
 from trainer.evaluate import cannot_promise, predict
-from trainer.features import Stem, tail_start
+from trainer.features import Stem
 from trainer.licence import strictest
 from trainer.line import draw_line
 from trainer.network import Network
@@ -147,12 +147,8 @@ def _begin(
     _refuse_leak(snapshot, base)
     spec = _preprocessing(base, settings)
     good = good_labels(snapshot.labels, settings.good)
-    backbone, found = load_base_model(base, seed=settings.seed)
-    network = Network(backbone, len(snapshot.labels)).eval().requires_grad_(False)
-    cut = tail_start(network, spec)
-    key = found or f"random weights, seed {settings.seed}"
-    stem = Stem(network, cut, spec, base=key, folder=workspace / "features" if workspace else None)
-    return Course(network, cut, snapshot.labels, good, settings), stem, found
+    folder = workspace / "features" if workspace else None
+    return set_out(base, snapshot.labels, good, settings, spec, folder=folder)
 
 
 def _hurried(taught: Taught, settings: TrainingSettings) -> str | None:

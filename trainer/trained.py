@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from torch import nn
 from contracts.bundle import Licence, Lineage, Preprocessing, TaskMetrics, Thresholds
 from contracts.errors import ConfigurationError
 from contracts.names import Label, Moment, Name, Sha256, Wire
-from trainer.backbone import BaseModel, load_base_model
+from trainer.backbone import BaseModel, load_base_model, sha256_of
 from trainer.finetune import Tuned
 from trainer.network import Network
 from trainer.snapshot import Snapshot, load_snapshot
@@ -67,7 +66,7 @@ def save_run(folder: Path, record: RunRecord, module: Network, rounds: Sequence[
     """Write everything; the record last, so that a folder with `run.json` is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / MODEL_NAME)
-    record = record.model_copy(update={"model_sha256": _sha256(folder / MODEL_NAME)})
+    record = record.model_copy(update={"model_sha256": sha256_of(folder / MODEL_NAME)})
     (folder / "card.md").write_text(card, encoding="utf-8")
     (folder / "metrics.json").write_text(_metrics(record), encoding="utf-8")
     _write_curves(folder / "curves.csv", rounds)
@@ -80,7 +79,7 @@ def load_run(folder: Path) -> TrainedModel:
         record = RunRecord.model_validate_json((folder / RUN_NAME).read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
         raise ConfigurationError(f"{folder} is not a finished training run: {error}") from error
-    if (found := _sha256(folder / MODEL_NAME)) != record.model_sha256:
+    if (found := sha256_of(folder / MODEL_NAME)) != record.model_sha256:
         raise ConfigurationError(f"{folder / MODEL_NAME} has SHA-256 {found}, the run says {record.model_sha256}")
     backbone, _ = load_base_model(record.base_model.model_copy(update={"weights": None}))
     module = Network(backbone, len(record.labels))
@@ -107,10 +106,3 @@ def _write_curves(path: Path, rounds: Sequence[Tuned]) -> None:
                 writer.writerow(
                     (number, check.step, check.loss, check.held_out_loss, int(check.step == tuned.best.step))
                 )
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}; train again") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,10 @@ from exporter.graph import export_graph
 from exporter.quantise import quantise, sensitive_stem, simplify
 from exporter.settings import ExportSettings
 from exporter.source import Source, tensors
+from lineside.training import chosen_base
 from tests.simulators.small_network import Picture
 from trainer.backbone import load_base_model
-from trainer.catalogue import read_catalogue
 from trainer.network import Network
-from trainer.policy import choose
 
 PER_CLASS = 40
 
@@ -41,11 +39,7 @@ def source(data_folder: Path) -> Source:
         label: [Picture(folder / by_label[label][index]["path"], label) for index in indices]
         for label, indices in drawn.items()
     }
-    base = choose(
-        read_catalogue(),
-        weights=data_folder / "weights" / "mobilenetv2_100_same.in1k.safetensors",
-        today=datetime.now(UTC).date(),
-    )
+    base = chosen_base(weights=data_folder / "weights" / "mobilenetv2_100_same.in1k.safetensors")
     backbone, found = load_base_model(base)
     train = [picture for members in pictures.values() for picture in members[:PER_CLASS]]
     test = [picture for members in pictures.values() for picture in members[PER_CLASS:]]

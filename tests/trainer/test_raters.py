@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from trainer.dataset import Example, read_manifest
+from trainer.dataset import Example, gather, read_manifest
 from trainer.quality.inspect import inspect
 from trainer.raters import agreement, merge
 
@@ -68,6 +68,6 @@ def test_manifest_with_raters_is_read_and_reported(tmp_path: Path) -> None:
         rows += [f"{number}.png,{label},g{number},r1", f"{number}.png,{'spot' if number == 0 else label},g{number},r2"]
     (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
     assert len(read_manifest(tmp_path / "manifest.csv").examples) == 23
-    kinds = {finding.kind: finding for finding in inspect(tmp_path / "manifest.csv").findings}
+    kinds = {finding.kind: finding for finding in inspect(gather(tmp_path / "manifest.csv")).findings}
     assert "Cohen's kappa 0.92" in kinds["raters"].text
     assert kinds["disputed"].images == ((tmp_path / "0.png",),)

@@ -74,7 +74,7 @@ def test_weights_that_know_the_images_rank_first(plates: Dataset, small_base: Ba
     pretrained = BaseModel(
         id="imagenet", model_args={"pad_type": "same"}, weights=weights, licence=Licence(), width=96, height=96
     )
-    examples, _ = gather(data_folder / "elpv" / "manifest.csv")
+    examples = gather(data_folder / "elpv" / "manifest.csv").examples
     first, second = rank([small_base, pretrained], examples[:120])
     assert first.base.id == "imagenet"
     assert first.helps

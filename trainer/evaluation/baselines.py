@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contracts.bundle import Preprocessing, Thresholds
+from contracts.bundle import Thresholds
 from runtime.decision import Rule
-from runtime.preprocessing import decode
+from runtime.preprocessing import decode_plain
 from trainer.course import Course, Material
 from trainer.dataset import Example
 from trainer.evaluation.figures import Answers, accuracy, balanced_accuracy, estimate
@@ -22,7 +22,6 @@ from trainer.features import Stem
 from trainer.views import View
 
 _SIDE, _CELLS, _TURNS, _GREYS = 128, 4, 8, 16
-_ANY = Preprocessing(width=_SIDE, height=_SIDE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def majority(train: Sequence[Example], test: Sequence[Example], rule: Rule) -> Baseline:
@@ -49,10 +48,12 @@ def classical(train: Sequence[Example], test: Sequence[Example], rule: Rule) -> 
     return _baseline("classical feature, linear model", test, said, rule, time.monotonic() - began, note)
 
 
-def frozen_probe(course: Course, stem: Stem, learned: Material, test: Sequence[Example], rule: Rule) -> Baseline:
-    """A logistic head on the pretrained network, which is not fine-tuned."""
+def frozen_probe(
+    course: Course, stem: Stem, learned: Material, test: Sequence[Example], rule: Rule, *, penalty: float
+) -> Baseline:
+    """A logistic head of that penalty on the pretrained network, which is not fine-tuned."""
     began = time.monotonic()
-    head = course.head(course.lesson(learned), course.best_penalty(learned))
+    head = course.head(course.lesson(learned), penalty)
     seen = stem.features(tuple(test), (View(0),))
     said = head.logits(seen.embeddings[:, 0]).double().softmax(1).numpy()
     note = f"{len(learned.examples)} images; pretrained features, linear head"
@@ -73,7 +74,7 @@ def gradients(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _classical(examples: Sequence[Example]) -> NDArray[np.float64]:
-    return np.stack([gradients(decode(example.path.read_bytes(), _ANY)) for example in examples])
+    return np.stack([gradients(decode_plain(example.path.read_bytes(), _SIDE)) for example in examples])
 
 
 def _baseline(

@@ -20,12 +20,12 @@ _AHEAD = (2, 4)  # times the images
 _FEWEST = 40  # images, below which a curve is noise
 
 
-def learning_curve(course: Course, material: Material, *, seed: int = 0) -> LearningCurve | None:
+def learning_curve(course: Course, material: Material, *, penalty: float, seed: int = 0) -> LearningCurve | None:
     """Balanced error 0..1 (mean of both kinds' error rates) out of three grouped folds, with a quarter, half, three
-    quarters and all of the other groups; None for fewer than 40 images or where a fold lacks a kind."""
+    quarters and all of the other groups, under a head of that penalty; None for fewer than 40 images or where a fold
+    lacks a kind."""
     if len(material.examples) < _FEWEST:
         return None
-    penalty = course.best_penalty(material)
     parts = [part for part in folds(material.examples, _FOLDS, seed=seed) if part]
     points = []
     for share in _SHARES:

@@ -14,8 +14,7 @@ from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError
 from runtime.decision import Rule
 from runtime.preprocessing import decode, prepare
-from trainer.backbone import load_base_model
-from trainer.course import Course, Material
+from trainer.course import Course, Material, set_out
 from trainer.dataset import Example
 from trainer.evaluation import figures
 from trainer.evaluation.baselines import classical, frozen_probe, majority
@@ -23,8 +22,7 @@ from trainer.evaluation.curve import learning_curve
 from trainer.evaluation.faults import FAULTS, befall
 from trainer.evaluation.figures import Answers, estimate
 from trainer.evaluation.report import Baseline, Estimate, Evaluation, LearningCurve, Slice, UnderFault
-from trainer.features import Stem, tail_start
-from trainer.network import Network
+from trainer.features import Stem
 from trainer.progress import Progress, silent
 from trainer.settings import TrainingSettings
 from trainer.trained import TrainedModel
@@ -118,23 +116,22 @@ def _beside(model: TrainedModel, rule: Rule, progress: Progress) -> tuple[tuple[
     course, stem = frozen
     progress("simpler means", 0.8, "frozen features")
     learned = Material(train, stem.features(train, (View(0),)))
-    probe = frozen_probe(course, stem, learned, test, rule)
+    penalty = course.best_penalty(learned)
+    probe = frozen_probe(course, stem, learned, test, rule, penalty=penalty)
     progress("learning curve", 0.95)
-    return (*found, probe), learning_curve(course, learned)
+    return (*found, probe), learning_curve(course, learned, penalty=penalty)
 
 
 def _frozen(model: TrainedModel, rule: Rule) -> tuple[Course, Stem] | None:
     """The pretrained network as it was before the training; None where its file went away."""
     try:
-        backbone, sha256 = load_base_model(model.record.base_model)
+        settings = TrainingSettings.model_validate(model.record.lineage.training)
+        course, stem, _ = set_out(
+            model.record.base_model, rule.labels, rule.good_labels, settings, model.record.preprocessing
+        )
     except ConfigurationError:
         return None
-    network = Network(backbone, len(rule.labels)).eval().requires_grad_(False)
-    spec = model.record.preprocessing
-    cut = tail_start(network, spec)
-    settings = TrainingSettings.model_validate(model.record.lineage.training)
-    course = Course(network, cut, rule.labels, rule.good_labels, settings)
-    return course, Stem(network, cut, spec, base=str(sha256))
+    return course, stem
 
 
 def _too_few(answers: Answers) -> list[str]:

@@ -1,15 +1,14 @@
-"""The whole quality check: manifest or folder in, report out."""
+"""The whole quality check: what a manifest or folder holds in, report out."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from contracts.errors import DatasetError
 from trainer.course import Course, Material
-from trainer.dataset import Example, gather
+from trainer.dataset import Example, Gathered
 from trainer.features import Stem
 from trainer.progress import Progress, silent
 from trainer.quality import checks, leaks
@@ -25,28 +24,27 @@ _FEWEST_FOR_LABELS = 10  # images of a class
 
 
 def inspect(
-    source: Path,
+    gathered: Gathered,
     *,
     seed: int = 0,
     only_site: str | None = None,
     judge: tuple[Course, Stem] | None = None,
     progress: Progress = silent,
 ) -> QualityReport:
-    """Check the images of a manifest or folder as they are, and the split that training with `seed` would make of them.
+    """Check images as they were gathered, and the split that training with `seed` would make of them.
 
     `only_site` looks at the rows of one site. With `judge` (a pretrained network) labels that the other images deny are
-    looked for too. Raises DatasetError where nothing can be read at all.
+    looked for too. Raises DatasetError where no image is left.
     """
-    examples, problems = gather(source)
-    examples = tuple(example for example in examples if only_site in (None, example.site))
+    examples = tuple(example for example in gathered.examples if only_site in (None, example.site))
     examples, agreement = merge(examples)
     if not examples:
-        raise DatasetError(f"{source}: no image can be used: {'; '.join(problems[:5])}")
+        raise DatasetError(f"{gathered.source}: no image can be used: {'; '.join(gathered.problems[:5])}")
     measured = survey(examples, tick=lambda done: progress("looking at the images", 0.7 * done))
     alike = near_duplicates([item.looks for item in measured])
     parted = split(examples, seed=seed)
     findings = [
-        *checks.unreadable(problems),
+        *checks.unreadable(gathered.problems),
         *(checks.raters(agreement) if agreement else []),
         *leaks.copies(examples),
         *leaks.groups(examples),
@@ -59,7 +57,7 @@ def inspect(
         *(_labels(examples, *judge, progress) if judge else []),
     ]
     return QualityReport(
-        source=str(source), examples=len(examples), classes=_counts(parted), findings=by_weight(findings)
+        source=gathered.source, examples=len(examples), classes=_counts(parted), findings=by_weight(findings)
     )
 
 

@@ -10,12 +10,10 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader
 from PIL import Image
 
-from contracts.bundle import Preprocessing
-from runtime.preprocessing import ImageError, decode
+from runtime.preprocessing import ImageError, decode_plain
 from trainer.quality.report import QualityReport
 
 _SIDE = 160
-_PLAIN = Preprocessing(width=_SIDE, height=_SIDE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 _VERDICTS = {
     "error": "something makes figures untrue or labels wrong",
     "warning": "usable, with things to look at",
@@ -40,7 +38,7 @@ def page(report: QualityReport, labels: Mapping[Path, str]) -> str:
 def _thumbnail(path: Path) -> str:
     """A small JPEG as a data address; empty where the file went away."""
     try:
-        picture = Image.fromarray(decode(path.read_bytes(), _PLAIN))
+        picture = Image.fromarray(decode_plain(path.read_bytes(), _SIDE))
     except (OSError, ImageError):
         return ""
     picture.thumbnail((_SIDE, _SIDE))

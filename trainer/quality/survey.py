@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contracts.bundle import Preprocessing
-from runtime.preprocessing import decode
+from runtime.preprocessing import decode_plain
 from trainer.dataset import Example
 
-_FULL_SIZE = Preprocessing(width=4096, height=4096, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+_FULL_SIZE = 4096
 _MEASURED_PX = 256  # longer side: sharpness is compared at one size
 _HASH_SIDE = 16  # 256 bits
 
@@ -47,7 +46,7 @@ def survey(examples: Sequence[Example], tick: Callable[[float], None] = lambda _
 
 def measure(example: Example) -> Measured:
     """Decode and measure one image that is known to be readable."""
-    picture = Image.fromarray(decode(example.path.read_bytes(), _FULL_SIZE)).convert("L")
+    picture = Image.fromarray(decode_plain(example.path.read_bytes(), _FULL_SIZE)).convert("L")
     width, height = picture.size
     looks = imagehash.phash(picture, hash_size=_HASH_SIDE).hash.ravel()
     picture.thumbnail((_MEASURED_PX, _MEASURED_PX))

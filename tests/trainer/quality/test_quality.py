@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from lineside.line import Conditions, SimulatedLine, write_dataset
 from lineside.main import app
-from trainer.dataset import Example, gather
+from trainer.dataset import Example, Gathered, gather
 from trainer.quality import leaks
 from trainer.quality.alike import clusters, near_duplicates
 from trainer.quality.inspect import inspect
@@ -53,7 +53,7 @@ def look(tmp_path: Path) -> Inspect:
     def run(rows: list[Row]) -> QualityReport:
         lines = ["path,label,group", *(",".join(row) for row in rows)]
         (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n")
-        return inspect(tmp_path / "manifest.csv")
+        return inspect(gather(tmp_path / "manifest.csv"))
 
     return run
 
@@ -128,7 +128,7 @@ def test_missing_groups_and_small_classes(rows: list[Row], look: Inspect) -> Non
 
 
 def test_a_split_that_parts_a_group_is_an_error(rows: list[Row], tmp_path: Path) -> None:
-    examples, _ = _gathered(rows, tmp_path)
+    examples = _gathered(rows, tmp_path).examples
     stated = [replace(example, split="test" if number % 2 else "train") for number, example in enumerate(examples)]
     assert not leaks.groups(stated)
     pairs = [replace(example, group=f"pair-{number // 2}") for number, example in enumerate(stated)]
@@ -138,7 +138,7 @@ def test_a_split_that_parts_a_group_is_an_error(rows: list[Row], tmp_path: Path)
 
 
 def test_classes_that_come_from_different_days_are_told(rows: list[Row], tmp_path: Path) -> None:
-    examples, _ = _gathered(rows, tmp_path)
+    examples = _gathered(rows, tmp_path).examples
 
     def on(example: Example, day: int, hour: int) -> Example:
         return replace(example, attributes={"captured_at": f"2026-03-{day:02}T{hour:02}:00:00"})
@@ -151,7 +151,7 @@ def test_classes_that_come_from_different_days_are_told(rows: list[Row], tmp_pat
     assert "6." in kinds["time-gaps"].text
 
 
-def _gathered(rows: list[Row], folder: Path) -> tuple[tuple[Example, ...], list[str]]:
+def _gathered(rows: list[Row], folder: Path) -> Gathered:
     lines = ["path,label,group", *(",".join(row) for row in rows)]
     (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
     return gather(folder / "manifest.csv")
@@ -170,7 +170,7 @@ def test_images_that_look_alike_throughout_are_not_called_copies() -> None:
 def test_parts_in_the_same_place_are_no_copies_of_each_other(tmp_path: Path) -> None:
     line = SimulatedLine(5, ("camera-1", "camera-2"))
     manifest = write_dataset(tmp_path, line, line.cameras, Conditions(product="cap"), 120, site="plant-1")
-    report = inspect(manifest)
+    report = inspect(gather(manifest))
     assert not [finding for finding in report.findings if finding.kind == "leak" and finding.weight == "error"]
 
 
@@ -216,8 +216,8 @@ def test_page_cannot_be_broken_by_a_label(tmp_path: Path) -> None:
 
 
 def test_magnetic_tiles_leak_when_split_at_random_and_not_when_split_by_tile(data_folder: Path) -> None:
-    examples, problems = gather(data_folder / "magnetic_tile" / "manifest.csv")
-    assert not problems
+    gathered = gather(data_folder / "magnetic_tile" / "manifest.csv")
+    examples = gathered.sound()
     measured = survey(examples)
     alike = near_duplicates([item.looks for item in measured])
 

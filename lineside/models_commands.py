@@ -1,0 +1,109 @@
+"""The commands of `lineside models`; what they do is in `lineside.models`, which is imported when one runs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lineside.group import carry_out
+
+models_app = typer.Typer(
+    help="Base models: where each comes from, and whether the policy lets a site be trained from it.",
+    no_args_is_help=True,
+)
+OwnCatalogue = Annotated[Path, typer.Option("--catalogue", help="Your own models, beside Lineside's.")]
+
+
+@models_app.command("list")
+def models_list(
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """The base models there are, with the policy's judgement."""
+    from lineside.models import run_list
+
+    carry_out(run_list, catalogue, as_json=as_json)
+
+
+@models_app.command("show")
+def models_show(
+    model: Annotated[str, typer.Argument(help="Its id.")],
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """One base model: licence, training data, limits, review, and why the policy allows or refuses it."""
+    from lineside.models import run_show
+
+    carry_out(run_show, catalogue, model, as_json=as_json)
+
+
+@models_app.command("rank")
+def models_rank(
+    data: Annotated[Path, typer.Argument(help="A manifest CSV or a folder with one folder a class.")],
+    weights: Annotated[Path | None, typer.Option(help="The file of a model that comes without one.")] = None,
+    seed: Annotated[int, typer.Option(help="Which images are looked at, and the random weights.")] = 0,
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+) -> None:
+    """Which base model fits these images best, before any training."""
+    from lineside.models import run_rank
+
+    carry_out(run_rank, catalogue, data, weights=weights, seed=seed)
+
+
+@models_app.command("add")
+def models_add(
+    weights: Annotated[Path, typer.Argument(help="A .safetensors file with timm's names, or a folder of a run.")],
+    name: Annotated[str, typer.Option("--id", help="What the model is called from now on.")],
+    architecture: Annotated[str, typer.Option(help="Its name in timm.")] = "",
+    model_args: Annotated[str, typer.Option(help="More arguments of the architecture, as JSON.")] = "{}",
+    licence: Annotated[str, typer.Option(help="SPDX identifier of the weights' licence.")] = "",
+    owner: Annotated[str, typer.Option(help="Who owns the weights.")] = "unknown",
+    training_data: Annotated[str, typer.Option(help="What they were learned from.")] = "",
+    documentation: Annotated[str, typer.Option(help="Where that is described.")] = "",
+    limit: Annotated[list[str] | None, typer.Option(help="A known limit; may be given more than once.")] = None,
+    bias: Annotated[list[str] | None, typer.Option(help="A known bias; may be given more than once.")] = None,
+    reviewer: Annotated[str, typer.Option(help="Who has read all this; a pseudonym will do.")] = "",
+    size: Annotated[int, typer.Option(help="Pixels a side of its input.", min=32, max=1024)] = 224,
+    mean: Annotated[float, typer.Option(help="Taken from every channel (of values in 0..1).")] = 0.5,
+    std: Annotated[float, typer.Option(help="Every channel is divided by it.")] = 0.5,
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+) -> None:
+    """Weights, or a site's own run, become a base model; the policy says what is still missing."""
+    from lineside.models import run_add
+
+    said = {
+        "id": name, "architecture": architecture, "model_args": model_args, "licence": licence, "owner": owner,
+        "training_data": training_data, "documentation": documentation, "limits": limit or (), "biases": bias or (),
+        "reviewer": reviewer, "width": size, "height": size, "mean": (mean,) * 3, "std": (std,) * 3,
+    }  # fmt: skip
+    carry_out(run_add, catalogue, weights, said)
+
+
+@models_app.command("verify")
+def models_verify(
+    model: Annotated[list[str] | None, typer.Argument(help="Ids; default: all.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="The file of a model that comes without one.")] = None,
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+) -> None:
+    """The file is the one described, timm loads it, it answers, and the policy allows it; else exit status 1."""
+    from lineside.models import run_verify
+
+    if not carry_out(run_verify, catalogue, list(model or ()), weights):
+        raise typer.Exit(1)
+
+
+@models_app.command("accept")
+def models_accept(
+    model: Annotated[str, typer.Argument(help="Its id.")],
+    by: Annotated[str, typer.Option(help="Who takes the responsibility.")],
+    risk: Annotated[str, typer.Option(help="What is accepted, in a sentence.")],
+    until: Annotated[datetime | None, typer.Option(help="Last day.", formats=["%Y-%m-%d"])] = None,
+    catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+) -> None:
+    """Put a name under what the policy refuses in a model; it lands on the card of everything trained from it."""
+    from lineside.models import run_accept
+
+    carry_out(run_accept, catalogue, model, by=by, risk=risk, until=until)
