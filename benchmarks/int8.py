@@ -67,7 +67,7 @@ def _source(data: Path, folder: Path, *, images: int | None) -> Source:
     dataset = read_manifest(data / "elpv" / "manifest.csv").only(lambda example: example.site == "mono")
     snapshot = take_snapshot(dataset, licence=Licence(production=False), seed=0)
     base = chosen_base(weights=data / "weights" / "mobilenetv2_100_same.in1k.safetensors")
-    settings = TrainingSettings(finetune="none", flips="none")
+    settings = TrainingSettings(strategy="probe", flips="none")
     source = source_of(train(snapshot, base, settings=settings, out=folder / "run", site="mono"))
     if images is None:
         return source

@@ -28,6 +28,7 @@ from trainer.network import Network
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
 from trainer.split import folds
+from trainer.strategy import RECIPES
 from trainer.weighing import HOME, balanced_weights, condition_of, soft_targets
 
 _ENOUGH = 25  # validation images of good and of defect each, from which on that split is believed by itself
@@ -54,9 +55,7 @@ class Material:
 
     def plus(self, other: Material) -> Material:
         """Both, by their plain view alone: all that held-out images need."""
-        maps = torch.cat([self.features.maps[:, :1], other.features.maps[:, :1]])
-        embeddings = torch.cat([self.features.embeddings[:, :1], other.features.embeddings[:, :1]])
-        return Material((*self.examples, *other.examples), Features(maps, embeddings))
+        return Material((*self.examples, *other.examples), self.features.plus(other.features))
 
 
 @dataclass(frozen=True)
@@ -120,9 +119,20 @@ class Course:
     ) -> Tuned:
         lesson, test = self.lesson(learned), self.lesson(held_out)
         head = self.head(lesson, penalty)
-        if self.settings.finetune == "none":
+        recipe = RECIPES[self.settings.strategy]
+        if recipe is None:
             return frozen(self.network, head, test, cut=self.cut)
-        return finetune(self.network, head, lesson, test, cut=self.cut, seed=self.settings.seed, until=until, tick=tick)
+        return finetune(
+            self.network,
+            head,
+            lesson,
+            test,
+            cut=self.cut,
+            recipe=recipe,
+            seed=self.settings.seed,
+            until=until,
+            tick=tick,
+        )
 
     def good_mask(self) -> Tensor:
         """[k] bool, in the order of the logits."""
@@ -158,11 +168,14 @@ def set_out(
     base: BaseModel, labels: tuple[str, ...], good: tuple[str, ...], settings: TrainingSettings, spec: Preprocessing,
     *, folder: Path | None = None,
 ) -> tuple[Course, Stem, str | None]:  # fmt: skip
-    """The course over a base model as it was pretrained, the frozen stem that keeps its features in `folder`, and the
-    SHA-256 of the weights (None for random ones). Raises ConfigurationError where the weights do not fit."""
+    """The course over a base model as it was pretrained (with random weights for the strategy `scratch`), the stem that
+    stays frozen and keeps its features in `folder`, and the SHA-256 of the weights (None for random ones). Raises
+    ConfigurationError where the weights do not fit."""
+    if settings.strategy == "scratch":
+        base = base.model_copy(update={"weights": None, "sha256": None})
     backbone, found = load_base_model(base, seed=settings.seed)
     network = Network(backbone, len(labels)).eval().requires_grad_(False)
-    cut = tail_start(network, spec)
+    cut = 0 if settings.strategy in ("full", "scratch") else tail_start(network, spec)
     stem = Stem(network, cut, spec, base=found or f"random weights, seed {settings.seed}", folder=folder)
     return Course(network, cut, labels, good, settings), stem, found
 

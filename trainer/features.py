@@ -1,11 +1,14 @@
-"""What the frozen stem answers for every view of every image, computed once and kept on disk for the next training."""
+"""What enters the trained part of a network, for every image: what the frozen stem answers for each view, computed once
+and kept on disk for the next training, or the pixels themselves where nothing is frozen."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -14,31 +17,112 @@ from torch import Tensor, nn
 
 from contracts.bundle import Preprocessing
 from trainer.dataset import Example
+from trainer.folding import folded
 from trainer.image import as_input, load_images
 from trainer.network import Network
 from trainer.progress import Progress, silent
-from trainer.views import View, look
+from trainer.views import Flip, View, drawn, look
 
 _BATCH = 16
 _TAIL_SHARE = 0.37  # of the multiplications: MobileNetV2's last five blocks, two of the four of the shipped network
-_KEEP_BYTES = 500_000_000
+_LOOKS_AT_PIXELS = 2  # views that the first head is fitted on where nothing is cached
+
+
+class Maps(Protocol):
+    """The input of the trained part, of n images."""
+
+    def __len__(self) -> int: ...
+
+    def rows(self, index: Tensor) -> Maps:
+        """Those of some images."""
+        ...
+
+    def plain(self) -> Tensor:
+        """[n, c, h, w] float32 of the images as they are."""
+        ...
+
+    def drawn(self) -> Tensor:
+        """[n, c, h, w] float32, one look at each image, drawn from torch's generator."""
+        ...
+
+    def plus(self, other: Maps) -> Maps:
+        """The images as they are, then those of `other` (of the same kind)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cached:
+    """The frozen stem's answers `maps` [n, v, c, h, w] float16 for v views; the first view is the plain one."""
+
+    maps: Tensor
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    def rows(self, index: Tensor) -> Cached:
+        return Cached(self.maps[index])
+
+    def plain(self) -> Tensor:
+        return entering(self.maps[:, 0])
+
+    def drawn(self) -> Tensor:
+        views = torch.randint(0, self.maps.shape[1], (len(self),))
+        return entering(self.maps[torch.arange(len(self)), views])
+
+    def plus(self, other: Maps) -> Cached:
+        return Cached(torch.cat([self.maps[:, :1], entered(other.plain())[:, None]]))
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The images [n, 3, h, w] uint8 themselves: every step sees them anew, moved, lit and mirrored at random."""
+
+    images: Tensor
+    spec: Preprocessing
+    flips: tuple[Flip, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def rows(self, index: Tensor) -> Pixels:
+        return Pixels(self.images[index], self.spec, self.flips)
+
+    def plain(self) -> Tensor:
+        return as_input(self.images, self.spec)
+
+    def drawn(self) -> Tensor:
+        return as_input(drawn(self.images, self.flips), self.spec)
+
+    def plus(self, other: Maps) -> Pixels:
+        if not isinstance(other, Pixels):
+            raise TypeError("pixels are joined with pixels only")
+        return Pixels(torch.cat([self.images, other.images]), self.spec, self.flips)
 
 
 @dataclass(frozen=True)
 class Features:
-    """`maps` [n, v, c, h, w] float16 enter the tail, `embeddings` [n, v, d] float32 come out of the untrained one."""
+    """`maps` enter the trained part, `embeddings` [n, v, d] float32 come out of the untrained one for v views."""
 
-    maps: Tensor
+    maps: Maps
     embeddings: Tensor
 
     def rows(self, index: Tensor) -> Features:
         """Those of some images."""
-        return Features(self.maps[index], self.embeddings[index])
+        return Features(self.maps.rows(index), self.embeddings[index])
+
+    def plain(self) -> Features:
+        """The same images without their other views' embeddings."""
+        return Features(self.maps, self.embeddings[:, :1])
+
+    def plus(self, other: Features) -> Features:
+        """The images of both as they are: all that held-out images need."""
+        return Features(self.maps.plus(other.maps), torch.cat([self.embeddings[:, :1], other.embeddings[:, :1]]))
 
 
 @dataclass(frozen=True)
 class Stem:
-    """The frozen part of a network: stages before `cut`. `base` (the weights' hash) and `spec` key the cache."""
+    """The frozen part of a network: stages before `cut`, none where it is 0. `base` (the weights' hash) and `spec` key
+    the cache."""
 
     network: Network
     cut: int
@@ -51,6 +135,8 @@ class Stem:
         end: float = 0.0,
     ) -> Features:  # fmt: skip
         """Of every example under every view. What is not in the cache is computed and put there."""
+        if self.cut == 0:
+            return self._pixels(examples, looks)
         maps: list[Tensor] = []
         if not examples:
             return self._none(len(looks))
@@ -59,12 +145,24 @@ class Stem:
             done = min(1.0, (start + _BATCH) / len(examples))
             progress("features", begin + (end - begin) * done, f"{len(maps)} of {len(examples)} images")
         stacked = torch.stack(maps)
-        return Features(stacked, self._embed(stacked))
+        return Features(Cached(stacked), self._embed(stacked.flatten(0, 1)).view(*stacked.shape[:2], -1))
+
+    def _pixels(self, examples: Sequence[Example], looks: Sequence[View]) -> Features:
+        images = load_images(examples, self.spec)
+        seeds = _seeds(examples)
+        seen = [self._embed(as_input(look(images, view, seeds), self.spec)) for view in looks[:_LOOKS_AT_PIXELS]]
+        flips = tuple(dict.fromkeys(view.flip for view in looks))
+        return Features(Pixels(images, self.spec, flips), torch.stack(seen, dim=1))
+
+    @cached_property
+    def _stages(self) -> nn.Sequential:
+        """The frozen stages in their faster form."""
+        return folded(list(self.network.stages[: self.cut]), (1, 3, self.spec.height, self.spec.width))
 
     def _none(self, looks: int) -> Features:
         shape = self.network.run(torch.zeros(1, 3, self.spec.height, self.spec.width), 0, self.cut).shape[1:]
         maps = torch.empty(0, looks, *shape, dtype=torch.float16)
-        return Features(maps, torch.empty(0, looks, self.network.head.in_features))
+        return Features(Cached(maps), torch.empty(0, looks, self.network.head.in_features))
 
     def _batch(self, examples: Sequence[Example], looks: Sequence[View]) -> list[Tensor]:
         """[v, c, h, w] float16 of each example."""
@@ -75,25 +173,22 @@ class Stem:
 
     def _compute(self, examples: Sequence[Example], looks: Sequence[View]) -> list[Tensor]:
         images = load_images(examples, self.spec)
-        seeds = [int(example.sha256[:12], 16) for example in examples]
+        seeds = _seeds(examples)
         with torch.inference_mode():
-            seen = [
-                self.network.run(as_input(look(images, view, seeds), self.spec), 0, self.cut).half() for view in looks
-            ]
+            seen = [self._stages(as_input(look(images, view, seeds), self.spec)).half() for view in looks]
         found = list(torch.stack(seen, dim=1).clone())  # [v, c, h, w] each
         for example, maps in zip(examples, found, strict=True):
             self._keep(example, looks, maps)
         return found
 
     def _embed(self, maps: Tensor) -> Tensor:
-        """[n, v, d] float32 of maps [n, v, c, h, w]."""
-        flat = maps.flatten(0, 1)
+        """[n, d] float32 of maps [n, c, h, w]."""
         with torch.inference_mode():
             parts = [
                 self.network.embed(self.network.run(entering(batch), self.cut, len(self.network.stages)))
-                for batch in torch.split(flat, 64)
+                for batch in torch.split(maps, 64)
             ]
-        return torch.cat(parts).clone().view(*maps.shape[:2], -1)
+        return torch.cat(parts).clone()
 
     def _path(self, example: Example, looks: Sequence[View]) -> Path | None:
         if self.folder is None:
@@ -119,6 +214,16 @@ class Stem:
 def entering(maps: Tensor) -> Tensor:
     """Cached maps [b, c, h, w] float16 as the tail takes them."""
     return maps.float().contiguous(memory_format=torch.channels_last)
+
+
+def entered(maps: Tensor) -> Tensor:
+    """Back to float16, as they are kept; exact for what `entering` gave."""
+    return maps.half()
+
+
+def _seeds(examples: Sequence[Example]) -> list[int]:
+    """One number per image, from its content."""
+    return [int(example.sha256[:12], 16) for example in examples]
 
 
 def tail_start(network: Network, spec: Preprocessing) -> int:

@@ -11,18 +11,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trainer.features import Features, entering
+from trainer.features import Features, Maps
 from trainer.head import Head
 from trainer.network import Network
+from trainer.strategy import Recipe
 from trainer.threshold import best_temperature
 
 _DROPOUT = 0.2
 _WEIGHT_DECAY = 0.05
-_MEMORY = 0.98  # of the averaged weights, in steps
 _CHECKS = 6  # of the averaged weights against the held-out images
 _PATIENCE = 3  # checks without improvement
-_PASSES = 8  # over the images
-_FEWEST_STEPS, _MOST_STEPS = 80, 1000
 _BATCH = 32
 
 
@@ -71,15 +69,15 @@ def finetune(
     held_out: Lesson,
     *,
     cut: int,
+    recipe: Recipe,
     seed: int,
-    learning_rate: float | None = None,
     until: float = math.inf,
     tick: Callable[[float], None] = lambda _: None,
 ) -> Tuned:
     """Train the stages from `cut` on and the head, which starts as `head`; the input network is not changed.
 
-    AdamW with a one-cycle schedule, dropout before the head, BatchNorm in eval mode throughout (images are judged one
-    by one later), weights averaged over the steps (Polyak). Six times the averaged weights answer the
+    AdamW with a one-cycle schedule, dropout before the head, weights averaged over the steps (Polyak), bfloat16 where
+    the processor computes with it (`precision`). Six times the averaged weights answer the
     held-out images (plain views): those with the lowest weighted loss are kept, and three checks without improvement
     end the training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out image the last
     weights stay.
@@ -87,11 +85,13 @@ def finetune(
     model = copy.deepcopy(network).eval()
     adopt(model, head)
     averaged = copy.deepcopy(model)
-    pairs = list(zip(_trained(averaged, cut), _trained(model, cut), strict=True))
-    steps = max(_FEWEST_STEPS, min(_MOST_STEPS, _PASSES * math.ceil(len(lesson) / _BATCH)))
-    rate = learning_rate or 0.01 / math.sqrt(model.head.in_features)
-    optimizer = _optimizer(model, cut, rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [rate, rate / 3], total_steps=steps, pct_start=0.2)
+    pairs = list(zip(_followed(averaged, cut), _followed(model, cut), strict=True))
+    steps = max(recipe.fewest_steps, min(recipe.most_steps, recipe.passes * math.ceil(len(lesson) / _BATCH)))
+    optimizer = _optimizer(model, cut, recipe)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=0.2)
+    if recipe.learns_statistics:
+        model.stages[cut:].train()
     checks = [_check(averaged, held_out, cut, 0, math.nan)]
     best, kept, stale, losses = checks[0], copy.deepcopy(averaged), 0, []
     hurried = False
@@ -102,7 +102,7 @@ def finetune(
         torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
-        follow(pairs, min(_MEMORY, (step + 1) / (step + 10)))
+        follow(pairs, min(recipe.memory, (step + 1) / (step + 10)))
         losses.append(loss.item())
         if step % math.ceil(steps / _CHECKS) and step < steps:
             continue
@@ -141,14 +141,14 @@ def follow(pairs: Sequence[tuple[Tensor, Tensor]], memory: float) -> None:
             average.lerp_(latest, 1 - memory)
 
 
-def answers(network: Network, maps: Tensor, cut: int) -> Tensor:
-    """Logits [n, k] of cached maps [n, c, h, w]."""
+def answers(network: Network, maps: Maps, cut: int) -> Tensor:
+    """Logits [n, k] of the images as they are."""
     if not len(maps):
         return torch.empty(0, network.head.out_features)
     with torch.inference_mode():
         parts = [
-            network.classify(network.embed(network.run(entering(batch), cut, len(network.stages))))
-            for batch in torch.split(maps, 64)
+            network.classify(network.embed(network.run(maps.rows(rows).plain(), cut, len(network.stages))))
+            for rows in torch.split(torch.arange(len(maps)), 64)
         ]
     return torch.cat(parts).clone()
 
@@ -158,17 +158,34 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return -(targets * nn.functional.log_softmax(logits, dim=1)).sum(1)
 
 
+def precision(cut: int) -> torch.autocast:
+    """bfloat16 where the whole network is trained and the processor computes with it; float32 otherwise."""
+    fast = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=cut == 0 and fast)
+
+
 def _trained(network: Network, cut: int) -> list[nn.Parameter]:
     body = [parameter for stage in network.stages[cut:] for parameter in stage.parameters()]
     return [*body, *network.head.parameters()]
 
 
-def _optimizer(network: Network, cut: int, rate: float) -> torch.optim.Optimizer:
+def _followed(network: Network, cut: int) -> list[Tensor]:
+    """What is averaged over the steps: the trained weights and the statistics of their BatchNorm layers."""
+    statistics = [buffer for stage in network.stages[cut:] for buffer in stage.buffers() if buffer.is_floating_point()]
+    return [*_trained(network, cut), *statistics]
+
+
+def _optimizer(network: Network, cut: int, recipe: Recipe) -> torch.optim.Optimizer:
     network.requires_grad_(False)
     for parameter in _trained(network, cut):
         parameter.requires_grad_(True)
-    body = [parameter for stage in network.stages[cut:] for parameter in stage.parameters()]
-    groups = [{"params": body, "lr": rate}, {"params": list(network.head.parameters()), "lr": rate / 3}]
+    top = recipe.rate or 0.01 / math.sqrt(network.head.in_features)
+    stages = list(network.stages[cut:])
+    groups = []
+    for number, stage in enumerate(stages, start=1):
+        rate = top * recipe.deepest ** ((len(stages) - number) / max(1, len(stages) - 1))
+        groups.append({"params": list(stage.parameters()), "lr": rate})
+    groups.append({"params": list(network.head.parameters()), "lr": top * recipe.head})
     return torch.optim.AdamW(groups, weight_decay=_WEIGHT_DECAY)
 
 
@@ -184,15 +201,15 @@ def _batches(count: int, steps: int, seed: int) -> Iterator[Tensor]:
 
 
 def _loss(network: Network, lesson: Lesson, cut: int) -> Tensor:
-    views = torch.randint(0, lesson.features.maps.shape[1], (len(lesson),))
-    maps = lesson.features.maps[torch.arange(len(lesson)), views]  # [b, c, h, w]
-    embedding = network.embed(network.run(entering(maps), cut, len(network.stages)))
+    maps = lesson.features.maps.drawn()  # [b, c, h, w]
+    with precision(cut):
+        embedding = network.embed(network.run(maps, cut, len(network.stages))).float()
     embedding = nn.functional.dropout(embedding - network.centre, _DROPOUT) + network.centre
     return (cross_entropy(network.classify(embedding), lesson.targets) * lesson.weights).mean()
 
 
 def _check(network: Network, held_out: Lesson, cut: int, step: int, loss: float) -> Check:
-    logits = answers(network, held_out.features.maps[:, 0], cut)
+    logits = answers(network, held_out.features.maps, cut)
     if not len(held_out):
         return Check(step, loss, math.inf, logits)
     _, held_out_loss = best_temperature(logits, held_out.targets, held_out.weights)

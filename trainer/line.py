@@ -55,7 +55,7 @@ def _carry(
     unseen = [example for example in snapshot.of("gate", "validation") if condition_of(example) == newest]
     if len(taught.rounds) < 2 or not unseen:
         return calibration
-    maps = stem.features(unseen, (View(0),)).maps[:, 0]
+    maps = stem.features(unseen, (View(0),)).maps
     rounds = [answers(tuned.network, maps, course.cut) for tuned in taught.rounds]
     return carried(calibration, rounds, answers(taught.network, maps, course.cut), course.good_mask())
 

@@ -55,7 +55,7 @@ def embedding_width(backbone: Any) -> int:
 
 def cut(backbone: Any) -> list[nn.Module]:
     """The timm backbone as a list of stages in order. Raises ConfigurationError for a family without a rule here."""
-    if hasattr(backbone, "conv_stem") and hasattr(backbone, "conv_head"):  # MobileNet, EfficientNet
+    if hasattr(backbone, "conv_stem") and hasattr(backbone, "bn2"):  # MobileNet, EfficientNet
         stem = nn.Sequential(backbone.conv_stem, backbone.bn1)
         top = nn.Sequential(backbone.conv_head, backbone.bn2)
         return [stem, *(block for stage in backbone.blocks for block in stage), top]

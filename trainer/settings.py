@@ -10,6 +10,8 @@ from contracts.settings import Settings
 
 FlipsName = Literal["auto", "none", "horizontal", "vertical", "both", "square"]
 
+StrategyName = Literal["probe", "tail", "full", "scratch"]
+
 
 class TrainingSettings(Settings):
     """`[training]` of a configuration file; times in seconds."""
@@ -23,7 +25,10 @@ class TrainingSettings(Settings):
     flips: FlipsName = Field(
         default="auto", description="mirrorings that leave a part what it is; square: quarter turns too; auto: tries"
     )
-    finetune: Literal["auto", "none"] = Field(default="auto", description="none: only the head on the frozen backbone")
+    strategy: StrategyName = Field(
+        default="tail", description="probe: a head on the frozen backbone; tail: its last blocks too; full: all of it; "
+        "scratch: all of it from random weights, the yardstick"
+    )  # fmt: skip
     label_noise: float = Field(default=0.03, ge=0.0, lt=0.5, description="share of labels that may be wrong")
     input_width: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
     input_height: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")

@@ -8,7 +8,7 @@ import torch
 
 from trainer.course import Course, Material
 from trainer.dataset import Example
-from trainer.features import Features, Stem
+from trainer.features import Stem
 from trainer.finetune import cross_entropy
 from trainer.settings import FlipsName
 from trainer.split import folds
@@ -19,21 +19,25 @@ _TOLERANCE = 0.05  # nats of held-out loss
 
 
 def harmless_flips(course: Course, stem: Stem, train: Sequence[Example]) -> FlipsName:
-    """What the settings say; for `auto` whether left-right, top-bottom, both or no mirroring does no harm."""
+    """What the settings say; for `auto` whether left-right, top-bottom, both or no mirroring does no harm. Quarter
+    turns of square inputs are asked for where every step sees the images anew: cached views have no room for them."""
     if course.settings.flips != "auto":
         return course.settings.flips
     asked = tuple(train[:: max(1, -(-len(train) // _ASKED))])
-    looks = (View(0), View(0, "h"), View(0, "v"))
-    _, left_right, top_bottom = mirrored_losses(course, Material(asked, stem.features(asked, looks)))
+    turns = course.cut == 0 and stem.spec.width == stem.spec.height
+    looks = (View(0), View(0, "h"), View(0, "v"), *([View(0, "t")] if turns else []))
+    _, left_right, top_bottom, *turned = mirrored_losses(course, Material(asked, stem.features(asked, looks)))
     if left_right <= _TOLERANCE:
-        return "both" if top_bottom <= _TOLERANCE else "horizontal"
+        if top_bottom > _TOLERANCE:
+            return "horizontal"
+        return "square" if turned and turned[0] <= _TOLERANCE else "both"
     return "vertical" if top_bottom <= _TOLERANCE else "none"
 
 
 def mirrored_losses(course: Course, asked: Material) -> list[float]:
     """For each view the weighted held-out loss above that of the first one, in nats, over three grouped folds; the head
     learns from the first view alone."""
-    plain = Material(asked.examples, Features(asked.features.maps[:, :1], asked.features.embeddings[:, :1]))
+    plain = Material(asked.examples, asked.features.plain())
     growth = torch.zeros(asked.features.embeddings.shape[1])
     for part in folds(asked.examples, 3, seed=course.settings.seed):
         if not part:

@@ -53,6 +53,15 @@ def look(images: Tensor, view: View, seeds: list[int]) -> Tensor:
     return flipped(seen, view.flip)
 
 
+def drawn(images: Tensor, flips: tuple[Flip, ...]) -> Tensor:
+    """The images [b, 3, h, w] (0..255) moved, lit and mirrored, each in its own way, drawn from torch's generator."""
+    seen = _jitter(images.float(), torch.rand(len(images), 5) * 2 - 1)
+    kinds = torch.randint(0, len(flips), (len(images),))
+    for kind, flip in enumerate(flips):
+        seen[kinds == kind] = flipped(seen[kinds == kind], flip)
+    return seen
+
+
 def flipped(images: Tensor, flip: Flip) -> Tensor:
     """[b, c, h, w] mirrored. A transpose needs square images."""
     if "t" in flip:

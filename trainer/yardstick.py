@@ -10,7 +10,7 @@ from runtime.metrics import task_metrics
 from trainer.backbone import BaseModel, load_base_model
 from trainer.course import Course, Material
 from trainer.dataset import Example
-from trainer.features import Features, Stem
+from trainer.features import Stem
 from trainer.network import Network
 from trainer.views import View
 
@@ -54,7 +54,7 @@ def _again(stem: Stem, examples: tuple[Example, ...]) -> Material:
 
 
 def _probe(course: Course, train: Material, test: Material) -> dict[str, float | None]:
-    plain = Material(train.examples, Features(train.features.maps[:, :1], train.features.embeddings[:, :1]))
+    plain = Material(train.examples, train.features.plain())
     head = course.head(course.lesson(plain), course.best_penalty(plain))
     probabilities = head.logits(test.features.embeddings[:, 0]).softmax(1).numpy()
     rule = Rule(course.labels, course.good, Thresholds(ng=0.5, review_from=0.5))

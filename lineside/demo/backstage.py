@@ -32,7 +32,7 @@ class Backstage:
     folder: Path
     common: dict[str, Any]  # options that all trainings share
     features: Path  # of the first model's training
-    threads: int = 1  # of a training in the foreground; those beside the line have one
+    threads: int = 1  # of a training that the story waits for; those beside the line have one
     children: dict[str, Child] = field(default_factory=dict)
     convention: str = ""
 
@@ -48,7 +48,7 @@ class Backstage:
         }
         self._share_features()
         jobs = [{"name": name, "data": str(path)} for name, path in plans.items()]
-        jobs[-1]["finetune"] = "none"  # shuffled labels need no fine-tuning to be learned badly
+        jobs[-1]["strategy"] = "probe"  # shuffled labels need no fine-tuning to be learned badly
         self._start("planted", jobs)
 
     def _some(self, rows: list[Row]) -> list[Row]:
@@ -64,7 +64,8 @@ class Backstage:
 
     def train_offline(self, order: Path, workspace: Path) -> None:
         """Begin to train on all labels of a retrain order in one go, gate labels included."""
-        self._start("offline", [{"name": "offline", "order": str(order), "workspace": str(workspace)}])
+        job = {"name": "offline", "order": str(order), "workspace": str(workspace)}
+        self._start("offline", [job], threads=self.threads)
 
     def candidate(self, name: str) -> Path:
         """The bundle folder of that name, once it is there. Raises LinesideError when its training failed."""
@@ -89,11 +90,12 @@ class Backstage:
         for child in self.children.values():
             child.stop()
 
-    def _start(self, name: str, jobs: list[dict[str, str]]) -> None:
+    def _start(self, name: str, jobs: list[dict[str, str]], *, threads: int = 1) -> None:
         plan = self.folder / f"{name}.json"
-        plan.write_text(json.dumps({"folder": str(self.folder), "common": self.common, "jobs": jobs}), "utf-8")
+        common = {**self.common, "threads": threads}
+        plan.write_text(json.dumps({"folder": str(self.folder), "common": common, "jobs": jobs}), "utf-8")
         command = [sys.executable, "-m", "lineside.demo.backstage", str(plan)]
-        child = Child(name, command, self.folder / f"{name}.log", {"OMP_NUM_THREADS": "1"})
+        child = Child(name, command, self.folder / f"{name}.log", {"OMP_NUM_THREADS": str(threads)})
         self.children[name] = child
         child.start()
 
@@ -106,7 +108,7 @@ def work(plan_file: Path) -> None:
         if "order" in job:
             _train_offline(Path(job["order"]), Path(job["workspace"]), folder, plan["common"])
         else:
-            settings = {"finetune": job["finetune"]} if "finetune" in job else {}
+            settings = {"strategy": job["strategy"]} if "strategy" in job else {}
             _train_candidate(Path(job["data"]), folder, plan["common"], settings)
 
 
@@ -121,7 +123,7 @@ def _train_candidate(data: Path, folder: Path, common: dict[str, Any], settings:
         product=common["product"],
         weights=Path(common["weights"]) if common["weights"] else None,
         good_labels=tuple(common["good_labels"]),
-        threads=1,
+        threads=common["threads"],
         settings=settings,
     )
     model = train_model(options, lambda *_, **__: None)
@@ -131,7 +133,7 @@ def _train_candidate(data: Path, folder: Path, common: dict[str, Any], settings:
 def _train_offline(order: Path, workspace: Path, folder: Path, common: dict[str, Any]) -> None:
     from lineside.training import export_model, obey
 
-    model = obey(order, workspace, folder / "run", threads=1, use_gate_labels=True)
+    model = obey(order, workspace, folder / "run", threads=common["threads"], use_gate_labels=True)
     export_model(model, folder / "bundle", threads=1, components=common["components"])
 
 

@@ -194,7 +194,7 @@ def test_a_base_model_that_has_learned_the_test_images_is_refused(
 ) -> None:
     entry = from_run(first_model.folder, "first", tmp_path / "first.safetensors", reviewer="rater-7", today=TODAY)
     base = Listed(entry, tmp_path).base_model(tmp_path / "first.safetensors")
-    settings = TrainingSettings(finetune="none", flips="none")
+    settings = TrainingSettings(strategy="probe", flips="none")
     again = take_snapshot(plates, licence=Licence(), seed=7)  # dealt out anew
     with pytest.raises(DatasetError, match=r"first was trained on \d+ images of this test split"):
         train(again, base, settings=settings, out=tmp_path / "run")

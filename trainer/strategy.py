@@ -1,0 +1,33 @@
+"""How each strategy of fine-tuning treats the network: how much of it, how fast, how long, and what of BatchNorm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainer.settings import StrategyName
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One schedule, fixed before the run. Learning rates are AdamW's peak values: `rate` for the stage below the head,
+    `deepest` times that for the first trained stage (geometrically between, as in Howard & Ruder, ACL 2018), `head`
+    times it for the head, which starts fitted (Kumar et al., ICLR 2022). `learns_statistics`: BatchNorm uses each
+    batch's statistics while it trains and its averages later; else those of the pretraining throughout."""
+
+    rate: float | None  # None: 0.01 / sqrt(width of the embedding)
+    deepest: float
+    head: float
+    passes: int
+    fewest_steps: int
+    most_steps: int
+    learns_statistics: bool
+    memory: float = 0.98  # of the averaged weights, in steps
+
+
+RECIPES: dict[StrategyName, Recipe | None] = {
+    "probe": None,
+    "tail": Recipe(None, 1.0, 1 / 3, passes=8, fewest_steps=80, most_steps=1000, learns_statistics=False),
+    "full": Recipe(1e-3, 0.2, 1 / 3, passes=12, fewest_steps=80, most_steps=1500, learns_statistics=True),
+    "scratch": Recipe(2e-3, 1.0, 1.0, passes=16, fewest_steps=80, most_steps=1500, learns_statistics=True),
+}
+"""Of each strategy; None: nothing but the head is learned."""
