@@ -142,6 +142,22 @@ def train(
     split: Annotated[
         Literal["group", "time"], typer.Option(help="time: train on the past, test on the last days (captured_at).")
     ] = "group",
+    strategy: Annotated[
+        Literal["probe", "tail", "full", "scratch"],
+        typer.Option(help="What is learned: a head; the last blocks too; everything; everything from random weights."),
+    ] = "tail",
+    size: Annotated[
+        int | None,
+        typer.Option(help="Pixels a side of the network's input; default: the base model's.", min=32, max=1024),
+    ] = None,
+    cost_escape: Annotated[float, typer.Option(help="Cost of a defect that is let through, against the other.")] = 1.0,
+    cost_false_reject: Annotated[float, typer.Option(help="Cost of a good part that is stopped.")] = 1.0,
+    review_fraction: Annotated[
+        float, typer.Option(help="Share of the parts, nearest below the line, that a person shall see.", min=0, max=0.5)
+    ] = 0.0,
+    max_seconds: Annotated[
+        float, typer.Option(help="A training that takes longer is cut short, and says so.")
+    ] = 3600.0,
     seed: Annotated[int, typer.Option(help="Same seed, same model (on the same CPU).")] = 0,
     threads: Threads = 2,
     yardstick: Annotated[
@@ -166,6 +182,10 @@ def train(
         data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
         split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume,
+        settings={
+            "strategy": strategy, "input_width": size, "input_height": size, "max_seconds": max_seconds,
+            "cost_escape": cost_escape, "cost_false_reject": cost_false_reject, "review_fraction": review_fraction,
+        },
     )  # fmt: skip
     carry_out(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
     carry_out(run_train, options)

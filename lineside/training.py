@@ -70,15 +70,7 @@ def train_model(options: TrainOptions, progress: Callable[..., None]) -> Trained
         else found(options.data)
     )
     snapshot = take_snapshot(dataset, licence=licence, seed=options.seed)
-    settings = TrainingSettings.model_validate(
-        {
-            "seed": options.seed,
-            "threads": options.threads,
-            "good": options.good_labels,
-            "yardstick": options.yardstick,
-            **options.settings,
-        }
-    )
+    settings = _settings(options)
     return train(
         snapshot,
         chosen_base(options.workspace, name=options.base, weights=options.weights),
@@ -90,6 +82,22 @@ def train_model(options: TrainOptions, progress: Callable[..., None]) -> Trained
         workspace=options.workspace,
         resume=options.resume,
     )
+
+
+def _settings(options: TrainOptions) -> TrainingSettings:
+    given = {
+        "seed": options.seed,
+        "threads": options.threads,
+        "good": options.good_labels,
+        "yardstick": options.yardstick,
+        **options.settings,
+    }
+    try:
+        return TrainingSettings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "-".join(map(str, first["loc"])).replace("_", "-")
+        raise ConfigurationError(f"--{name}: {first['msg']}, not {first['input']!r}") from error
 
 
 def _dataset(options: TrainOptions) -> Dataset:

@@ -19,7 +19,7 @@ class TrainingSettings(Settings):
     seed: int = 0
     threads: int = Field(default=1, ge=1, le=64, description="of torch")
     max_seconds: float = Field(
-        default=900.0, gt=0.0, description="training stops refining in time to end by then; the card says so"
+        default=3600.0, gt=0.0, description="training stops refining in time to end by then; the card says so"
     )
     good: tuple[str, ...] = Field(default=(), description="classes that pass; empty: found by name (good, ok, ...)")
     flips: FlipsName = Field(
