@@ -32,7 +32,7 @@ class Backstage:
     folder: Path
     common: dict[str, Any]  # options that all trainings share
     features: Path  # of the first model's training
-    threads: int = 1  # of a training that the story waits for; those beside the line have one
+    threads: int = 1  # of a training in the foreground; those beside the line have one
     children: dict[str, Child] = field(default_factory=dict)
     convention: str = ""
 
@@ -64,8 +64,7 @@ class Backstage:
 
     def train_offline(self, order: Path, workspace: Path) -> None:
         """Begin to train on all labels of a retrain order in one go, gate labels included."""
-        job = {"name": "offline", "order": str(order), "workspace": str(workspace)}
-        self._start("offline", [job], threads=self.threads)
+        self._start("offline", [{"name": "offline", "order": str(order), "workspace": str(workspace)}])
 
     def candidate(self, name: str) -> Path:
         """The bundle folder of that name, once it is there. Raises LinesideError when its training failed."""
@@ -90,12 +89,11 @@ class Backstage:
         for child in self.children.values():
             child.stop()
 
-    def _start(self, name: str, jobs: list[dict[str, str]], *, threads: int = 1) -> None:
+    def _start(self, name: str, jobs: list[dict[str, str]]) -> None:
         plan = self.folder / f"{name}.json"
-        common = {**self.common, "threads": threads}
-        plan.write_text(json.dumps({"folder": str(self.folder), "common": common, "jobs": jobs}), "utf-8")
+        plan.write_text(json.dumps({"folder": str(self.folder), "common": self.common, "jobs": jobs}), "utf-8")
         command = [sys.executable, "-m", "lineside.demo.backstage", str(plan)]
-        child = Child(name, command, self.folder / f"{name}.log", {"OMP_NUM_THREADS": str(threads)})
+        child = Child(name, command, self.folder / f"{name}.log", {"OMP_NUM_THREADS": "1"})
         self.children[name] = child
         child.start()
 
@@ -123,7 +121,7 @@ def _train_candidate(data: Path, folder: Path, common: dict[str, Any], settings:
         product=common["product"],
         weights=Path(common["weights"]) if common["weights"] else None,
         good_labels=tuple(common["good_labels"]),
-        threads=common["threads"],
+        threads=1,
         settings=settings,
     )
     model = train_model(options, lambda *_, **__: None)
@@ -133,7 +131,7 @@ def _train_candidate(data: Path, folder: Path, common: dict[str, Any], settings:
 def _train_offline(order: Path, workspace: Path, folder: Path, common: dict[str, Any]) -> None:
     from lineside.training import export_model, obey
 
-    model = obey(order, workspace, folder / "run", threads=common["threads"], use_gate_labels=True)
+    model = obey(order, workspace, folder / "run", threads=1, use_gate_labels=True)
     export_model(model, folder / "bundle", threads=1, components=common["components"])
 
 
