@@ -20,6 +20,9 @@ from lineside.stream.source import StreamSettings
 from lineside.toml import write_toml
 
 AGENT = "agent-1"
+_TRAINING_THREADS = 1
+"""Of a retrain, which runs beside the line: on two cores that agent and monitor share, two threads waited for each
+other (182 s, where one thread by itself takes 95)."""
 
 
 class Doors(Settings):
@@ -31,11 +34,6 @@ class Doors(Settings):
     monitor_password: str
     agent_password: str
     agent_token: str
-
-
-_TRAINING_THREADS = 1
-"""Of a retrain: it runs beside the line. Two threads on two cores that agent and monitor share waited for each other: 182 s
-where one thread by itself takes 95."""
 
 
 @dataclass

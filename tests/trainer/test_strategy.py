@@ -1,0 +1,99 @@
+"""What each strategy learns, and what it leaves alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from contracts.bundle import Preprocessing
+from trainer.backbone import BaseModel, load_base_model
+from trainer.features import Pixels
+from trainer.network import Network
+from trainer.run import train
+from trainer.settings import StrategyName, TrainingSettings
+from trainer.snapshot import Snapshot
+from trainer.strategy import RECIPES
+from trainer.trained import TrainedModel
+from trainer.views import FLIPS, drawn
+
+SPEC = Preprocessing(width=8, height=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+def trained(snapshot: Snapshot, base: BaseModel, out: Path, strategy: StrategyName, seed: int = 0) -> TrainedModel:
+    return train(snapshot, base, settings=TrainingSettings(strategy=strategy, seed=seed), out=out)
+
+
+def stage(model: TrainedModel, number: int) -> list[Tensor]:
+    network = model.module
+    assert isinstance(network, Network)
+    return [tensor.clone() for tensor in network.stages[number].state_dict().values()]
+
+
+def pretrained_stage(base: BaseModel, number: int, seed: int = 0) -> list[Tensor]:
+    network = Network(load_base_model(base, seed=seed)[0], 2)
+    return [tensor.clone() for tensor in network.stages[number].state_dict().values()]
+
+
+def same(one: list[Tensor], other: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "first_stays", "last_stays"), [("probe", True, True), ("tail", True, False), ("full", False, False)]
+)
+def test_strategy_learns_as_much_of_the_network_as_it_says(
+    strategy: StrategyName, first_stays: bool, last_stays: bool,
+    snapshot: Snapshot, small_base: BaseModel, tmp_path: Path,
+) -> None:  # fmt: skip
+    model = trained(snapshot, small_base, tmp_path, strategy)
+    assert same(stage(model, 0), pretrained_stage(small_base, 0)) == first_stays
+    assert same(stage(model, -1), pretrained_stage(small_base, -1)) == last_stays
+
+
+def test_whole_network_learns_to_tell_spotted_plates(snapshot: Snapshot, small_base: BaseModel, tmp_path: Path) -> None:
+    model = trained(snapshot, small_base, tmp_path, "full")
+    assert (model.record.test_metrics.auroc or 0.0) >= 0.9
+    assert model.record.lineage.training["strategy"] == "full"
+
+
+def test_whole_network_is_the_same_for_the_same_seed(snapshot: Snapshot, small_base: BaseModel, tmp_path: Path) -> None:
+    once = trained(snapshot, small_base, tmp_path / "a", "full").record.model_sha256
+    assert trained(snapshot, small_base, tmp_path / "b", "full").record.model_sha256 == once
+
+
+def test_scratch_ignores_the_weights(snapshot: Snapshot, first_model: TrainedModel, tmp_path: Path) -> None:
+    weights = tmp_path / "known.safetensors"
+    weights.write_bytes((first_model.folder / "model.safetensors").read_bytes())  # no such names: loading would fail
+    base = first_model.record.base_model.model_copy(update={"weights": weights})
+    model = trained(snapshot, base, tmp_path / "run", "scratch")
+    assert model.record.lineage.base_model_sha256 is None
+
+
+def test_every_strategy_has_a_recipe() -> None:
+    assert set(RECIPES) == set(StrategyName.__args__)  # type: ignore[attr-defined]
+
+
+def test_pixels_are_seen_anew_and_kept_as_they_are() -> None:
+    images = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8)
+    pixels = Pixels(images, SPEC, FLIPS["square"])
+    torch.manual_seed(0)
+    first, second = pixels.drawn(), pixels.drawn()
+    assert first.shape == (6, 3, 8, 8)
+    assert not torch.equal(first, second)
+    assert torch.equal(pixels.plain(), pixels.plus(pixels.rows(torch.tensor([1]))).plain()[:6])
+    assert len(pixels.plus(pixels.rows(torch.tensor([1])))) == 7
+
+
+def test_looks_mirror_only_as_allowed() -> None:
+    left = torch.zeros(40, 3, 16, 16)
+    left[..., :8] = 200.0
+    torch.manual_seed(0)
+    sides = drawn(left, ("",))[:, 0].mean(1)  # [n, w]
+    assert bool((sides[:, 2] > sides[:, 13]).all())
+    torch.manual_seed(0)
+    sides = drawn(left, ("", "h"))[:, 0].mean(1)
+    mirrored = int((sides[:, 2] < sides[:, 13]).sum())
+    assert 8 <= mirrored <= 32
