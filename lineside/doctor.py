@@ -37,7 +37,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "jinja2",
     ),
     "monitor": ("sqlalchemy", "alembic", "fsspec", "httpx", "scipy", "amqtt"),
-    "train": ("torch", "timm", "sklearn", "imagehash", "cleanlab"),
+    "train": ("torch", "timm", "sklearn", "imagehash", "cleanlab", "matplotlib"),
     "export": ("onnx", "onnxscript"),
     "openvino": ("openvino",),
     "tensorrt": ("tensorrt",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -10,27 +11,41 @@ from rich.markup import escape
 
 from lineside.training import shown_progress
 from trainer.evaluation.judge import evaluate
+from trainer.evaluation.page import curves, page
 from trainer.evaluation.report import Estimate, Evaluation
 from trainer.evaluation.text import add_to_card
-from trainer.trained import load_run
+from trainer.trained import TrainedModel, load_run
 
 
 def run_evaluate(run: Path, *, baselines: bool, as_json: bool = False) -> Evaluation:
-    """Judge the run, write `evaluation.json` beside it and the figures into its card, and print the gist."""
+    """Judge the run, write `evaluation.json` and `report.html` beside it and the figures into its card, and print the
+    gist."""
     model = load_run(run)
     with shown_progress(quiet=as_json) as progress:
         evaluation = evaluate(model, baselines=baselines, progress=progress)
     (run / "evaluation.json").write_text(evaluation.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_report(model, evaluation)
     card = run / "card.md"
     card.write_text(add_to_card(card.read_text(encoding="utf-8"), evaluation), encoding="utf-8")
     if as_json:
         print(json.dumps(evaluation.model_dump(mode="json"), indent=1))
     else:
-        _print(evaluation, card)
+        _print(evaluation, run)
     return evaluation
 
 
-def _print(evaluation: Evaluation, card: Path) -> None:
+def write_report(model: TrainedModel, evaluation: Evaluation) -> None:
+    """`report.html`, its curves as PNG, and the failures as a manifest that can be corrected, beside the run."""
+    for name, data in curves(model.folder, evaluation).items():
+        (model.folder / f"{name}.png").write_bytes(data)
+    (model.folder / "report.html").write_text(page(model, evaluation), encoding="utf-8")
+    with (model.folder / "failures.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label", "answered", "defect_score"))
+        writer.writerows((f.path, f.label, f.answered, f"{f.defect_score:.4f}") for f in evaluation.failures)
+
+
+def _print(evaluation: Evaluation, run: Path) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(
         f"balanced accuracy {_shown(evaluation.balanced_accuracy)}, AUROC {_shown(evaluation.auroc)} "
@@ -40,7 +55,7 @@ def _print(evaluation: Evaluation, card: Path) -> None:
         console.print(f"  beside it: {escape(item.name)} {_shown(item.balanced_accuracy)}")
     for sentence in evaluation.warnings:
         console.print(f"[yellow]![/] {escape(sentence)}")
-    console.print(f"all of it: {card}")
+    console.print(f"all of it: {run / 'report.html'} and {run / 'card.md'}")
 
 
 def _shown(found: Estimate) -> str:

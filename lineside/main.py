@@ -143,8 +143,11 @@ def train(
         Literal["group", "time"], typer.Option(help="time: train on the past, test on the last days (captured_at).")
     ] = "group",
     strategy: Annotated[
-        Literal["probe", "tail", "full", "scratch"],
-        typer.Option(help="What is learned: a head; the last blocks too; everything; everything from random weights."),
+        Literal["auto", "probe", "tail", "full", "scratch"],
+        typer.Option(
+            help="What is learned: a head; the last blocks too; everything; everything from random weights. "
+            "auto: two compete within --max-seconds."
+        ),
     ] = "tail",
     size: Annotated[
         int | None,

@@ -20,9 +20,6 @@ from lineside.stream.source import StreamSettings
 from lineside.toml import write_toml
 
 AGENT = "agent-1"
-_TRAINING_THREADS = 1
-"""Of a retrain, which runs beside the line: on two cores that agent and monitor share, two threads waited for each
-other (182 s, where one thread by itself takes 95)."""
 
 
 class Doors(Settings):
@@ -44,6 +41,7 @@ class Plant:
     site: str
     doors: Doors
     children: dict[str, Child] = field(default_factory=dict)
+    training_threads: int = 2
     components: int | None = None  # of the drift reference of retrained bundles
     tolerant: bool = False  # a service may be gone for a while: somebody kills and restarts it on purpose
 
@@ -103,7 +101,7 @@ class Plant:
 
     def start_monitor(self, settings: Mapping[str, Any]) -> None:
         """The monitor; `settings` are those that differ from its defaults, by table."""
-        retrain = [*_lineside(), "retrain", "--workspace", str(self.workspace), "--threads", str(_TRAINING_THREADS)]
+        retrain = [*_lineside(), "retrain", "--workspace", str(self.workspace), "--threads", str(self.training_threads)]
         if self.components is not None:
             retrain += ["--components", str(self.components)]
         own = {

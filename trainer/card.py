@@ -28,6 +28,7 @@ def card(record: RunRecord, snapshot: Snapshot) -> str:
         f"- backbone: {lineage.base_model} ({lineage.base_model_licence}), SHA-256 "
         f"`{lineage.base_model_sha256 or 'random weights'}`",
         *([f"- **accepted risk of the backbone**: {risk}"] if (risk := record.base_model.accepted_risk) else []),
+        *_contest(record),
         f"- parent bundle: `{lineage.parent_bundle}`, order {lineage.order_id}" if lineage.parent_bundle else "",
         "",
         f"## On {metrics.examples} test images that chose nothing",
@@ -52,6 +53,13 @@ def card(record: RunRecord, snapshot: Snapshot) -> str:
         *(f"- {sentence}" for sentence in record.cannot_promise),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _contest(record: RunRecord) -> list[str]:
+    """How much of the network was trained, and why."""
+    reasons = (record.details.get("contest") or {}).get("reasons", [])
+    strategy = record.details.get("strategy", "tail")
+    return [f"- strategy: {strategy}" + (f". {' '.join(reasons)}" if reasons else "")]
 
 
 def _pinned(record: RunRecord, snapshot: Snapshot) -> list[str]:

@@ -25,7 +25,6 @@ from trainer.views import Flip, View, drawn, look
 
 _BATCH = 16
 _TAIL_SHARE = 0.37  # of the multiplications: MobileNetV2's last five blocks, two of the four of the shipped network
-_LOOKS_AT_PIXELS = 2  # views that the first head is fitted on where nothing is cached
 
 
 class Maps(Protocol):
@@ -131,12 +130,13 @@ class Stem:
     folder: Path | None = None
 
     def features(
-        self, examples: Sequence[Example], looks: Sequence[View], *, progress: Progress = silent, begin: float = 0.0,
-        end: float = 0.0,
+        self, examples: Sequence[Example], looks: Sequence[View], *, flips: tuple[Flip, ...] = ("",),
+        progress: Progress = silent, begin: float = 0.0, end: float = 0.0,
     ) -> Features:  # fmt: skip
-        """Of every example under every view. What is not in the cache is computed and put there."""
+        """Of every example under every view. What is not in the cache is computed and put there. Where nothing is
+        frozen there are no maps to keep: the pixels are drawn later with any of the `flips`."""
         if self.cut == 0:
-            return self._pixels(examples, looks)
+            return self._pixels(examples, looks, flips)
         maps: list[Tensor] = []
         if not examples:
             return self._none(len(looks))
@@ -147,11 +147,9 @@ class Stem:
         stacked = torch.stack(maps)
         return Features(Cached(stacked), self._embed(stacked.flatten(0, 1)).view(*stacked.shape[:2], -1))
 
-    def _pixels(self, examples: Sequence[Example], looks: Sequence[View]) -> Features:
-        images = load_images(examples, self.spec)
-        seeds = _seeds(examples)
-        seen = [self._embed(as_input(look(images, view, seeds), self.spec)) for view in looks[:_LOOKS_AT_PIXELS]]
-        flips = tuple(dict.fromkeys(view.flip for view in looks))
+    def _pixels(self, examples: Sequence[Example], looks: Sequence[View], flips: tuple[Flip, ...]) -> Features:
+        images, seeds = load_images(examples, self.spec), _seeds(examples)
+        seen = [self._embed_pixels(look(images, view, seeds)) for view in looks]
         return Features(Pixels(images, self.spec, flips), torch.stack(seen, dim=1))
 
     @cached_property
@@ -180,6 +178,10 @@ class Stem:
         for example, maps in zip(examples, found, strict=True):
             self._keep(example, looks, maps)
         return found
+
+    def _embed_pixels(self, images: Tensor) -> Tensor:
+        """[n, d] of images [n, 3, h, w] (0..255), of which few at a time become float32 inputs."""
+        return torch.cat([self._embed(as_input(batch, self.spec)) for batch in torch.split(images, 64)])
 
     def _embed(self, maps: Tensor) -> Tensor:
         """[n, d] float32 of maps [n, c, h, w]."""

@@ -19,8 +19,6 @@ from trainer.threshold import best_temperature
 
 _DROPOUT = 0.2
 _WEIGHT_DECAY = 0.05
-_CHECKS = 6  # of the averaged weights against the held-out images
-_PATIENCE = 3  # checks without improvement
 _BATCH = 32
 
 
@@ -77,8 +75,8 @@ def finetune(
     """Train the stages from `cut` on and the head, which starts as `head`; the input network is not changed.
 
     AdamW with a one-cycle schedule, dropout before the head, weights averaged over the steps (Polyak), bfloat16 where
-    the processor computes with it (`precision`). Six times the averaged weights answer the
-    held-out images (plain views): those with the lowest weighted loss are kept, and three checks without improvement
+    the processor computes with it (`precision`). As often as the recipe says the averaged weights answer the held-out
+    images (plain views): those with the lowest weighted loss are kept, and `recipe.patience` checks without improvement
     end the training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out image the last
     weights stay.
     """
@@ -86,7 +84,7 @@ def finetune(
     adopt(model, head)
     averaged = copy.deepcopy(model)
     pairs = list(zip(_followed(averaged, cut), _followed(model, cut), strict=True))
-    steps = max(recipe.fewest_steps, min(recipe.most_steps, recipe.passes * math.ceil(len(lesson) / _BATCH)))
+    steps = steps_of(recipe, len(lesson))
     optimizer = _optimizer(model, cut, recipe)
     rates = [group["lr"] for group in optimizer.param_groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=0.2)
@@ -97,24 +95,37 @@ def finetune(
     hurried = False
     torch.manual_seed(seed)  # dropout
     for step, rows in enumerate(_batches(len(lesson), steps, seed), start=1):
-        loss = _loss(model, lesson.rows(rows), cut)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
+        losses.append(_step(model, optimizer, lesson.rows(rows), cut))
         schedule.step()
         follow(pairs, min(recipe.memory, (step + 1) / (step + 10)))
-        losses.append(loss.item())
-        if step % math.ceil(steps / _CHECKS) and step < steps:
+        if step % math.ceil(steps / recipe.checks) and step < steps:
             continue
         checks.append(_check(averaged, held_out, cut, step, sum(losses) / len(losses)))
         losses, stale = [], stale + 1
         if checks[-1].held_out_loss < best.held_out_loss or not len(held_out):
             best, kept, stale = checks[-1], copy.deepcopy(averaged), 0
         tick(step / steps)
-        hurried = time.monotonic() > until and step < steps and stale < _PATIENCE
-        if stale >= _PATIENCE or hurried:
+        hurried = time.monotonic() > until and step < steps and stale < recipe.patience
+        if stale >= recipe.patience or hurried:
             break
     return Tuned(kept, best, tuple(checks), hurried)
+
+
+def steps_of(recipe: Recipe, images: int) -> int:
+    """How long the schedule is."""
+    return max(recipe.fewest_steps, min(recipe.most_steps, recipe.passes * math.ceil(images / _BATCH)))
+
+
+def step_seconds(network: Network, lesson: Lesson, *, cut: int, recipe: Recipe) -> float:
+    """What a step over a batch takes on this machine: the faster of two, on a copy of the network."""
+    model = copy.deepcopy(network).eval()
+    optimizer = _optimizer(model, cut, recipe)
+    times = []
+    for _ in range(2):
+        began = time.monotonic()
+        _step(model, optimizer, lesson, cut)
+        times.append(time.monotonic() - began)
+    return min(times)
 
 
 def frozen(network: Network, head: Head, held_out: Lesson, *, cut: int) -> Tuned:
@@ -198,6 +209,15 @@ def _batches(count: int, steps: int, seed: int) -> Iterator[Tensor]:
             left = torch.cat([left, torch.randperm(count, generator=generator)])
         yield left[:_BATCH]
         left = left[_BATCH:]
+
+
+def _step(network: Network, optimizer: torch.optim.Optimizer, lesson: Lesson, cut: int) -> float:
+    """One step; the loss before it."""
+    loss = _loss(network, lesson, cut)
+    optimizer.zero_grad()
+    torch.autograd.backward(loss)
+    optimizer.step()
+    return loss.item()
 
 
 def _loss(network: Network, lesson: Lesson, cut: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -46,6 +47,23 @@ class Network(nn.Module):
         """[b, d] -> logits [b, k]."""
         logits: Tensor = self.head((embedding - self.centre) * self.scale)
         return logits
+
+
+def settle_statistics(network: Network, batches: Iterable[Tensor]) -> None:
+    """BatchNorm's averages taken anew from these inputs [b, 3, h, w] (Li et al., Revisiting Batch Normalization for
+    Practical Domain Adaptation, 2016): a head that is fitted then sees what training on batches will show it."""
+    layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean over all batches
+        layer.train()
+    with torch.no_grad():
+        for batch in batches:
+            network(batch)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+        layer.eval()
 
 
 def embedding_width(backbone: Any) -> int:

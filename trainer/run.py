@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from contracts.bundle import Lineage, Preprocessing, TaskMetrics
-from contracts.errors import ConfigurationError, DatasetError
+from contracts.errors import DatasetError
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
+from trainer.attempt import Attempt, Task, code_version, good_labels
 from trainer.backbone import BaseModel
 from trainer.card import card
-from trainer.checkpoint import Checkpoint, key_of
-from trainer.course import Course, Material, Taught, set_out
+from trainer.contest import Outcome, contest
+from trainer.course import Material, Taught
 from trainer.evaluate import cannot_promise, predict
-from trainer.features import Stem
 from trainer.licence import strictest
 from trainer.line import draw_line
 from trainer.network import Network
 from trainer.progress import Progress, silent
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot, learned_images, prove_pinned
-from trainer.symmetry import harmless_flips
 from trainer.threshold import Calibration
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run
-from trainer.views import FLIPS, View, views
+from trainer.views import View
 from trainer.workspace import SiteRecord, remember_site
 from trainer.yardstick import compare_with_random, negative_transfer
 
 __all__ = ["TrainedModel", "good_labels", "load_run", "train"]
 
-GOOD_NAMES = ("good", "ok", "functional", "free", "normal", "mt_free", "pass", "passed", "healthy", "fine", "intact")
-_VIEWS = 5
 _PLAIN = (View(0),)
 
 
@@ -65,19 +60,17 @@ def train(
     """
     began = time.monotonic()
     torch.set_num_threads(settings.threads)
+    _refuse_leak(snapshot, base_model)
     looked = prove_pinned(snapshot, workspace) if workspace else 0
-    course, stem, found = _begin(snapshot, base_model, settings, workspace)
-    chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, snapshot.of("train"))})
-    train_set, validation = _materials(stem, snapshot, chosen.flips, progress)
-    checkpoint = _checkpoint(out, snapshot, chosen, base_model, resume=resume)
     until = began + 0.85 * settings.max_seconds
-    taught = course.teach(train_set, validation, until=until, progress=progress, checkpoint=checkpoint)
+    task = Task(snapshot, base_model, out, workspace, until=until, resume=resume, progress=progress)
+    held = contest(task, settings) if settings.strategy == "auto" else Outcome(task.attempt(settings), (), {})
+    course, stem, taught = held.attempt.course, held.attempt.stem, held.attempt.taught
     thresholds, calibration = draw_line(course, stem, taught, snapshot)
     progress("testing", 0.92)
-    details: dict[str, Any] = {**_details(taught, calibration), "snapshots_looked_through": looked}
+    details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked}
     if settings.yardstick:
-        test_set = Material(snapshot.of("test"), stem.features(snapshot.of("test"), _PLAIN))
-        details["yardstick"] = compare_with_random(course, stem, base_model, train_set, validation, test_set)
+        details["yardstick"] = _yardstick(held.attempt, base_model, snapshot)
     loud = filter(None, [negative_transfer(details.get("yardstick", {})), _hurried(taught, settings)])
     metrics = _test(taught.network, snapshot, stem.spec, calibration, Rule(course.labels, course.good, thresholds))
     record = RunRecord(
@@ -100,10 +93,10 @@ def train(
             split_hash=snapshot.split_hash,
             base_model=base_model.id,
             base_model_licence=base_model.licence.licence,
-            base_model_sha256=found,
+            base_model_sha256=held.attempt.base_sha256,
             parent_bundle=parent_bundle,
             order_id=order_id,
-            training=chosen.model_dump(mode="json"),
+            training=held.attempt.settings.model_dump(mode="json"),
             code_version=code_version(),
         ),
         test_metrics=metrics,
@@ -111,61 +104,19 @@ def train(
         details=details,
     )
     save_run(out, record, taught.network, taught.rounds, card(record, snapshot))
-    checkpoint.remove()
+    task.forget()
     if workspace is not None and order_id is None:
-        remember_site(workspace, SiteRecord(site=site, product=product, base_model=base_model, settings=chosen))
+        remember_site(
+            workspace, SiteRecord(site=site, product=product, base_model=base_model, settings=held.attempt.settings)
+        )
     progress("done", 1.0, f"balanced accuracy {metrics.balanced_accuracy or 0:.3f} on {metrics.examples} test images")
     return load_run(out)
-
-
-def good_labels(labels: Sequence[str], wanted: Sequence[str] = ()) -> tuple[str, ...]:
-    """The classes that pass: `wanted`, or those with a usual name. Raises ConfigurationError when none or all do.
-
-    >>> good_labels(["defective", "functional"])
-    ('functional',)
-    """
-    if unknown := sorted(set(wanted) - set(labels)):
-        raise ConfigurationError(f"--good {unknown[0]!r} is none of the classes {', '.join(labels)}")
-    good = tuple(label for label in labels if (label in wanted if wanted else label.lower() in GOOD_NAMES))
-    if not good or len(good) == len(labels):
-        raise ConfigurationError(f"which of the classes {', '.join(labels)} is good? Say --good LABEL")
-    return good
-
-
-def code_version() -> str:
-    """Version of the installed distribution."""
-    try:
-        return version("lineside")
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _begin(
-    snapshot: Snapshot, base: BaseModel, settings: TrainingSettings, workspace: Path | None
-) -> tuple[Course, Stem, str | None]:
-    """The course, the frozen stem and the SHA-256 of the pretrained weights."""
-    _refuse_leak(snapshot, base)
-    spec = _preprocessing(base, settings)
-    good = good_labels(snapshot.labels, settings.good)
-    folder = workspace / "features" if workspace else None
-    return set_out(base, snapshot.labels, good, settings, spec, folder=folder)
 
 
 def _hurried(taught: Taught, settings: TrainingSettings) -> str | None:
     if not taught.hurried:
         return None
     return f"The training was cut short by its limit of {settings.max_seconds:g} s (max_seconds): give it more time."
-
-
-def _checkpoint(
-    out: Path, snapshot: Snapshot, settings: TrainingSettings, base: BaseModel, *, resume: bool
-) -> Checkpoint:
-    decisive = settings.model_dump(mode="json", exclude={"max_seconds", "yardstick"})
-    key = key_of(snapshot=snapshot.hash, settings=decisive, base=base.model_dump(mode="json"), code=code_version())
-    checkpoint = Checkpoint(out / "checkpoint", key)
-    if not resume:
-        checkpoint.remove()
-    return checkpoint
 
 
 def _refuse_leak(snapshot: Snapshot, base: BaseModel) -> None:
@@ -180,11 +131,9 @@ def _refuse_leak(snapshot: Snapshot, base: BaseModel) -> None:
         )
 
 
-def _materials(stem: Stem, snapshot: Snapshot, flips: str, progress: Progress) -> tuple[Material, Material]:
-    """Train split under several views, validation split as it is."""
-    train, validation = snapshot.of("train"), snapshot.of("validation")
-    features = stem.features(train, views(FLIPS[flips], _VIEWS), progress=progress, begin=0.0, end=0.4)
-    return Material(train, features), Material(validation, stem.features(validation, _PLAIN))
+def _yardstick(attempt: Attempt, base: BaseModel, snapshot: Snapshot) -> dict[str, Any]:
+    test = Material(snapshot.of("test"), attempt.stem.features(snapshot.of("test"), _PLAIN))
+    return compare_with_random(attempt.course, attempt.stem, base, attempt.train, attempt.validation, test)
 
 
 def _test(
@@ -195,22 +144,14 @@ def _test(
     return task_metrics(probabilities, [example.label for example in test], rule)
 
 
-def _details(taught: Taught, calibration: Calibration) -> dict[str, Any]:
+def _details(held: Outcome, calibration: Calibration) -> dict[str, Any]:
+    taught = held.attempt.taught
     return {
+        "strategy": held.attempt.settings.strategy,
+        "contest": {"reasons": held.reasons, "attempts": held.numbers} if held.reasons else None,
         "head_penalty": taught.penalty,
         "rounds": len(taught.rounds),
         "kept_steps": [tuned.best.step for tuned in taught.rounds],
         "calibration_shift": calibration.shift,
         "temperature": calibration.temperature,
     }
-
-
-def _preprocessing(base: BaseModel, settings: TrainingSettings) -> Preprocessing:
-    return Preprocessing(
-        width=settings.input_width or base.width,
-        height=settings.input_height or base.height,
-        resize=settings.resize,
-        region_of_interest=settings.region_of_interest,
-        mean=base.mean,
-        std=base.std,
-    )

@@ -10,7 +10,7 @@ from contracts.settings import Settings
 
 FlipsName = Literal["auto", "none", "horizontal", "vertical", "both", "square"]
 
-StrategyName = Literal["probe", "tail", "full", "scratch"]
+StrategyName = Literal["auto", "probe", "tail", "full", "scratch"]
 
 
 class TrainingSettings(Settings):
@@ -27,7 +27,7 @@ class TrainingSettings(Settings):
     )
     strategy: StrategyName = Field(
         default="tail", description="probe: a head on the frozen backbone; tail: its last blocks too; full: all of it; "
-        "scratch: all of it from random weights, the yardstick"
+        "scratch: all of it from random weights, the yardstick; auto: two of these compete within max_seconds"
     )  # fmt: skip
     label_noise: float = Field(default=0.03, ge=0.0, lt=0.5, description="share of labels that may be wrong")
     input_width: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")

@@ -21,13 +21,19 @@ class Recipe:
     fewest_steps: int
     most_steps: int
     learns_statistics: bool
+    checks: int = 6  # of the averaged weights against the held-out images
+    patience: int = 3  # checks without improvement, after which the training ends
     memory: float = 0.98  # of the averaged weights, in steps
 
 
 RECIPES: dict[StrategyName, Recipe | None] = {
     "probe": None,
     "tail": Recipe(None, 1.0, 1 / 3, passes=8, fewest_steps=80, most_steps=1000, learns_statistics=False),
-    "full": Recipe(1e-3, 0.2, 1 / 3, passes=12, fewest_steps=80, most_steps=1500, learns_statistics=True),
-    "scratch": Recipe(2e-3, 1.0, 1.0, passes=16, fewest_steps=80, most_steps=1500, learns_statistics=True),
+    "full": Recipe(
+        1e-3, 0.2, 1 / 3, passes=12, fewest_steps=300, most_steps=1500, learns_statistics=True, checks=12, patience=6
+    ),
+    "scratch": Recipe(
+        2e-3, 1.0, 1.0, passes=16, fewest_steps=300, most_steps=1500, learns_statistics=True, checks=12, patience=9
+    ),
 }
 """Of each strategy; None: nothing but the head is learned."""

@@ -86,6 +86,7 @@ def _play(options: DemoOptions, scene: Scene, folder: Path, narrator: Narrator) 
     shortened = FAST_SHORTENED if options.fast else Shortened()
     pace = FAST if options.fast else LARGE if options.weights else Pace()
     plant = Plant.make(folder / "plant", scene.site)
+    plant.training_threads = 2 if options.weights else 1
     plant.components = shortened.components
     truth = folder / "line" / "truth.jsonl"
     common = {

@@ -60,7 +60,7 @@ class Pace(Settings):
     busy_parts_per_second: float = Field(default=120.0, description="while a training runs beside it")
 
 
-LARGE = Pace(quiet_windows=25, busy_parts_per_second=20.0, withdrawal_patience_seconds=60.0)
+LARGE = Pace(quiet_windows=25, busy_parts_per_second=5.0, withdrawal_patience_seconds=60.0)
 """For a backbone that the user brings: an image takes ten times as long as with the small one."""
 FAST = Pace(quiet_windows=10, after_windows=3, late_seconds=0.3)
 FAST_SHORTENED = Shortened(window_images=60, commissioning_windows=40)

@@ -207,6 +207,8 @@ class Story:
         self.narrator.good(f"drift raised in window {self.notes.drift_delay_windows:.0f} after the change")
         self._wait(lambda: bool(self.watcher.retrains()), "harm is proven and a retrain ordered", 240)
         self._line("shifted", parts_per_second=self.pace.busy_parts_per_second)
+        self._wait(lambda: bool(self.watcher.retrained()), "the retrained model is handed in", 900)
+        self._line("shifted")
         first = self.watcher.release(1)["bundle_hash"]
         engineer = Engineer(self.watcher, self.narrator)
 
@@ -214,7 +216,7 @@ class Story:
             engineer.step()
             return self.watcher.active()["bundle_hash"] != first or bool(self.watcher.refusals())
 
-        self._wait(decided, "the retrain is decided", 900)
+        self._wait(decided, "the retrain is decided", 600)
         if self.watcher.active()["bundle_hash"] == first:
             raise StoryError(f"the retrained candidate was refused: {self.watcher.refusals()}")
         self.notes.loop_seconds = time.monotonic() - began

@@ -155,9 +155,13 @@ class Watcher:
         candidates: list[dict[str, Any]] = self.get("/v1/releases")["candidates"]
         return candidates
 
+    def retrained(self) -> list[dict[str, Any]]:
+        """Candidates that retrains have brought."""
+        return [entry for entry in self.candidates() if entry["origin"] == "retrain"]
+
     def refusals(self) -> str:
         """Why retrained candidates were refused; empty when none was."""
-        refused = [entry for entry in self.candidates() if entry["origin"] == "retrain" and entry["state"] == "refused"]
+        refused = [entry for entry in self.retrained() if entry["state"] == "refused"]
         return "; ".join(entry["closing"] or "" for entry in refused)
 
     def why_closed(self, bundle_hash: str) -> str:

@@ -141,9 +141,9 @@ def test_killed_training_resumes_to_the_same_weights(snapshot: Snapshot, small_b
     folder = snapshot.save(tmp_path)
     command = [sys.executable, "-c", _TRAIN, str(folder), small_base.model_dump_json(), str(tmp_path / "run")]
     assert subprocess.run(command, check=False).returncode == -9
-    kept = sorted(file.name for file in (tmp_path / "run" / "checkpoint").glob("*.json"))
+    kept = sorted(file.name for file in (tmp_path / "run" / "checkpoint" / "tail").glob("*.json"))
     assert kept == ["round-0.json", "round-1.json"]
-    (tmp_path / "run" / "checkpoint" / "round-1.safetensors").write_bytes(b"torn")
+    (tmp_path / "run" / "checkpoint" / "tail" / "round-1.safetensors").write_bytes(b"torn")
     trained = []
     resumed = train(
         snapshot, small_base, settings=TrainingSettings(), out=tmp_path / "run", resume=True,

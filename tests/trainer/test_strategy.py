@@ -19,7 +19,7 @@ from trainer.strategy import RECIPES
 from trainer.trained import TrainedModel
 from trainer.views import FLIPS, drawn
 
-SPEC = Preprocessing(width=8, height=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+SPEC = Preprocessing(width=16, height=16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def trained(snapshot: Snapshot, base: BaseModel, out: Path, strategy: StrategyName, seed: int = 0) -> TrainedModel:
@@ -73,15 +73,15 @@ def test_scratch_ignores_the_weights(snapshot: Snapshot, first_model: TrainedMod
 
 
 def test_every_strategy_has_a_recipe() -> None:
-    assert set(RECIPES) == set(StrategyName.__args__)  # type: ignore[attr-defined]
+    assert {*RECIPES, "auto"} == set(StrategyName.__args__)  # type: ignore[attr-defined]
 
 
 def test_pixels_are_seen_anew_and_kept_as_they_are() -> None:
-    images = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8)
+    images = torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8)
     pixels = Pixels(images, SPEC, FLIPS["square"])
     torch.manual_seed(0)
     first, second = pixels.drawn(), pixels.drawn()
-    assert first.shape == (6, 3, 8, 8)
+    assert first.shape == (6, 3, 16, 16)
     assert not torch.equal(first, second)
     assert torch.equal(pixels.plain(), pixels.plus(pixels.rows(torch.tensor([1]))).plain()[:6])
     assert len(pixels.plus(pixels.rows(torch.tensor([1])))) == 7

@@ -21,7 +21,7 @@ from trainer.evaluation.baselines import classical, frozen_probe, majority
 from trainer.evaluation.curve import learning_curve
 from trainer.evaluation.faults import FAULTS, befall
 from trainer.evaluation.figures import Answers, estimate
-from trainer.evaluation.report import Baseline, Estimate, Evaluation, LearningCurve, Slice, UnderFault
+from trainer.evaluation.report import Baseline, Estimate, Evaluation, Failure, LearningCurve, Slice, UnderFault
 from trainer.features import Stem
 from trainer.progress import Progress, silent
 from trainer.settings import TrainingSettings
@@ -30,6 +30,7 @@ from trainer.views import View
 
 _FAULTED_IMAGES = 120  # of the test split, under every fault
 _BATCH = 16
+_MOST_FAILURES = 24
 _BREAKS = 0.1  # balanced accuracy lost under a light fault
 _FEWEST = 20  # test images of good and of defect, below which no accuracy is claimed
 _BEHIND = 0.1  # a slice's balanced accuracy below that of all
@@ -63,6 +64,7 @@ def evaluate(model: TrainedModel, *, baselines: bool = True, progress: Progress 
         faults=faults,
         baselines=beside,
         curve=curve,
+        failures=_failures(answers),
         warnings=(
             *_too_few(answers),
             *_behind(overall, parts),
@@ -132,6 +134,22 @@ def _frozen(model: TrainedModel, rule: Rule) -> tuple[Course, Stem] | None:
     except ConfigurationError:
         return None
     return course, stem
+
+
+def _failures(answers: Answers) -> tuple[Failure, ...]:
+    """Where a part would be let through or stopped wrongly, or is given another class: surest first."""
+    said = answers.probabilities.argmax(1)
+    wrong = np.flatnonzero((answers.stopped != answers.defect) | (said != answers.true))
+    surest = wrong[np.argsort(answers.probabilities[wrong, answers.true[wrong]], kind="stable")][:_MOST_FAILURES]
+    return tuple(
+        Failure(
+            path=str(answers.examples[row].path),
+            label=answers.examples[row].label,
+            answered=answers.rule.labels[int(said[row])],
+            defect_score=float(np.clip(answers.scores[row], 0.0, 1.0)),
+        )
+        for row in surest
+    )
 
 
 def _too_few(answers: Answers) -> list[str]:

@@ -64,6 +64,15 @@ class Baseline(Wire):
     note: str = ""
 
 
+class Failure(Wire):
+    """One test image that the model got wrong."""
+
+    path: str
+    label: str
+    answered: str
+    defect_score: float = Field(ge=0.0, le=1.0)
+
+
 class LearningCurve(Wire):
     """Images learned from -> balanced error of a linear head on frozen features: measured, and expected with more."""
 
@@ -94,4 +103,5 @@ class Evaluation(Wire):
     faults: tuple[UnderFault, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     curve: LearningCurve | None = None
+    failures: tuple[Failure, ...] = Field(default=(), description="the surest wrong answers, surest first")
     warnings: tuple[str, ...] = Field(default=(), description="plain sentences")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
-from PIL import Image
 
-from runtime.preprocessing import ImageError, decode_plain
 from trainer.quality.report import QualityReport
+from trainer.thumbnail import thumbnail
 
-_SIDE = 160
 _VERDICTS = {
     "error": "something makes figures untrue or labels wrong",
     "warning": "usable, with things to look at",
@@ -30,18 +26,6 @@ def page(report: QualityReport, labels: Mapping[Path, str]) -> str:
         report=report,
         labels=classes,
         verdict=_VERDICTS[report.worst()],
-        thumbnail=_thumbnail,
+        thumbnail=thumbnail,
         label_of=lambda path: labels.get(path, ""),
     )
-
-
-def _thumbnail(path: Path) -> str:
-    """A small JPEG as a data address; empty where the file went away."""
-    try:
-        picture = Image.fromarray(decode_plain(path.read_bytes(), _SIDE))
-    except (OSError, ImageError):
-        return ""
-    picture.thumbnail((_SIDE, _SIDE))
-    data = io.BytesIO()
-    picture.save(data, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

@@ -1,0 +1,146 @@
+"""One strategy carried out on a snapshot: what it started from, what it saw, and what it has taught."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from torch import Tensor
+
+from contracts.bundle import Preprocessing
+from contracts.errors import ConfigurationError
+from trainer.backbone import BaseModel
+from trainer.checkpoint import Checkpoint, key_of
+from trainer.course import Course, Material, Taught, set_out
+from trainer.features import Stem
+from trainer.image import as_input, load_images
+from trainer.network import settle_statistics
+from trainer.progress import Progress
+from trainer.settings import TrainingSettings
+from trainer.snapshot import Snapshot
+from trainer.strategy import RECIPES
+from trainer.symmetry import harmless_flips
+from trainer.views import FLIPS, View, views
+
+GOOD_NAMES = ("good", "ok", "functional", "free", "normal", "mt_free", "pass", "passed", "healthy", "fine", "intact")
+_VIEWS = 5
+_LOOKS_AT_PIXELS = 2  # that the first head is fitted on, where every step draws its own
+_SETTLED_ON, _BATCH = 256, 32  # images for BatchNorm's averages, and of a batch
+_PLAIN = (View(0),)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """`settings` with everything that was chosen, `base_sha256` of the pretrained weights (None for random ones)."""
+
+    settings: TrainingSettings
+    course: Course
+    stem: Stem
+    base_sha256: str | None
+    train: Material
+    validation: Material
+    taught: Taught
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every attempt of one training has in common. `until` in seconds of `time.monotonic`."""
+
+    snapshot: Snapshot
+    base: BaseModel
+    out: Path
+    workspace: Path | None
+    until: float
+    resume: bool
+    progress: Progress
+
+    def begin(self, settings: TrainingSettings) -> tuple[Course, Stem, str | None]:
+        """The course and the stem of a strategy, before anything is looked at."""
+        good = good_labels(self.snapshot.labels, settings.good)
+        folder = self.workspace / "features" if self.workspace else None
+        return set_out(
+            self.base, self.snapshot.labels, good, settings, preprocessing(self.base, settings), folder=folder
+        )
+
+    def attempt(self, settings: TrainingSettings) -> Attempt:
+        """Train with the strategy that the settings name. Raises ConfigurationError and DatasetError."""
+        began = time.monotonic()
+        course, stem, found = self.begin(settings)
+        recipe = RECIPES[settings.strategy]
+        if recipe is not None and recipe.learns_statistics:
+            settle_statistics(course.network, self._some(stem.spec))
+        chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, self.snapshot.of("train"))})
+        train, validation = self._materials(stem, chosen.flips)
+        taught = course.teach(
+            train, validation, until=self.until, progress=self.progress, checkpoint=self._checkpoint(chosen)
+        )
+        return Attempt(chosen, course, stem, found, train, validation, taught, time.monotonic() - began)
+
+    def _some(self, spec: Preprocessing) -> Iterator[Tensor]:
+        """Batches of training images as they are."""
+        train = self.snapshot.of("train")
+        some = train[:: max(1, len(train) // _SETTLED_ON)]
+        for start in range(0, len(some) - 1, _BATCH):  # a batch of one image has no spread
+            yield as_input(load_images(some[start : start + _BATCH], spec), spec)
+
+    def forget(self) -> None:
+        """The training is over, or begins anew: its checkpoints go."""
+        Checkpoint(self._checkpoints, "").remove()
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.out / "checkpoint"
+
+    def _checkpoint(self, settings: TrainingSettings) -> Checkpoint:
+        decisive = settings.model_dump(mode="json", exclude={"max_seconds", "yardstick"})
+        base = self.base.model_dump(mode="json")
+        key = key_of(snapshot=self.snapshot.hash, settings=decisive, base=base, code=code_version())
+        checkpoint = Checkpoint(self._checkpoints / settings.strategy, key)
+        if not self.resume:
+            checkpoint.remove()
+        return checkpoint
+
+    def _materials(self, stem: Stem, flips: str) -> tuple[Material, Material]:
+        """Train split under several views, validation split as it is."""
+        train, validation = self.snapshot.of("train"), self.snapshot.of("validation")
+        looks = views(FLIPS[flips], _VIEWS if stem.cut else _LOOKS_AT_PIXELS)
+        features = stem.features(train, looks, flips=FLIPS[flips], progress=self.progress, begin=0.0, end=0.4)
+        return Material(train, features), Material(validation, stem.features(validation, _PLAIN))
+
+
+def good_labels(labels: Sequence[str], wanted: Sequence[str] = ()) -> tuple[str, ...]:
+    """The classes that pass: `wanted`, or those with a usual name. Raises ConfigurationError when none or all do.
+
+    >>> good_labels(["defective", "functional"])
+    ('functional',)
+    """
+    if unknown := sorted(set(wanted) - set(labels)):
+        raise ConfigurationError(f"--good {unknown[0]!r} is none of the classes {', '.join(labels)}")
+    good = tuple(label for label in labels if (label in wanted if wanted else label.lower() in GOOD_NAMES))
+    if not good or len(good) == len(labels):
+        raise ConfigurationError(f"which of the classes {', '.join(labels)} is good? Say --good LABEL")
+    return good
+
+
+def preprocessing(base: BaseModel, settings: TrainingSettings) -> Preprocessing:
+    """The base model's, with what the settings change."""
+    return Preprocessing(
+        width=settings.input_width or base.width,
+        height=settings.input_height or base.height,
+        resize=settings.resize,
+        region_of_interest=settings.region_of_interest,
+        mean=base.mean,
+        std=base.std,
+    )
+
+
+def code_version() -> str:
+    """Version of the installed distribution."""
+    try:
+        return version("lineside")
+    except PackageNotFoundError:
+        return "not installed"

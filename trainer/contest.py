@@ -1,0 +1,141 @@
+"""Which strategy: two candidates by the number of images and their distance from what the weights were made for, both
+trained within one budget, and the cheapest that is within one standard error of the best (Breiman et al., 1984)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainer.attempt import Attempt, Task
+from trainer.course import Course, held_out_parts
+from trainer.features import Stem
+from trainer.finetune import Lesson, cross_entropy, step_seconds, steps_of
+from trainer.image import as_input, load_images
+from trainer.settings import StrategyName, TrainingSettings
+from trainer.split import group_of
+from trainer.strategy import RECIPES
+from trainer.threshold import best_temperature
+from trainer.transferability import domain_distance
+from trainer.views import View
+from trainer.weighing import balanced_weights, soft_targets
+
+_MANY, _FEW = 600, 120  # images to train on
+_FAR = 0.6  # domain distance, in standard deviations
+_LOOKED_AT = 96  # images, for the distance
+_TRIED = 32  # images of a step whose time is taken
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The attempt that won, and why in sentences and numbers (JSON) for card and metrics."""
+
+    attempt: Attempt
+    reasons: tuple[str, ...]
+    numbers: dict[str, dict[str, float]]
+
+
+def contest(task: Task, settings: TrainingSettings) -> Outcome:
+    """Try the candidates, the cheaper one first; one that would not end within the budget is not begun, and said so."""
+    images = len(task.snapshot.of("train"))
+    distance = _distance(task, settings)
+    names = candidates(images, distance)
+    far = "unknown" if distance is None else f"{distance:.2f}"
+    reasons = [f"Candidates {' and '.join(names)}: {images} images to train on, distance from the base model's {far}."]
+    attempts: list[Attempt] = []
+    for name in names:
+        chosen = settings.model_copy(update={"strategy": name})
+        expected = expected_seconds(task, chosen) if attempts else 0.0
+        if attempts and time.monotonic() + expected > task.until:
+            left = max(0.0, task.until - time.monotonic())
+            reasons.append(f"{name} was not tried: it would take {expected:.0f} s of the {left:.0f} s left.")
+            continue
+        attempts.append(task.attempt(chosen))
+    losses = [held_out_losses(attempt) for attempt in attempts]
+    winner, said = choose(attempts, losses)
+    numbers: dict[str, dict[str, float]] = {
+        attempt.settings.strategy: {"held_out_loss": float(loss.mean()), "seconds": attempt.seconds}
+        for attempt, loss in zip(attempts, losses, strict=True)
+    }
+    return Outcome(attempts[winner], (*reasons, *said), numbers)
+
+
+def candidates(images: int, distance: float | None) -> tuple[StrategyName, StrategyName]:
+    """The cheaper one first. Few images cannot move many weights; many, or far ones, are worth moving all."""
+    if images < _FEW:
+        return "probe", "tail"
+    if images >= _MANY or (distance or 0.0) > _FAR:
+        return "tail", "full"
+    return "probe", "tail"
+
+
+def choose(attempts: Sequence[Attempt], losses: Sequence[Tensor]) -> tuple[int, list[str]]:
+    """The first (cheapest) whose loss lies within one standard error, over groups, of the lowest. Attempts that were
+    cut short have fewer held-out images; all are compared on those that all have."""
+    shared = min(len(loss) for loss in losses)
+    losses = [loss[:shared] for loss in losses]
+    groups = [group_of(example) for example in attempts[0].taught.held_out[:shared]]
+    best = min(range(len(losses)), key=lambda number: float(losses[number].mean()))
+    said = [
+        f"{attempt.settings.strategy}: held-out loss {float(loss.mean()):.4f} in {attempt.seconds:.0f} s."
+        for attempt, loss in zip(attempts, losses, strict=True)
+    ]
+    for number, loss in enumerate(losses):
+        difference = loss - losses[best]
+        behind, error = float(difference.mean()), standard_error(difference, groups)
+        if number == best or behind <= error:
+            name = attempts[number].settings.strategy
+            why = "the lowest" if number == best else f"{behind:.4f} above the lowest, within one error of {error:.4f}"
+            return number, [*said, f"Chosen: {name} ({why})."]
+    raise AssertionError("the best one is within its own error")
+
+
+def standard_error(values: Tensor, groups: Sequence[str]) -> float:
+    """Of the mean of `values` [n], where those of one group are not independent (Liang & Zeger, 1986)."""
+    totals: dict[str, float] = defaultdict(float)
+    for value, group in zip((values - values.mean()).tolist(), groups, strict=True):
+        totals[group] += value
+    count = len(totals)
+    if count < 2:
+        return math.inf
+    return math.sqrt(sum(total**2 for total in totals.values()) * count / (count - 1)) / len(values)
+
+
+def held_out_losses(attempt: Attempt) -> Tensor:
+    """[n] weighted cross-entropy of the held-out images, at the temperature that suits them best."""
+    course, taught = attempt.course, attempt.taught
+    targets = soft_targets(taught.held_out, course.labels, course.good, noise=course.settings.label_noise)
+    weights = balanced_weights(taught.held_out, course.good)
+    temperature, _ = best_temperature(taught.logits, targets, weights)
+    return (cross_entropy(taught.logits / temperature, targets) * weights).double()
+
+
+def expected_seconds(task: Task, settings: TrainingSettings) -> float:
+    """What a strategy would take, from the time of two steps on this machine."""
+    recipe = RECIPES[settings.strategy]
+    if recipe is None:
+        return 0.0
+    course, stem, _ = task.begin(settings)
+    train = task.snapshot.of("train")
+    rounds = len(held_out_parts(train, task.snapshot.of("validation"), course.good, seed=settings.seed))
+    one = step_seconds(course.network, _lesson(course, stem, task), cut=course.cut, recipe=recipe)
+    return rounds * steps_of(recipe, len(train)) * one
+
+
+def _lesson(course: Course, stem: Stem, task: Task) -> Lesson:
+    some = task.snapshot.of("train")[:_TRIED]
+    targets = soft_targets(some, course.labels, course.good, noise=course.settings.label_noise)
+    return Lesson(stem.features(some, (View(0),)), targets, torch.ones(len(some)))
+
+
+def _distance(task: Task, settings: TrainingSettings) -> float | None:
+    course, stem, _ = task.begin(settings.model_copy(update={"strategy": "probe"}))
+    train = task.snapshot.of("train")
+    some = train[:: max(1, -(-len(train) // _LOOKED_AT))]
+    parts = [some[start : start + 16] for start in range(0, len(some), 16)]
+    return domain_distance(course.network, (as_input(load_images(part, stem.spec), stem.spec) for part in parts))

@@ -1,0 +1,57 @@
+"""The evaluation as one HTML file that needs nothing else: figures, curves, and the worst failures as pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader
+
+from trainer.evaluation.plots import more_images, reliability, training_curves
+from trainer.evaluation.report import Estimate, Evaluation
+from trainer.thumbnail import data_address, thumbnail
+from trainer.trained import TrainedModel
+
+_FIGURES = (
+    ("balanced accuracy", "balanced_accuracy"),
+    ("accuracy", "accuracy"),
+    ("AUROC", "auroc"),
+    ("average precision of defects", "average_precision"),
+    ("macro F1 of the classes", "macro_f1"),
+    ("cost of errors a part", "cost_per_part"),
+)
+
+
+def page(model: TrainedModel, evaluation: Evaluation) -> str:
+    """HTML of a run and its evaluation. Reads the run's `curves.csv` and the pictures of the failures."""
+    environment = Environment(loader=PackageLoader("trainer.evaluation", "."), autoescape=True)
+    return environment.get_template("page.html.jinja").render(
+        record=model.record,
+        evaluation=evaluation,
+        figures=[(name, getattr(evaluation, key)) for name, key in _FIGURES],
+        pictures=[(name, data_address("image/png", data)) for name, data in curves(model.folder, evaluation).items()],
+        faults=list(dict.fromkeys(found.fault for found in evaluation.faults)),
+        lost={(found.fault, found.severity): found.lost for found in evaluation.faults},
+        thumbnail=lambda path: thumbnail(Path(path)),
+        name_of=lambda path: Path(path).name,
+        value=_value,
+        number=_number,
+    )
+
+
+def curves(run: Path, evaluation: Evaluation) -> dict[str, bytes]:
+    """PNG files by name."""
+    found = {"training-curves": training_curves(run / "curves.csv")}
+    if evaluation.calibration.bins:
+        found["calibration"] = reliability(evaluation.calibration)
+    if evaluation.curve is not None:
+        found["learning-curve"] = more_images(evaluation.curve)
+    return found
+
+
+def _value(found: Estimate) -> str:
+    interval = "" if found.low is None or found.high is None else f" ({found.low:.3f} to {found.high:.3f})"
+    return _number(found.value) + interval
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
