@@ -209,6 +209,36 @@ def evaluatecarry_out(
 
 
 @app.command(rich_help_panel=_PARTS)
+def transfer(
+    data: Annotated[Path, typer.Argument(help="A manifest CSV with a column `site`.")],
+    out: Annotated[Path, typer.Option(help="Folder for every site's run and transfer.json.")],
+    target: Annotated[
+        list[str] | None, typer.Option(help="Advise for this site; may be given more than once. Default: all.")
+    ] = None,
+    labels: Annotated[
+        int | None, typer.Option(help="Use at most so many labelled images of the target.", min=10)
+    ] = None,
+    base: Base = None,
+    weights: Annotated[Path | None, typer.Option(help="File with the base model's weights.")] = None,
+    good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
+    strategy: Annotated[
+        Literal["probe", "tail", "full"], typer.Option(help="How every model is trained; probe takes seconds.")
+    ] = "tail",
+    workspace: Workspace = Path("workspace"),
+    seed: Annotated[int, typer.Option(help="Of the split and the trainings.")] = 0,
+    threads: Threads = 2,
+) -> None:
+    """Which sites can help each other: every model on every site, and for one site alone, from a sister, or pooled."""
+    from lineside.transfer import TransferOptions, run_transfer
+
+    options = TransferOptions(
+        data=data, out=out, workspace=workspace, targets=tuple(target or ()), labels=labels, base=base,
+        weights=weights, good_labels=tuple(good or ()), strategy=strategy, seed=seed, threads=threads,
+    )  # fmt: skip
+    carry_out(run_transfer, options)
+
+
+@app.command(rich_help_panel=_PARTS)
 def export(
     run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
     out: Annotated[Path, typer.Option(help="Folder for the bundle.")],

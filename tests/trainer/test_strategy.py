@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from contracts.bundle import Preprocessing
 from trainer.backbone import BaseModel, load_base_model
 from trainer.features import Pixels
-from trainer.network import Network
+from trainer.network import Network, settle_statistics
 from trainer.run import train
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot
@@ -70,6 +70,21 @@ def test_scratch_ignores_the_weights(snapshot: Snapshot, first_model: TrainedMod
     base = first_model.record.base_model.model_copy(update={"weights": weights})
     model = trained(snapshot, base, tmp_path / "run", "scratch")
     assert model.record.lineage.base_model_sha256 is None
+
+
+def test_settled_statistics_make_eval_answer_as_training_would(small_base: BaseModel) -> None:
+    network = Network(load_base_model(small_base)[0], 2).eval()
+    images = torch.randn(32, 3, 48, 48, generator=torch.Generator().manual_seed(0)) * 3 + 1
+    with torch.no_grad():
+        before = network(images)[1]
+        momenta = [m.momentum for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+        settle_statistics(network, [images])
+        settled = network(images)[1]
+        network.stages.train()
+        training = network(images)[1]
+    assert torch.allclose(settled, training, rtol=0.05, atol=0.05 * float(training.abs().max()))
+    assert not torch.allclose(before, training, rtol=0.05, atol=0.05 * float(training.abs().max()))
+    assert [m.momentum for m in network.modules() if isinstance(m, nn.BatchNorm2d)] == momenta
 
 
 def test_every_strategy_has_a_recipe() -> None:

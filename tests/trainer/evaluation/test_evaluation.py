@@ -9,16 +9,18 @@ from sklearn.metrics import average_precision_score, f1_score
 from typer.testing import CliRunner
 
 from contracts.bundle import Thresholds
+from lineside.evaluation import write_report
 from lineside.main import app
 from runtime.decision import Rule
-from trainer.dataset import Example
+from trainer.dataset import Example, gather
 from trainer.evaluation import figures
 from trainer.evaluation.baselines import classical, gradients, majority
 from trainer.evaluation.curve import extrapolate
 from trainer.evaluation.faults import FAULTS, befall
 from trainer.evaluation.figures import Answers, estimate
 from trainer.evaluation.judge import evaluate
-from trainer.evaluation.report import Evaluation
+from trainer.evaluation.page import page
+from trainer.evaluation.report import Evaluation, Failure
 from trainer.evaluation.text import add_to_card, card_part
 from trainer.trained import TrainedModel
 
@@ -189,3 +191,32 @@ def test_command_writes_the_evaluation_and_its_part_of_the_card(first_model: Tra
     written = Evaluation.model_validate_json((run / "evaluation.json").read_text())
     assert json.loads(result.output)["images"] == written.images
     assert "## Evaluation on" in (run / "card.md").read_text()
+    html = (run / "report.html").read_text()
+    assert html.count("data:image/png;base64,") == 2, "training curves and calibration"
+    assert html.count("data:image/jpeg;base64,") == len(written.failures)
+    assert (run / "training-curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_failures_are_the_surest_wrong_answers_and_a_manifest_to_correct(
+    first_model: TrainedModel, tmp_path: Path
+) -> None:
+    evaluation = evaluate(first_model, baselines=False)
+    test = first_model.snapshot.of("test")
+    wrong = first_model.record.test_metrics
+    assert len(evaluation.failures) == round((1 - (wrong.accuracy or 0)) * len(test))
+    doubts = [abs(failure.defect_score - 0.5) for failure in evaluation.failures]
+    assert doubts == sorted(doubts, reverse=True), "of two classes the surest is the farthest from the line"
+    model = TrainedModel(tmp_path, first_model.record, first_model.module, first_model.snapshot)
+    (tmp_path / "curves.csv").write_bytes((first_model.folder / "curves.csv").read_bytes())
+    write_report(model, evaluation)
+    rows = gather(tmp_path / "failures.csv").sound()
+    assert [(str(row.path), row.label) for row in rows] == [(f.path, f.label) for f in evaluation.failures]
+
+
+def test_report_shows_labels_and_names_as_text(first_model: TrainedModel) -> None:
+    failure = Failure(path="<i>.png", label="<b>", answered="<script>", defect_score=0.9)
+    evaluation = evaluate(first_model, baselines=False).model_copy(update={"failures": (failure,)})
+    html = page(first_model, evaluation)
+    assert "&lt;script&gt;" in html
+    assert "<script>" not in html
+    assert "<i>.png" not in html

@@ -1,0 +1,76 @@
+"""Sites help each other where it helps, and are left alone where not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from contracts.bundle import Licence
+from contracts.errors import DatasetError
+from lineside.main import app
+from tests.trainer.conftest import draw_plate
+from trainer.backbone import BaseModel
+from trainer.dataset import read_manifest
+from trainer.settings import TrainingSettings
+from trainer.snapshot import Snapshot, take_snapshot
+from trainer.transfer import TransferReport, advise, matrix, sites_of, source_models
+
+PROBE = TrainingSettings(strategy="probe", flips="none")
+
+
+def two_halls(folder: Path) -> Path:
+    """80 plates: hall-b has other light, and few of its own."""
+    rows = ["path,label,group,site"]
+    for number in range(80):
+        site = "hall-b" if number % 4 > 1 else "hall-a"
+        draw_plate(
+            folder / f"{number}.png", spotted=number % 2 == 1, seed=number, light=130 if site == "hall-a" else 170
+        )
+        rows.append(f"{number}.png,{'spot' if number % 2 else 'good'},lot-{number // 2},{site}")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return folder / "manifest.csv"
+
+
+@pytest.fixture(scope="module")
+def halls(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    manifest = two_halls(tmp_path_factory.mktemp("halls"))
+    return take_snapshot(read_manifest(manifest), licence=Licence(owner="x", licence="y"), seed=0)
+
+
+def test_every_way_is_tried_on_the_same_held_out_images_and_no_test_image_is_learned(
+    halls: Snapshot, small_base: BaseModel, tmp_path: Path
+) -> None:
+    models = source_models(halls, small_base, PROBE, tmp_path / "sites")
+    found = matrix(models, halls)
+    assert set(found) == {"hall-a", "hall-b"}
+    assert found["hall-a"]["hall-a"].auroc.value is not None
+    advice = advise(halls, "hall-b", small_base, models, labels=20, settings=PROBE, out=tmp_path / "ways")
+    assert [way.name for way in advice.ways] == ["alone", "from hall-a", "pooled"]
+    assert advice.labels <= 20
+    alone, sister, pooled = advice.ways
+    assert alone.images == sister.images == advice.labels
+    assert pooled.images > alone.images
+    by_name = {way.name: way for way in advice.ways}
+    chosen = by_name[advice.chosen]
+    assert chosen.held_out_loss <= alone.held_out_loss, "never worse than alone"
+    assert advice.why.startswith(advice.chosen)
+
+
+def test_a_transfer_needs_two_named_sites(snapshot: Snapshot) -> None:
+    with pytest.raises(DatasetError, match="column `site`"):
+        sites_of(snapshot)
+
+
+def test_command_prints_the_matrix_and_writes_the_report(tmp_path: Path) -> None:
+    manifest = two_halls(tmp_path)
+    arguments = ["transfer", str(manifest), "--out", str(tmp_path / "out"), "--strategy", "probe", "--target", "hall-b"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    report = TransferReport.model_validate_json((tmp_path / "out" / "transfer.json").read_text())
+    assert [advice.target for advice in report.advice] == ["hall-b"]
+    assert "hall-b with" in result.output
+    wrong = CliRunner().invoke(app, [*arguments[:-1], "hall-c"])
+    assert wrong.exit_code == 1
+    assert "no rows of site 'hall-c'; it has hall-a, hall-b" in wrong.stderr
