@@ -32,7 +32,7 @@ class Backstage:
     folder: Path
     common: dict[str, Any]  # options that all trainings share
     features: Path  # of the first model's training
-    threads: int = 1  # of a training in the foreground; those beside the line have one
+    threads: int = 1  # of a training that the story waits for; those beside the line have one
     children: dict[str, Child] = field(default_factory=dict)
     convention: str = ""
 
@@ -64,17 +64,25 @@ class Backstage:
 
     def train_offline(self, order: Path, workspace: Path) -> None:
         """Begin to train on all labels of a retrain order in one go, gate labels included."""
-        self._start("offline", [{"name": "offline", "order": str(order), "workspace": str(workspace)}])
+        job = {"name": "offline", "order": str(order), "workspace": str(workspace)}
+        self._start("offline", [job], threads=self.threads)
 
     def candidate(self, name: str) -> Path:
-        """The bundle folder of that name, once it is there. Raises LinesideError when its training failed."""
-        child = self.children["offline" if name == "offline" else "planted"]
+        """The bundle folder of that planted model, once it is there. Raises LinesideError when its training failed."""
+        return self._made(self.folder / name / "bundle" / "manifest.json", self.children["planted"]).parent
+
+    def offline_run(self) -> Path:
+        """The run folder of the offline model, once it is there. Raises LinesideError when its training failed."""
+        return self._made(self.folder / "offline" / "run" / "run.json", self.children["offline"]).parent
+
+    def _made(self, last: Path, child: Child) -> Path:
+        """Waits for the file that `child` writes last."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not (self.folder / name / "bundle" / "manifest.json").exists():
-            if not child.running or time.monotonic() > deadline:
-                raise LinesideError(f"the training of the {name} model failed; see {child.log}:\n{child.tail()}")
+        while child.running and not last.exists() and time.monotonic() < deadline:
             time.sleep(0.2)
-        return self.folder / name / "bundle"
+        if not last.exists():
+            raise LinesideError(f"the training for {last.parent} failed; see {child.log}:\n{child.tail()}")
+        return last
 
     def wrong_gold(self) -> Path:
         """The gold set of the rater with the wrong convention: the test split of the model that follows it."""
@@ -89,11 +97,12 @@ class Backstage:
         for child in self.children.values():
             child.stop()
 
-    def _start(self, name: str, jobs: list[dict[str, str]]) -> None:
+    def _start(self, name: str, jobs: list[dict[str, str]], *, threads: int = 1) -> None:
         plan = self.folder / f"{name}.json"
-        plan.write_text(json.dumps({"folder": str(self.folder), "common": self.common, "jobs": jobs}), "utf-8")
+        common = {**self.common, "threads": threads}
+        plan.write_text(json.dumps({"folder": str(self.folder), "common": common, "jobs": jobs}), "utf-8")
         command = [sys.executable, "-m", "lineside.demo.backstage", str(plan)]
-        child = Child(name, command, self.folder / f"{name}.log", {"OMP_NUM_THREADS": "1"})
+        child = Child(name, command, self.folder / f"{name}.log", {"OMP_NUM_THREADS": str(threads)})
         self.children[name] = child
         child.start()
 
@@ -121,7 +130,7 @@ def _train_candidate(data: Path, folder: Path, common: dict[str, Any], settings:
         product=common["product"],
         weights=Path(common["weights"]) if common["weights"] else None,
         good_labels=tuple(common["good_labels"]),
-        threads=1,
+        threads=common["threads"],
         settings=settings,
     )
     model = train_model(options, lambda *_, **__: None)
@@ -129,10 +138,9 @@ def _train_candidate(data: Path, folder: Path, common: dict[str, Any], settings:
 
 
 def _train_offline(order: Path, workspace: Path, folder: Path, common: dict[str, Any]) -> None:
-    from lineside.training import export_model, obey
+    from lineside.training import obey
 
-    model = obey(order, workspace, folder / "run", threads=1, use_gate_labels=True)
-    export_model(model, folder / "bundle", threads=1, components=common["components"])
+    obey(order, workspace, folder / "run", threads=common["threads"], use_gate_labels=True)
 
 
 if __name__ == "__main__":

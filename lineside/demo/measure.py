@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from contracts.bundle import TaskMetrics
 from contracts.report import Figure
@@ -16,6 +17,7 @@ from runtime.bundle import Bundle
 from runtime.metrics import auroc, task_metrics, wilson_interval
 from runtime.preprocessing import prepare
 from runtime.session import Session
+from trainer.trained import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,25 @@ class Quality:
         ]
 
 
-def quality_of_bundle(
-    bundle: Bundle, examples: Iterable[Labelled], note: str, *, variant: str | None = None, threads: int = 1
-) -> Quality:
-    """A variant of the bundle (its default one) on labelled images, through the runtime that serves it."""
-    session = Session(bundle, variant=variant, threads=threads)
+def quality_of_bundle(bundle: Bundle, examples: Iterable[Labelled], note: str, *, threads: int = 1) -> Quality:
+    """The bundle's default variant on labelled images, through the runtime that serves it."""
+    session = Session(bundle, threads=threads)
     rows, labels = [], []
     for example in examples:
         rows.append(session.infer(prepare(example.image, bundle.manifest.preprocessing)).probabilities)
         labels.append(example.label)
     return _from_metrics(task_metrics(np.stack(rows), labels, bundle.manifest), note)
+
+
+def quality_of_run(model: TrainedModel, examples: Iterable[Labelled], note: str) -> Quality:
+    """A trained model as it is, before any export."""
+    spec, rows, labels = model.record.preprocessing, [], []
+    with torch.inference_mode():
+        for example in examples:
+            rows.append(model.module(torch.from_numpy(prepare(example.image, spec)))[0][0])
+            labels.append(example.label)
+    probabilities = (torch.stack(rows) / model.record.temperature).softmax(1).numpy()
+    return _from_metrics(task_metrics(probabilities, labels, model.record), note)
 
 
 def clearness(bundle: Bundle, threads: int = 1) -> Callable[[Path], float]:

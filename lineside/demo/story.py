@@ -14,7 +14,7 @@ from lineside.demo.backstage import Backstage
 from lineside.demo.engineer import Engineer
 from lineside.demo.first import int8_figures, write_gold, yardstick_figures
 from lineside.demo.live import LiveRecord
-from lineside.demo.measure import Quality, quality_of_bundle
+from lineside.demo.measure import Quality, quality_of_bundle, quality_of_run
 from lineside.demo.narrator import Narrator
 from lineside.demo.scene import CAMERAS, Labelled, NoHarm, Scene
 from lineside.demo.settings import Pace, Shortened
@@ -23,6 +23,7 @@ from lineside.plant import Plant
 from lineside.stream.control import write_control
 from lineside.training import TrainOptions, export_model, train_model
 from runtime.bundle import Bundle, open_bundle
+from trainer.trained import load_run
 
 ENDED = {"promoted", "refused", "withdrawn"}
 
@@ -198,7 +199,8 @@ class Story:
         self.notes.retrains_for_dirt = len(self.watcher.retrains()) - retrains
 
     def harmful_drift(self) -> None:
-        """The product changes for good: drift, labels, proof of harm, retrain, gate, replay, shadow, promotion."""
+        """The product changes for good: drift, labels, proof of harm, retrain, gate, replay, shadow, promotion. Once
+        the retrain is done the offline model, to compare with, is trained on the same labels."""
         self.narrator.chapter("A drift that harms", self.scene.shift)
         began, windows, drifts = time.monotonic(), self.watcher.windows(), len(self.watcher.drifts())
         self._line("shifted")
@@ -209,6 +211,8 @@ class Story:
         self._line("shifted", parts_per_second=self.pace.busy_parts_per_second)
         self._wait(lambda: bool(self.watcher.retrained()), "the retrained model is handed in", 900)
         self._line("shifted")
+        order = max((self.plant.folder / "monitor").rglob("order.json"), key=lambda path: path.stat().st_mtime)
+        self.backstage.train_offline(order, self.plant.workspace)
         first = self.watcher.release(1)["bundle_hash"]
         engineer = Engineer(self.watcher, self.narrator)
 
@@ -229,10 +233,8 @@ class Story:
         )
 
     def recovery(self) -> None:
-        """How good the new release is on the line; meanwhile the offline model is trained on the same labels."""
+        """How good the new release is on the line."""
         self.narrator.chapter("Recovery", "the new release on the line")
-        order = max((self.plant.folder / "monitor").rglob("order.json"), key=lambda path: path.stat().st_mtime)
-        self.backstage.train_offline(order, self.plant.workspace)
         self._line("shifted")
         self._settle(self.pace.after_windows)
 
@@ -317,11 +319,9 @@ class Story:
             self.notes.quality["before"] = self.notes.quality["home_before"]
             self.notes.quality["drifted"] = quality_of_bundle(before, self.scene.test_set("shifted"), note)
             self.notes.quality["after"] = held_out
-        offline = open_bundle(self.backstage.candidate("offline"))
+        offline = load_run(self.backstage.offline_run())
         note = "images nobody trained on; float model, all labels at once"
-        self.notes.quality["offline"] = quality_of_bundle(
-            offline, self.scene.test_set("shifted"), note, variant="onnxruntime-cpu/fp32"
-        )
+        self.notes.quality["offline"] = quality_of_run(offline, self.scene.test_set("shifted"), note)
 
     def _delay(self, drift: dict[str, Any], windows: dict[str, int]) -> float:
         """Full windows of the camera between the change and the drift."""

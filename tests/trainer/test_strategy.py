@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,16 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few steps: enough to change weights, not to learn."""
+    for name in ("full", "scratch"):
+        recipe = RECIPES[name]
+        assert recipe is not None
+        monkeypatch.setitem(RECIPES, name, replace(recipe, fewest_steps=20, passes=1))
+
+
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize(
     ("strategy", "first_stays", "last_stays"), [("probe", True, True), ("tail", True, False), ("full", False, False)]
 )
@@ -59,11 +70,13 @@ def test_whole_network_learns_to_tell_spotted_plates(snapshot: Snapshot, small_b
     assert model.record.lineage.training["strategy"] == "full"
 
 
+@pytest.mark.usefixtures("short")
 def test_whole_network_is_the_same_for_the_same_seed(snapshot: Snapshot, small_base: BaseModel, tmp_path: Path) -> None:
     once = trained(snapshot, small_base, tmp_path / "a", "full").record.model_sha256
     assert trained(snapshot, small_base, tmp_path / "b", "full").record.model_sha256 == once
 
 
+@pytest.mark.usefixtures("short")
 def test_scratch_ignores_the_weights(snapshot: Snapshot, first_model: TrainedModel, tmp_path: Path) -> None:
     weights = tmp_path / "known.safetensors"
     weights.write_bytes((first_model.folder / "model.safetensors").read_bytes())  # no such names: loading would fail
