@@ -36,9 +36,10 @@ def run_evaluate(run: Path, *, baselines: bool, as_json: bool = False) -> Evalua
 
 def write_report(model: TrainedModel, evaluation: Evaluation) -> None:
     """`report.html`, its curves as PNG, and the failures as a manifest that can be corrected, beside the run."""
-    for name, data in curves(model.folder, evaluation).items():
+    pictures = curves(model.folder, evaluation)
+    for name, data in pictures.items():
         (model.folder / f"{name}.png").write_bytes(data)
-    (model.folder / "report.html").write_text(page(model, evaluation), encoding="utf-8")
+    (model.folder / "report.html").write_text(page(model, evaluation, pictures), encoding="utf-8")
     with (model.folder / "failures.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "label", "answered", "defect_score"))

@@ -197,7 +197,7 @@ def train(
 
 
 @app.command("evaluate", rich_help_panel=_PARTS)
-def evaluatecarry_out(
+def evaluate_run(
     run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
     baselines: Annotated[bool, typer.Option(help="Also train simpler means on the same images.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
@@ -224,7 +224,7 @@ def transfer(
     strategy: Annotated[
         Literal["probe", "tail", "full"], typer.Option(help="How every model is trained; probe takes seconds.")
     ] = "tail",
-    workspace: Workspace = Path("workspace"),
+    workspace: Annotated[Path, typer.Option(help="Its catalogue.toml is read.")] = Path("workspace"),
     seed: Annotated[int, typer.Option(help="Of the split and the trainings.")] = 0,
     threads: Threads = 2,
 ) -> None:
@@ -315,7 +315,7 @@ def monitor_init(
 
 
 @monitor_app.command("run")
-def monitorcarry_out(config: Annotated[Path, typer.Option(help="The monitor's TOML file.")]) -> None:
+def monitor_run(config: Annotated[Path, typer.Option(help="The monitor's TOML file.")]) -> None:
     """Run the monitor: ingest, decisions, pages, registry."""
     from lineside.services import run_monitor_service
 

@@ -14,6 +14,7 @@ from lineside.training import chosen_base, shown_progress
 from trainer.dataset import read
 from trainer.evaluation.report import Estimate
 from trainer.licence import found
+from trainer.run import good_labels
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import take_snapshot
 from trainer.transfer import Advice, Reached, TransferReport, advise, matrix, sites_of, source_models
@@ -39,13 +40,12 @@ class TransferOptions:
 def run_transfer(options: TransferOptions) -> None:
     """Train each site's model, compare, advise, write `transfer.json`."""
     snapshot = take_snapshot(read(options.data), licence=found(options.data), seed=options.seed)
-    sites = sites_of(snapshot)
+    good = good_labels(snapshot.labels, options.good_labels)
+    sites = sites_of(snapshot, good)
     if unknown := sorted(set(options.targets) - set(sites)):
         raise ConfigurationError(f"{options.data} has no rows of site {unknown[0]!r}; it has {', '.join(sites)}")
     base = chosen_base(options.workspace, name=options.base, weights=options.weights)
-    settings = TrainingSettings(
-        seed=options.seed, threads=options.threads, good=options.good_labels, strategy=options.strategy
-    )
+    settings = TrainingSettings(seed=options.seed, threads=options.threads, good=good, strategy=options.strategy)
     with shown_progress() as progress:
         models = source_models(snapshot, base, settings, options.out / "sites", progress)
         advice = tuple(
@@ -55,7 +55,7 @@ def run_transfer(options: TransferOptions) -> None:
             )
             for target in options.targets or sites
         )  # fmt: skip
-    report = TransferReport(matrix=matrix(models, snapshot), advice=advice)
+    report = TransferReport(matrix=matrix(models, snapshot, good), advice=advice)
     (options.out / "transfer.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
     _print(report, options.out / "transfer.json")
 

@@ -84,11 +84,12 @@ class Task:
         """Batches of training images as they are."""
         train = self.snapshot.of("train")
         some = train[:: max(1, len(train) // _SETTLED_ON)]
-        for start in range(0, len(some) - 1, _BATCH):  # a batch of one image has no spread
-            yield as_input(load_images(some[start : start + _BATCH], spec), spec)
+        batches = max(1, len(some) // _BATCH)
+        for start in range(batches):  # classes that follow each other in the manifest are dealt to all batches
+            yield as_input(load_images(some[start::batches], spec), spec)
 
     def forget(self) -> None:
-        """The training is over, or begins anew: its checkpoints go."""
+        """The training is over: its checkpoints go."""
         Checkpoint(self._checkpoints, "").remove()
 
     @property

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from trainer.attempt import Attempt, Task
 from trainer.course import Course, held_out_parts
+from trainer.dataset import Example
 from trainer.features import Stem
 from trainer.finetune import Lesson, cross_entropy, step_seconds, steps_of
 from trainer.image import as_input, load_images
@@ -41,7 +42,8 @@ class Outcome:
 
 
 def contest(task: Task, settings: TrainingSettings) -> Outcome:
-    """Try the candidates, the cheaper one first; one that would not end within the budget is not begun, and said so."""
+    """Try the candidates, the cheaper one first; one whose steps alone would break the budget is not begun, which is
+    said."""
     images = len(task.snapshot.of("train"))
     distance = _distance(task, settings)
     names = candidates(images, distance)
@@ -53,11 +55,10 @@ def contest(task: Task, settings: TrainingSettings) -> Outcome:
         expected = expected_seconds(task, chosen) if attempts else 0.0
         if attempts and time.monotonic() + expected > task.until:
             left = max(0.0, task.until - time.monotonic())
-            reasons.append(f"{name} was not tried: it would take {expected:.0f} s of the {left:.0f} s left.")
+            reasons.append(f"{name} was not tried: its steps would take {expected:.0f} s of the {left:.0f} s left.")
             continue
         attempts.append(task.attempt(chosen))
-    losses = [held_out_losses(attempt) for attempt in attempts]
-    winner, said = choose(attempts, losses)
+    winner, losses, said = choose(attempts)
     numbers: dict[str, dict[str, float]] = {
         attempt.settings.strategy: {"held_out_loss": float(loss.mean()), "seconds": attempt.seconds}
         for attempt, loss in zip(attempts, losses, strict=True)
@@ -74,25 +75,59 @@ def candidates(images: int, distance: float | None) -> tuple[StrategyName, Strat
     return "probe", "tail"
 
 
-def choose(attempts: Sequence[Attempt], losses: Sequence[Tensor]) -> tuple[int, list[str]]:
-    """The first (cheapest) whose loss lies within one standard error, over groups, of the lowest. Attempts that were
-    cut short have fewer held-out images; all are compared on those that all have."""
-    shared = min(len(loss) for loss in losses)
-    losses = [loss[:shared] for loss in losses]
-    groups = [group_of(example) for example in attempts[0].taught.held_out[:shared]]
-    best = min(range(len(losses)), key=lambda number: float(losses[number].mean()))
+def choose(attempts: Sequence[Attempt]) -> tuple[int, list[Tensor], list[str]]:
+    """Which attempt wins, the losses of all on the images that all have held out, and what is to be said."""
+    images = shared_images(attempts)
+    losses = comparable_losses(attempts, images)
+    winner, behind, error = cheapest(losses, [group_of(example) for example in images])
     said = [
         f"{attempt.settings.strategy}: held-out loss {float(loss.mean()):.4f} in {attempt.seconds:.0f} s."
         for attempt, loss in zip(attempts, losses, strict=True)
     ]
+    why = f"{behind:.4f} above the lowest, within one error of {error:.4f}" if behind > 0 else "the lowest"
+    return winner, losses, [*said, f"Chosen: {attempts[winner].settings.strategy} ({why})."]
+
+
+def cheapest(losses: Sequence[Tensor], groups: Sequence[str]) -> tuple[int, float, float]:
+    """The first (cheapest) whose mean loss lies within one standard error, over groups, of the lowest, and is not above
+    that of the very first; how far it is behind the lowest, and that error."""
+    best = min(range(len(losses)), key=lambda number: float(losses[number].mean()))
     for number, loss in enumerate(losses):
         difference = loss - losses[best]
         behind, error = float(difference.mean()), standard_error(difference, groups)
-        if number == best or behind <= error:
-            name = attempts[number].settings.strategy
-            why = "the lowest" if number == best else f"{behind:.4f} above the lowest, within one error of {error:.4f}"
-            return number, [*said, f"Chosen: {name} ({why})."]
+        if number == best or (behind <= error and float((loss - losses[0]).mean()) <= 0):
+            return number, behind, error
     raise AssertionError("the best one is within its own error")
+
+
+def shared_images(attempts: Sequence[Attempt], keep: Callable[[Example], bool] = lambda _: True) -> list[Example]:
+    """What every attempt has held out (one that was cut short has fewer), in the order of the first."""
+    known = [{example.sha256 for example in attempt.taught.held_out} for attempt in attempts]
+    shared = set.intersection(*known)
+    return [example for example in attempts[0].taught.held_out if example.sha256 in shared and keep(example)]
+
+
+def comparable_losses(attempts: Sequence[Attempt], images: Sequence[Example]) -> list[Tensor]:
+    """[n] for each attempt: weighted cross-entropy of the same images, with the same weights, each at the temperature
+    that suits it best; between good and defect alone where the attempts do not know the same classes."""
+    same = len({attempt.course.labels for attempt in attempts}) == 1
+    return [_losses(attempt, images, by_class=same) for attempt in attempts]
+
+
+def _losses(attempt: Attempt, images: Sequence[Example], *, by_class: bool) -> Tensor:
+    course, taught = attempt.course, attempt.taught
+    row = {example.sha256: number for number, example in enumerate(taught.held_out)}
+    logits = taught.logits[[row[image.sha256] for image in images]]
+    weights, noise = balanced_weights(images, course.good), course.settings.label_noise
+    if by_class:
+        targets = soft_targets(images, course.labels, course.good, noise=noise)
+    else:
+        good = course.good_mask()
+        logits = torch.stack([logits[:, good].logsumexp(1), logits[:, ~good].logsumexp(1)], dim=1)
+        passes = torch.tensor([image.label in course.good for image in images])
+        targets = torch.stack([passes, ~passes], dim=1).float() * (1 - 2 * noise) + noise
+    temperature, _ = best_temperature(logits, targets, weights)
+    return (cross_entropy(logits / temperature, targets) * weights).double()
 
 
 def standard_error(values: Tensor, groups: Sequence[str]) -> float:
@@ -106,17 +141,8 @@ def standard_error(values: Tensor, groups: Sequence[str]) -> float:
     return math.sqrt(sum(total**2 for total in totals.values()) * count / (count - 1)) / len(values)
 
 
-def held_out_losses(attempt: Attempt) -> Tensor:
-    """[n] weighted cross-entropy of the held-out images, at the temperature that suits them best."""
-    course, taught = attempt.course, attempt.taught
-    targets = soft_targets(taught.held_out, course.labels, course.good, noise=course.settings.label_noise)
-    weights = balanced_weights(taught.held_out, course.good)
-    temperature, _ = best_temperature(taught.logits, targets, weights)
-    return (cross_entropy(taught.logits / temperature, targets) * weights).double()
-
-
 def expected_seconds(task: Task, settings: TrainingSettings) -> float:
-    """What a strategy would take, from the time of two steps on this machine."""
+    """What the steps of a strategy would take, from the time of two of them on this machine."""
     recipe = RECIPES[settings.strategy]
     if recipe is None:
         return 0.0

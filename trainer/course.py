@@ -24,7 +24,7 @@ from trainer.dataset import Example
 from trainer.features import Features, Stem, tail_start
 from trainer.finetune import Lesson, Tuned, cross_entropy, finetune, frozen
 from trainer.head import Head, fit_head
-from trainer.network import Network
+from trainer.network import Network, settle_statistics
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
 from trainer.split import folds
@@ -111,8 +111,18 @@ class Course:
             rounds.append(done)
         held_out, logits = _gather(train, validation, parts[: len(rounds)], rounds)
         hurried = len(rounds) < len(parts) or any(tuned.hurried for tuned in rounds)
+        return Taught(self._united(rounds, train), held_out, logits, penalty, tuple(rounds), hurried)
+
+    def _united(self, rounds: Sequence[Tuned], train: Material) -> Network:
+        """One network of all rounds. From random weights the rounds have little in common: the best one stays."""
+        if self.settings.strategy == "scratch":
+            return min(rounds, key=lambda tuned: tuned.best.held_out_loss).network
         soup = averaged([tuned.network for tuned in rounds])
-        return Taught(soup, held_out, logits, penalty, tuple(rounds), hurried)
+        recipe = RECIPES[self.settings.strategy]
+        if len(rounds) > 1 and recipe is not None and recipe.learns_statistics:
+            parts = torch.split(torch.randperm(len(train.examples), generator=torch.Generator().manual_seed(0)), 32)
+            settle_statistics(soup, (train.features.maps.rows(part).plain() for part in parts if len(part) > 1))
+        return soup
 
     def _round(
         self, learned: Material, held_out: Material, penalty: float, until: float, tick: Callable[[float], None]

@@ -149,7 +149,7 @@ class Stem:
 
     def _pixels(self, examples: Sequence[Example], looks: Sequence[View], flips: tuple[Flip, ...]) -> Features:
         images, seeds = load_images(examples, self.spec), _seeds(examples)
-        seen = [self._embed_pixels(look(images, view, seeds)) for view in looks]
+        seen = [self._embed_pixels(images, seeds, view) for view in looks]
         return Features(Pixels(images, self.spec, flips), torch.stack(seen, dim=1))
 
     @cached_property
@@ -179,9 +179,13 @@ class Stem:
             self._keep(example, looks, maps)
         return found
 
-    def _embed_pixels(self, images: Tensor) -> Tensor:
-        """[n, d] of images [n, 3, h, w] (0..255), of which few at a time become float32 inputs."""
-        return torch.cat([self._embed(as_input(batch, self.spec)) for batch in torch.split(images, 64)])
+    def _embed_pixels(self, images: Tensor, seeds: list[int], view: View) -> Tensor:
+        """[n, d] of images [n, 3, h, w] uint8 under a view; few at a time become float32 inputs."""
+        parts = [torch.empty(0, self.network.head.in_features)]
+        for start in range(0, len(images), _BATCH):
+            seen = look(images[start : start + _BATCH], view, seeds[start : start + _BATCH])
+            parts.append(self._embed(as_input(seen, self.spec)))
+        return torch.cat(parts)
 
     def _embed(self, maps: Tensor) -> Tensor:
         """[n, d] float32 of maps [n, c, h, w]."""

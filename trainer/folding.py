@@ -1,4 +1,4 @@
-"""The frozen stem, rewritten to answer the same in a third of the time: it is asked for every view of every image."""
+"""The frozen stem, rewritten to answer the same in less than half the time: it sees every view of every image."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _widened(convolution: nn.Conv2d) -> nn.Module:
     """For an even input: a kernel one larger, whose first row and column are 0, under padding on all sides. The same
     convolution where it is none of stride 2 with an odd kernel."""
     (height, width), stride, dilation = convolution.kernel_size, convolution.stride, convolution.dilation
-    if stride != (2, 2) or dilation != (1, 1) or height != width or height % 2 == 0:
+    if stride != (2, 2) or dilation != (1, 1) or height != width or height % 2 == 0 or height < 3:
         return convolution
     weight = nn.functional.pad(convolution.weight, (1, 0, 1, 0))
     wide = nn.Conv2d(

@@ -27,7 +27,7 @@ def retrain(
     """Train the successor that `order` asks for and write its run folder `out`.
 
     The workspace is the one in which the site's first model was trained; `settings` default to that training's;
-    the base model, which that training has compared with random weights, is not compared again.
+    the base model is not compared with random weights again.
     Images whose `split` is `gate` enter the snapshot but are not trained on, and their labels are not read. Raises
     OrderError without usable labels, DatasetError and ConfigurationError as `train` does.
     """

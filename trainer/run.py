@@ -18,7 +18,9 @@ from trainer.backbone import BaseModel
 from trainer.card import card
 from trainer.contest import Outcome, contest
 from trainer.course import Material, Taught
+from trainer.dataset import Example
 from trainer.evaluate import cannot_promise, predict
+from trainer.features import Stem
 from trainer.licence import strictest
 from trainer.line import draw_line
 from trainer.network import Network
@@ -32,8 +34,6 @@ from trainer.workspace import SiteRecord, remember_site
 from trainer.yardstick import compare_with_random, negative_transfer
 
 __all__ = ["TrainedModel", "good_labels", "load_run", "train"]
-
-_PLAIN = (View(0),)
 
 
 def train(
@@ -69,8 +69,8 @@ def train(
     thresholds, calibration = draw_line(course, stem, taught, snapshot)
     progress("testing", 0.92)
     details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked}
-    if settings.yardstick:
-        details["yardstick"] = _yardstick(held.attempt, base_model, snapshot)
+    if settings.yardstick and held.attempt.settings.strategy != "scratch":
+        details["yardstick"] = _yardstick(task, held.attempt)
     loud = filter(None, [negative_transfer(details.get("yardstick", {})), _hurried(taught, settings)])
     metrics = _test(taught.network, snapshot, stem.spec, calibration, Rule(course.labels, course.good, thresholds))
     record = RunRecord(
@@ -131,9 +131,19 @@ def _refuse_leak(snapshot: Snapshot, base: BaseModel) -> None:
         )
 
 
-def _yardstick(attempt: Attempt, base: BaseModel, snapshot: Snapshot) -> dict[str, Any]:
-    test = Material(snapshot.of("test"), attempt.stem.features(snapshot.of("test"), _PLAIN))
-    return compare_with_random(attempt.course, attempt.stem, base, attempt.train, attempt.validation, test)
+def _yardstick(task: Task, attempt: Attempt) -> dict[str, Any]:
+    """Frozen features, pretrained against random. Where the attempt trained everything, the network is made anew as it
+    was before."""
+    course, stem, train, validation = attempt.course, attempt.stem, attempt.train, attempt.validation
+    if stem.cut == 0:
+        course, stem, _ = task.begin(attempt.settings.model_copy(update={"strategy": "probe"}))
+        train, validation = (_plain(stem, part.examples) for part in (train, validation))
+    test = _plain(stem, task.snapshot.of("test"))
+    return compare_with_random(course, stem, task.base, train, validation, test)
+
+
+def _plain(stem: Stem, examples: tuple[Example, ...]) -> Material:
+    return Material(examples, stem.features(examples, (View(0),)))
 
 
 def _test(

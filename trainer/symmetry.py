@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from contracts.errors import ConfigurationError
 from trainer.course import Course, Material
 from trainer.dataset import Example
 from trainer.features import Stem
@@ -22,6 +23,11 @@ def harmless_flips(course: Course, stem: Stem, train: Sequence[Example]) -> Flip
     """What the settings say; for `auto` whether left-right, top-bottom, both or no mirroring does no harm. Quarter
     turns of square inputs are asked for where every step sees the images anew: cached views have no room for them."""
     if course.settings.flips != "auto":
+        if course.settings.flips == "square" and stem.spec.width != stem.spec.height:
+            raise ConfigurationError(
+                f"flips 'square' turns images, but the input has {stem.spec.width} x {stem.spec.height} pixels; say "
+                "'both', or make it square"
+            )
         return course.settings.flips
     asked = tuple(train[:: max(1, -(-len(train) // _ASKED))])
     turns = course.cut == 0 and stem.spec.width == stem.spec.height

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from contracts.errors import DatasetError
-from contracts.names import Wire
+from contracts.names import Name, Wire
 from runtime.decision import Rule
 from trainer.attempt import Attempt, Task
 from trainer.backbone import BaseModel
 from trainer.catalogue import Listed
-from trainer.contest import held_out_losses, standard_error
+from trainer.contest import cheapest, comparable_losses, shared_images
 from trainer.dataset import Example
 from trainer.evaluate import predict
 from trainer.evaluation import figures
@@ -75,34 +75,57 @@ class TransferReport(Wire):
     advice: tuple[Advice, ...]
 
 
-def sites_of(snapshot: Snapshot) -> tuple[str, ...]:
-    """Raises DatasetError where there is nothing to transfer between."""
+def sites_of(snapshot: Snapshot, good: Sequence[str]) -> tuple[str, ...]:
+    """Raises DatasetError where there is nothing to transfer between, or where a site cannot be learned or judged."""
     sites = tuple(sorted({example.site for example in snapshot.examples}))
     if len(sites) < 2 or "" in sites:
         raise DatasetError("a transfer is between sites: the manifest needs a column `site` with two names at least")
+    for site in sites:
+        try:
+            TypeAdapter(Name).validate_python(site)
+        except ValidationError as error:
+            raise DatasetError(f"site {site!r}: a name has small letters, digits and hyphens; rename it") from error
+        _usable([e for e in snapshot.examples if e.site == site], good, f"site {site}")
     return sites
+
+
+def _usable(examples: Sequence[Example], good: Sequence[str], what: str) -> None:
+    learned = [example for example in examples if example.split in ("train", "validation")]
+    if len({example.label in good for example in learned}) < 2 or len({group_of(e) for e in learned}) < 2:
+        raise DatasetError(
+            f"{what} has {len(learned)} labelled images to learn from in {len({group_of(e) for e in learned})} groups; "
+            "good ones and defects are needed, in two groups at least: add images, or raise --labels"
+        )
+    if all(example.split != "test" for example in examples):
+        raise DatasetError(f"{what} has no image in the test split: add some, or choose another --seed")
 
 
 def source_models(
     snapshot: Snapshot, base: BaseModel, settings: TrainingSettings, out: Path, progress: Progress = silent
 ) -> dict[str, TrainedModel]:
-    """A model of each site, trained on its own images alone, as run folders `out/SITE`."""
+    """A model of each site, trained on its own images alone, as run folders `out/SITE`. `settings.good` names the
+    classes that pass anywhere."""
     found = {}
-    for site in sites_of(snapshot):
+    for site in sites_of(snapshot, settings.good):
         own = Snapshot(tuple(e for e in snapshot.examples if e.site == site), snapshot.licence)
-        found[site] = train(own, base, settings=settings, out=out / site, site=site, progress=progress)
+        chosen = _with_good(settings, own)
+        found[site] = train(own, base, settings=chosen, out=out / site, site=site, progress=progress)
     return found
 
 
-def matrix(models: dict[str, TrainedModel], snapshot: Snapshot) -> dict[str, dict[str, Reached]]:
-    """Every model on the test of every site."""
+def _with_good(settings: TrainingSettings, part: Snapshot) -> TrainingSettings:
+    return settings.model_copy(update={"good": tuple(name for name in settings.good if name in part.labels)})
+
+
+def matrix(models: dict[str, TrainedModel], snapshot: Snapshot, good: Sequence[str]) -> dict[str, dict[str, Reached]]:
+    """Every model on the test of every site, good against defect: a kind of defect that a model never saw counts."""
     found: dict[str, dict[str, Reached]] = {}
     for source, model in models.items():
         record = model.record
-        rule = Rule(record.labels, record.good_labels, record.thresholds)
+        rule = Rule(record.labels, tuple(good), record.thresholds)
         found[source] = {}
         for target in models:
-            test = tuple(e for e in snapshot.of("test") if e.site == target and e.label in record.labels)
+            test = tuple(e for e in snapshot.of("test") if e.site == target)
             logits = predict(model.module, test, record.preprocessing) / record.temperature
             found[source][target] = _reached(test, logits, rule)
     return found
@@ -115,9 +138,10 @@ def advise(
     """Try every way for `target` with at most `labels` of its labelled images (None: all), and say which to take.
 
     The cheapest way whose held-out loss is within one standard error, over groups, of the lowest; but never one that
-    is behind `alone` (negative transfer).
+    is behind `alone` (negative transfer). Groups that are at another site as well do not count: other ways have seen
+    them there. Raises DatasetError where too little is left.
     """
-    own = _some(snapshot, target, labels)
+    own = _some(snapshot, target, labels, settings.good)
     others = [
         replace(e, split="validation" if e.split == "validation" else "train")
         for e in snapshot.of("train", "validation")
@@ -129,21 +153,35 @@ def advise(
             plans.append((f"from {source}", _as_base(model, out / f"{source}.safetensors"), own))
     plans.append(("pooled", base, [*others, *own]))
     attempts: list[Attempt] = []
-    ways: list[Way] = []
+    parts: list[Snapshot] = []
+    seconds: list[float] = []
     for name, start, examples in plans:
-        progress(f"{target}: {name}", len(ways) / len(plans))
+        progress(f"{target}: {name}", len(parts) / len(plans))
         began = time.monotonic()
         part = Snapshot(tuple(examples), snapshot.licence)
         task = Task(part, start, out / name.replace(" ", "-"), None, math.inf, False, silent)
-        attempt = task.attempt(settings)
-        ways.append(_way(name, attempt, part, target, time.monotonic() - began))
-        attempts.append(attempt)
-    chosen, why = _choose(attempts, ways, target)
+        attempts.append(task.attempt(_with_good(settings, part)))
+        task.forget()
+        seconds.append(time.monotonic() - began)
+        parts.append(part)
+    elsewhere = {group_of(example) for example in snapshot.examples if example.site != target}
+    images = shared_images(attempts, lambda e: condition_of(e) == target and group_of(e) not in elsewhere)
+    if not images:
+        raise DatasetError(f"every group of {target} is at another site, too: nothing tells what is unseen there")
+    losses = comparable_losses(attempts, images)
+    number, _, _ = cheapest(losses, [group_of(example) for example in images])
+    ways = [
+        _way(plan[0], attempt, part, images, float(loss.mean()), spent)
+        for plan, attempt, part, loss, spent in zip(plans, attempts, parts, losses, seconds, strict=True)
+    ]
+    gain = ways[0].held_out_loss - ways[number].held_out_loss
+    better = f"held-out loss {gain:.4f} below alone's" if number else "nothing else is better by one standard error"
     count = sum(example.split != "test" for example in own)
-    return Advice(target=target, labels=count, ways=tuple(ways), chosen=ways[chosen].name, why=why)
+    why = f"{ways[number].name}: {better} ({len(images)} images of {target})"
+    return Advice(target=target, labels=count, ways=tuple(ways), chosen=ways[number].name, why=why)
 
 
-def _some(snapshot: Snapshot, target: str, labels: int | None) -> list[Example]:
+def _some(snapshot: Snapshot, target: str, labels: int | None, good: Sequence[str]) -> list[Example]:
     """The target's images with its site as their condition: whole groups until there are `labels`, and the test."""
     own = [replace(e, attributes={**e.attributes, "order": target}) for e in snapshot.examples if e.site == target]
     labelled = [example for example in own if example.split in ("train", "validation")]
@@ -152,7 +190,9 @@ def _some(snapshot: Snapshot, target: str, labels: int | None) -> list[Example]:
     sizes = [sum(group_of(example) == group for example in labelled) for group in groups]
     reached = np.cumsum(sizes)
     kept = set(groups if labels is None else [g for g, total in zip(groups, reached, strict=True) if total <= labels])
-    return [*(e for e in labelled if group_of(e) in kept), *(e for e in own if e.split == "test")]
+    found = [*(e for e in labelled if group_of(e) in kept), *(e for e in own if e.split == "test")]
+    _usable(found, good, f"{target} with {labels} labels")
+    return found
 
 
 def _as_base(model: TrainedModel, weights: Path) -> BaseModel:
@@ -160,22 +200,22 @@ def _as_base(model: TrainedModel, weights: Path) -> BaseModel:
     return Listed(entry, weights.parent).base_model(weights)
 
 
-def _way(name: str, attempt: Attempt, part: Snapshot, target: str, seconds: float) -> Way:
+def _way(
+    name: str, attempt: Attempt, part: Snapshot, images: Sequence[Example], loss: float, seconds: float
+) -> Way:  # fmt: skip
     course, taught = attempt.course, attempt.taught
     thresholds, calibration = draw_line(course, attempt.stem, taught, part)
     rule = Rule(course.labels, course.good, thresholds)
     test = part.of("test")
     logits = predict(taught.network, test, attempt.stem.spec) / calibration.temperature
-    rows = [row for row, example in enumerate(taught.held_out) if condition_of(example) == target]
-    held_out = Answers(
-        tuple(taught.held_out[row] for row in rows), taught.logits[rows].double().softmax(1).numpy(), rule
-    )
+    row = {example.sha256: number for number, example in enumerate(taught.held_out)}
+    said = taught.logits[[row[image.sha256] for image in images]].double().softmax(1).numpy()
     return Way(
         name=name,
         images=len(part.of("train", "validation")),
         seconds=seconds,
-        held_out_loss=float(held_out_losses(attempt)[rows].mean()),
-        held_out_auroc=figures.area(held_out, np.arange(len(rows))),
+        held_out_loss=loss,
+        held_out_auroc=figures.area(Answers(tuple(images), said, rule), np.arange(len(images))),
         test=_reached(test, logits, rule),
     )
 
@@ -185,25 +225,3 @@ def _reached(test: tuple[Example, ...], logits: torch.Tensor, rule: Rule) -> Rea
     return Reached(
         balanced_accuracy=estimate(answers, figures.balanced_accuracy), auroc=estimate(answers, figures.area)
     )
-
-
-def _choose(attempts: Sequence[Attempt], ways: Sequence[Way], target: str) -> tuple[int, str]:
-    """By the losses on the target's own images, which every way has held out."""
-    losses = []
-    for attempt in attempts:
-        found = zip(attempt.taught.held_out, held_out_losses(attempt), strict=True)
-        losses.append({example.sha256: loss for example, loss in found if condition_of(example) == target})
-    shared = sorted(set.intersection(*(set(loss) for loss in losses)))
-    group = {example.sha256: group_of(example) for example in attempts[0].taught.held_out}
-    values = [torch.stack([loss[image] for image in shared]) for loss in losses]
-    best = min(range(len(values)), key=lambda number: float(values[number].mean()))
-    for number, value in enumerate(values):
-        behind = value - values[best]
-        error = standard_error(behind, [group[image] for image in shared])
-        harmless = number == 0 or float((value - values[0]).mean()) <= 0
-        if number == best or (float(behind.mean()) <= error and harmless):
-            gain = float((values[0] - value).mean())
-            better = f"held-out loss {gain:.4f} below alone's"
-            why = better if number else "nothing else is better by one standard error"
-            return number, f"{ways[number].name}: {why} ({len(shared)} images of {target})"
-    raise AssertionError("the best one is within its own error")

@@ -32,7 +32,7 @@ class Backstage:
     folder: Path
     common: dict[str, Any]  # options that all trainings share
     features: Path  # of the first model's training
-    threads: int = 1  # of a training that the story waits for; those beside the line have one
+    threads: int = 1  # of a training that the story waits for; the planted ones have one
     children: dict[str, Child] = field(default_factory=dict)
     convention: str = ""
 

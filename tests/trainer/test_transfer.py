@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ from contracts.bundle import Licence
 from contracts.errors import DatasetError
 from lineside.main import app
 from tests.trainer.conftest import draw_plate
+from trainer.attempt import Attempt, Task
 from trainer.backbone import BaseModel
 from trainer.dataset import read_manifest
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot, take_snapshot
 from trainer.transfer import TransferReport, advise, matrix, sites_of, source_models
 
-PROBE = TrainingSettings(strategy="probe", flips="none")
+PROBE = TrainingSettings(strategy="probe", flips="none", good=("good",))
 
 
 def two_halls(folder: Path) -> Path:
@@ -39,11 +41,20 @@ def halls(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     return take_snapshot(read_manifest(manifest), licence=Licence(owner="x", licence="y"), seed=0)
 
 
-def test_every_way_is_tried_on_the_same_held_out_images_and_no_test_image_is_learned(
-    halls: Snapshot, small_base: BaseModel, tmp_path: Path
+def test_every_way_is_tried_and_no_test_image_is_learned(
+    halls: Snapshot, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    learned: list[set[str]] = []
+    attempt = Task.attempt
+
+    def noted(task: Task, settings: TrainingSettings) -> Attempt:
+        learned.append({example.sha256 for example in task.snapshot.of("train", "validation")})
+        return attempt(task, settings)
+
+    monkeypatch.setattr(Task, "attempt", noted)
+    test = {example.sha256 for example in halls.of("test")}
     models = source_models(halls, small_base, PROBE, tmp_path / "sites")
-    found = matrix(models, halls)
+    found = matrix(models, halls, PROBE.good)
     assert set(found) == {"hall-a", "hall-b"}
     assert found["hall-a"]["hall-a"].auroc.value is not None
     advice = advise(halls, "hall-b", small_base, models, labels=20, settings=PROBE, out=tmp_path / "ways")
@@ -56,11 +67,38 @@ def test_every_way_is_tried_on_the_same_held_out_images_and_no_test_image_is_lea
     chosen = by_name[advice.chosen]
     assert chosen.held_out_loss <= alone.held_out_loss, "never worse than alone"
     assert advice.why.startswith(advice.chosen)
+    assert len(learned) == 5, "two sites' own models and three ways"
+    assert not any(test & images for images in learned)
+    assert not list(tmp_path.rglob("round-*"))
+
+
+def test_site_that_cannot_be_learned_or_named_is_refused(
+    halls: Snapshot, small_base: BaseModel, tmp_path: Path
+) -> None:
+    named = Snapshot(tuple(replace(e, site=e.site.replace("-", " ")) for e in halls.examples), halls.licence)
+    with pytest.raises(DatasetError, match="site 'hall a': a name has small letters"):
+        sites_of(named, ("good",))
+    spotless = Snapshot(tuple(e for e in halls.examples if e.site == "hall-a" or e.label == "good"), halls.licence)
+    with pytest.raises(DatasetError, match=r"site hall-b has .* labelled images to learn from"):
+        sites_of(spotless, ("good",))
+    untested = Snapshot(tuple(e for e in halls.examples if e.site == "hall-a" or e.split != "test"), halls.licence)
+    with pytest.raises(DatasetError, match="site hall-b has no image in the test split"):
+        sites_of(untested, ("good",))
+    with pytest.raises(DatasetError, match="hall-b with 1 labels"):
+        advise(halls, "hall-b", small_base, {}, labels=1, settings=PROBE, out=tmp_path)
+
+
+def test_groups_at_both_sites_do_not_tell_what_is_unseen(
+    halls: Snapshot, small_base: BaseModel, tmp_path: Path
+) -> None:
+    shared = Snapshot(tuple(replace(e, group=f"lot-{n % 10}") for n, e in enumerate(halls.examples)), halls.licence)
+    with pytest.raises(DatasetError, match="every group of hall-b is at another site"):
+        advise(shared, "hall-b", small_base, {}, labels=None, settings=PROBE, out=tmp_path)
 
 
 def test_a_transfer_needs_two_named_sites(snapshot: Snapshot) -> None:
     with pytest.raises(DatasetError, match="column `site`"):
-        sites_of(snapshot)
+        sites_of(snapshot, ("good",))
 
 
 def test_command_prints_the_matrix_and_writes_the_report(tmp_path: Path) -> None:

@@ -127,7 +127,8 @@ def _beside(model: TrainedModel, rule: Rule, progress: Progress) -> tuple[tuple[
 def _frozen(model: TrainedModel, rule: Rule) -> tuple[Course, Stem] | None:
     """The pretrained network as it was before the training; None where its file went away."""
     try:
-        settings = TrainingSettings.model_validate(model.record.lineage.training)
+        trained = TrainingSettings.model_validate(model.record.lineage.training)
+        settings = trained.model_copy(update={"strategy": "probe"})
         course, stem, _ = set_out(
             model.record.base_model, rule.labels, rule.good_labels, settings, model.record.preprocessing
         )

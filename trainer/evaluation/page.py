@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
@@ -21,14 +22,14 @@ _FIGURES = (
 )
 
 
-def page(model: TrainedModel, evaluation: Evaluation) -> str:
-    """HTML of a run and its evaluation. Reads the run's `curves.csv` and the pictures of the failures."""
+def page(model: TrainedModel, evaluation: Evaluation, pictures: Mapping[str, bytes]) -> str:
+    """HTML of a run and its evaluation, with these PNG curves. Reads the pictures of the failures."""
     environment = Environment(loader=PackageLoader("trainer.evaluation", "."), autoescape=True)
     return environment.get_template("page.html.jinja").render(
         record=model.record,
         evaluation=evaluation,
         figures=[(name, getattr(evaluation, key)) for name, key in _FIGURES],
-        pictures=[(name, data_address("image/png", data)) for name, data in curves(model.folder, evaluation).items()],
+        pictures=[(name, data_address("image/png", data)) for name, data in pictures.items()],
         faults=list(dict.fromkeys(found.fault for found in evaluation.faults)),
         lost={(found.fault, found.severity): found.lost for found in evaluation.faults},
         thumbnail=lambda path: thumbnail(Path(path)),

@@ -197,7 +197,7 @@ def test_command_writes_the_evaluation_and_its_part_of_the_card(first_model: Tra
     assert (run / "training-curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_failures_are_the_surest_wrong_answers_and_a_manifest_to_correct(
+def test_failures_are_the_surest_wrong_answers_and_are_named_in_a_manifest(
     first_model: TrainedModel, tmp_path: Path
 ) -> None:
     evaluation = evaluate(first_model, baselines=False)
@@ -216,7 +216,7 @@ def test_failures_are_the_surest_wrong_answers_and_a_manifest_to_correct(
 def test_report_shows_labels_and_names_as_text(first_model: TrainedModel) -> None:
     failure = Failure(path="<i>.png", label="<b>", answered="<script>", defect_score=0.9)
     evaluation = evaluate(first_model, baselines=False).model_copy(update={"failures": (failure,)})
-    html = page(first_model, evaluation)
+    html = page(first_model, evaluation, {})
     assert "&lt;script&gt;" in html
     assert "<script>" not in html
     assert "<i>.png" not in html
