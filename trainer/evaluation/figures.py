@@ -68,11 +68,11 @@ Statistic = Callable[[Answers, NDArray[np.intp]], float | None]
 
 
 def estimate(answers: Answers, statistic: Statistic) -> Estimate:
-    """The figure over all rows, its interval by resampling whole groups."""
+    """The figure over all rows, its interval by resampling whole groups; none where there is a single group."""
     everything = np.arange(len(answers.examples))
     value = statistic(answers, everything)
-    if value is None:
-        return Estimate(value=None)
+    if value is None or len(set(answers.groups)) < 2:
+        return Estimate(value=value)
     bounds = bootstrap_interval(
         lambda rows: statistic(answers, rows), len(everything), groups=answers.groups, resamples=_RESAMPLES
     )  # fmt: skip

@@ -33,6 +33,7 @@ _BATCH = 16
 _MOST_FAILURES = 24
 _BREAKS = 0.1  # balanced accuracy lost under a light fault
 _FEWEST = 20  # test images of good and of defect, below which no accuracy is claimed
+_FEWEST_GROUPS = 5
 _BEHIND = 0.1  # a slice's balanced accuracy below that of all
 
 
@@ -154,10 +155,15 @@ def _failures(answers: Answers) -> tuple[Failure, ...]:
 
 
 def _too_few(answers: Answers) -> list[str]:
-    fewest = min(int(answers.defect.sum()), int((~answers.defect).sum()))
-    if fewest >= _FEWEST:
-        return []
-    return [f"The test holds only {fewest} images of one kind: no accuracy is claimed, the figures are hints."]
+    fewest, groups = min(int(answers.defect.sum()), int((~answers.defect).sum())), len(set(answers.groups))
+    found = []
+    if fewest < _FEWEST:
+        found.append(f"The test holds only {fewest} images of one kind: no accuracy is claimed, the figures are hints.")
+    if groups < _FEWEST_GROUPS:
+        found.append(
+            f"The test has {groups} groups, fewer than {_FEWEST_GROUPS}: intervals are too narrow, or not there at all."
+        )
+    return found
 
 
 def _behind(overall: Estimate, parts: Sequence[Slice]) -> list[str]:

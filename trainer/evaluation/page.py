@@ -41,7 +41,8 @@ def page(model: TrainedModel, evaluation: Evaluation, pictures: Mapping[str, byt
 
 def curves(run: Path, evaluation: Evaluation) -> dict[str, bytes]:
     """PNG files by name."""
-    found = {"training-curves": training_curves(run / "curves.csv")}
+    trained = training_curves(run / "curves.csv")
+    found = {} if trained is None else {"training-curves": trained}
     if evaluation.calibration.bins:
         found["calibration"] = reliability(evaluation.calibration)
     if evaluation.curve is not None:

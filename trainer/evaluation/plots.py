@@ -16,13 +16,15 @@ from trainer.evaluation.report import Calibration, LearningCurve
 _INK, _LOUD, _MUTE = "#1c2330", "#b3261e", "#9aa3b0"
 
 
-def training_curves(curves: Path) -> bytes:
+def training_curves(curves: Path) -> bytes | None:
     """`curves.csv` of a run: loss of the training and of the held-out images over the steps, a line for each round; a
-    dot where the weights were kept."""
+    dot where the weights were kept. None where nothing was trained step by step."""
     rounds: dict[int, list[dict[str, str]]] = defaultdict(list)
     with curves.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             rounds[int(row["round"])].append(row)
+    if all(len(rows) < 2 for rows in rounds.values()):
+        return None
     figure, axes = _axes("training", "step", "loss")
     for number, rows in rounds.items():
         steps = [int(row["step"]) for row in rows]

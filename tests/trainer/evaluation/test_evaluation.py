@@ -57,6 +57,13 @@ def test_figures_agree_with_scikit_learn() -> None:
     assert figures.average_precision(tied, ALL) == pytest.approx(average_precision_score(tied.defect, tied.scores))
 
 
+def test_single_group_has_no_interval() -> None:
+    alone = estimate(made(60, per_group=60), figures.accuracy)
+    assert alone.value is not None
+    assert (alone.low, alone.high) == (None, None)
+    assert estimate(made(60, per_group=30), figures.accuracy).low is not None
+
+
 def test_costs_weigh_escapes_and_false_rejects() -> None:
     answers = made(300)
     escapes = float((~answers.stopped & answers.defect).mean())
