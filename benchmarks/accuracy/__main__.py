@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,11 @@ from runtime.metrics import bootstrap_interval
 from trainer.backbone import BaseModel
 from trainer.dataset import Dataset
 from trainer.evaluation.figures import Answers, Statistic, accuracy, area, balanced_accuracy, macro_f1
+from trainer.quality.alike import near_duplicates
+from trainer.quality.leaks import leak
+from trainer.quality.survey import survey
 from trainer.settings import TrainingSettings
+from trainer.split import split
 
 _SEEDS = (0, 1, 2)
 _FOLDS = range(5)
@@ -55,7 +60,8 @@ def measure(options: argparse.Namespace) -> Measured:
             outcome = shelf.recall(cell) or {}
         if outcome:
             found[cell.name] = outcome
-    figures = [*_elpv_figures(found, cells), *_tile_figures(found, tiles), *_spindle_figures(found, spindle)]
+    figures = [*_elpv_figures(found, cells), *_tile_figures(found, tiles), *_leak_figures(tiles)]
+    figures += _spindle_figures(found, spindle)
     return Measured(figures, {"cells": sorted(found)})
 
 
@@ -118,6 +124,17 @@ def _tile_figures(found: Found, dataset: Dataset) -> Iterator[Figure]:
     yield _figure("tiles_accuracy", found, names, dataset, right_class, note)
     yield _figure("tiles_accuracy_float", found, names, dataset, right_class, f"float; {note}", variant="float")
     yield _largest("tiles_train_seconds", found, names, "train_seconds")
+
+
+def _leak_figures(dataset: Dataset) -> Iterator[Figure]:
+    """Whether the split by image is found to leak and the one by tile is not."""
+    measured = survey(dataset.examples)
+    alike = near_duplicates([item.looks for item in measured])
+    alone = [replace(example, group="") for example in dataset.examples]
+    for name, examples in (("random", alone), ("grouped", dataset.examples)):
+        parted = split(examples, seed=0)
+        (finding,) = leak([replace(item, example=e) for item, e in zip(measured, parted, strict=True)], alike)
+        yield Figure(name=f"tiles_leak_flagged_{name}", value=float(finding.weight == "error"), note=finding.text)
 
 
 def _spindle_figures(found: Found, dataset: Dataset) -> Iterator[Figure]:
