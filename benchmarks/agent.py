@@ -151,7 +151,7 @@ def throughput(bundle: Bundle, folder: Path, images: int) -> list[Figure]:
     """Images per second of pixels that come from a camera; what is not inference; and memory."""
     session = Session(bundle)
     spec = bundle.manifest.preprocessing
-    tensor = np.zeros((1, 3, spec.height, spec.width), np.float32)
+    tensor = np.zeros((spec.inputs, 3, spec.height, spec.width), np.float32)
     inference = processor_seconds(lambda: session.infer(tensor), 300)
     source = Pictures(simulated_pictures(300), images)
     wall, cpu = time.perf_counter(), time.process_time()

@@ -26,9 +26,44 @@ class FileEntry(Wire):
     bytes: int = Field(ge=0)
 
 
+Polygon = Annotated[tuple[tuple[float, float], ...], Field(min_length=3, max_length=200)]
+"""Corners (x, y) in pixels of the source image, in order."""
+
+
+class Tiles(Wire):
+    """The region of interest as a grid of equal, overlapping windows, each of which becomes one network input: small
+    defects keep their pixels. The network answers once for all of them."""
+
+    columns: int = Field(ge=1, le=16)
+    rows: int = Field(ge=1, le=16)
+    overlap: float = Field(
+        default=0.15, ge=0.0, le=0.5, description="share of a tile's side that its neighbour has too"
+    )
+
+    @property
+    def count(self) -> int:
+        """Tiles of an image."""
+        return self.columns * self.rows
+
+    def boxes(self, width: float, height: float) -> tuple[tuple[float, float, float, float], ...]:
+        """Left, top, right, bottom of every tile in pixels, row by row, of a region of this size.
+
+        >>> Tiles(columns=2, rows=1, overlap=0.5).boxes(30, 10)
+        ((0.0, 0.0, 20.0, 10.0), (10.0, 0.0, 30.0, 10.0))
+        """
+        across, down = self._spans(width, self.columns), self._spans(height, self.rows)
+        return tuple((left, top, right, bottom) for top, bottom in down for left, right in across)
+
+    def _spans(self, length: float, count: int) -> list[tuple[float, float]]:
+        side = length / (count - (count - 1) * self.overlap)
+        step = side * (1 - self.overlap)
+        return [(number * step, min(number * step + side, float(length))) for number in range(count)]
+
+
 class Preprocessing(Wire):
     """How an image becomes the network's input. One implementation (`runtime.preprocessing`) serves trainer,
-    certificate and agent. Order: decode -> colour -> crop to region of interest -> resize -> scale -> layout."""
+    certificate and agent. Order: decode -> colour -> blank what is hidden -> crop to region of interest ->
+    tiles -> resize -> scale -> layout."""
 
     schema_version: Literal[1] = 1
     formats: tuple[str, ...] = ("PNG", "JPEG", "BMP", "TIFF")
@@ -40,17 +75,42 @@ class Preprocessing(Wire):
     region_of_interest: tuple[int, int, int, int] | None = Field(
         default=None, description="left, top, right, bottom in source pixels"
     )
+    region_polygon: Polygon | None = Field(
+        default=None, description="what lies outside is neither seen nor kept; without a box the image is cropped to it"
+    )
+    hidden: tuple[Polygon, ...] = Field(default=(), description="areas that are neither seen nor kept: people, screens")
+    tiles: Tiles | None = Field(default=None, description="None: the whole region of interest at once")
     mean: tuple[float, float, float] = Field(description="per channel, of values in 0..1")
     std: tuple[float, float, float] = Field(description="per channel, of values in 0..1")
     layout: Literal["NCHW"] = "NCHW"
     dtype: Literal["float32"] = "float32"
     max_pixels: int = Field(default=50_000_000, ge=1, description="larger images are refused from their header")
 
+    @property
+    def inputs(self) -> int:
+        """Network inputs that one image becomes."""
+        return self.tiles.count if self.tiles else 1
+
+    @property
+    def in_source_pixels(self) -> bool:
+        """Whether it names places of the source image, which must then keep its full scale."""
+        return self.region_of_interest is not None or self.region_polygon is not None or bool(self.hidden)
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """Width and height of all inputs side by side, pixels: how much of an image can reach the network."""
+        return (
+            (self.width * self.tiles.columns, self.height * self.tiles.rows)
+            if self.tiles
+            else (self.width, self.height)
+        )
+
 
 class Variant(Wire):
     """One runnable file for one target, for example `onnxruntime-cpu/int8`.
 
-    Input `image` float32 [1, 3, height, width]; outputs `logits` float32 [1, labels] and `embedding` float32 [1, d].
+    Input `image` float32 [n, 3, height, width], n inputs of one image (1 without tiles); outputs `logits` float32
+    [1, labels] and `embedding` float32 [1, d].
     """
 
     target: Literal["onnxruntime-cpu", "openvino-cpu", "tensorrt"]
@@ -117,7 +177,14 @@ class Thresholds(Wire):
     review_from: Probability
     cost_escape: float = Field(default=1.0, gt=0.0)
     cost_false_reject: float = Field(default=1.0, gt=0.0)
+    defect_share: float = Field(default=0.5, gt=0.0, lt=1.0, description="of the parts on the line, as was expected")
     chosen_by: str = "balanced accuracy on the validation split"
+
+    @property
+    def recall_weights(self) -> tuple[float, float]:
+        """What a lost share of the defects and of the good parts costs: equal where both kinds are equally common and
+        their errors equally dear."""
+        return 2 * self.defect_share * self.cost_escape, 2 * (1 - self.defect_share) * self.cost_false_reject
 
     @model_validator(mode="after")
     def _ordered(self) -> Thresholds:

@@ -214,22 +214,15 @@ class _Atypical:
 def _encoded(inspection: Inspection, pixels: NDArray[np.uint8]) -> tuple[bytes, str]:
     """The image file to keep, and its suffix: as it came where that is a file and nothing must be hidden, else PNG."""
     image = inspection.capture.image
-    if isinstance(image, bytes) and inspection.hidden is None:
+    if isinstance(image, bytes) and inspection.visible is None:
         for magic, suffix in _SUFFIXES.items():
             if image.startswith(magic):
                 return image, suffix
-    if inspection.hidden is not None:
-        pixels = _masked(pixels, inspection.hidden)
+    if inspection.visible is not None:
+        pixels = pixels * inspection.visible[:, :, np.newaxis]
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", compress_level=1)
     return file.getvalue(), ".png"
-
-
-def _masked(pixels: NDArray[np.uint8], box: tuple[int, int, int, int]) -> NDArray[np.uint8]:
-    left, top, right, bottom = box
-    masked = np.zeros_like(pixels)
-    masked[top:bottom, left:right] = pixels[top:bottom, left:right]
-    return masked
 
 
 def _reconcile(store: Store, folder: Path) -> None:

@@ -11,13 +11,14 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from contracts.bundle import Preprocessing
 from contracts.errors import BundleError
 from contracts.frame import Decision, Frame, Verdict
 from drift.vector import VectorReference
 from edge_agent.source import Capture
 from runtime.bundle import Bundle
 from runtime.decision import decide
-from runtime.preprocessing import ImageError, decode, prepare
+from runtime.preprocessing import ImageError, decode, prepare, visible
 from runtime.session import Inference, Session
 
 Check = Callable[[Frame, NDArray[np.uint8]], str | None]
@@ -35,8 +36,8 @@ class Inspection:
     confidence: float | None = None  # probability of the answered class, 0..1
     distance: float | None = None  # Mahalanobis, in the embedding's component space
     model_failed: bool = False
-    hidden: tuple[int, int, int, int] | None = None
-    """The region of interest left, top, right, bottom, where there is one: nothing outside it may be kept."""
+    visible: NDArray[np.bool_] | None = None
+    """[h, w] where the pixels may be kept; None: everywhere."""
 
 
 _SMALLEST_SIDE = 8  # pixels
@@ -63,8 +64,10 @@ class Inspector:
     def inspect(self, capture: Capture, *, check: Check | None = None) -> Inspection:
         """The verdict on one capture; NO_VERDICT with the reason where there can be none. Never raises for an image."""
         inspection = self._inspect(capture, check)
-        box = self.bundle.manifest.preprocessing.region_of_interest
-        return inspection if box is None else replace(inspection, hidden=box)
+        spec = self.bundle.manifest.preprocessing
+        if inspection.pixels is None or not spec.in_source_pixels:
+            return inspection
+        return replace(inspection, visible=_visible(inspection.pixels, spec))
 
     def _inspect(self, capture: Capture, check: Check | None) -> Inspection:
         started = time.perf_counter()
@@ -144,3 +147,11 @@ def _reference(bundle: Bundle) -> VectorReference:
     if reference.projection.shape[0] != bundle.manifest.drift_reference.embedding_width:
         raise BundleError(f"{name} of bundle {bundle.hash[:12]} does not fit the embedding; export it again")
     return reference
+
+
+def _visible(pixels: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.bool_] | None:
+    """Where the named places do not fit the image, nobody knows what it shows: nothing of it may be kept."""
+    try:
+        return visible(pixels.shape[1], pixels.shape[0], spec)
+    except ImageError:
+        return np.zeros(pixels.shape[:2], dtype=np.bool_)

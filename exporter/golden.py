@@ -11,7 +11,7 @@ from PIL import Image
 
 from contracts.bundle import GoldenSample, Preprocessing
 from exporter.source import Labelled, pixels
-from runtime.preprocessing import decode, prepare
+from runtime.preprocessing import decode, prepare, visible
 from runtime.session import Session
 
 FOLDER = "golden"
@@ -36,10 +36,14 @@ def write_golden_samples(
 
 
 def _small(image: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.uint8]:
-    """At most twice the network's input in each direction: a bundle travels. A region of interest needs all pixels."""
+    """At most twice the network's input in each direction: a bundle travels. Places named in it need all pixels, and
+    what may not be kept is black."""
     height, width = image.shape[:2]
-    scale = max(2 * spec.width / width, 2 * spec.height / height)
-    if spec.region_of_interest is not None or scale >= 1:
+    seen = visible(width, height, spec)
+    if seen is not None:
+        return image * seen[:, :, np.newaxis]
+    scale = max(2 * spec.resolution[0] / width, 2 * spec.resolution[1] / height)
+    if scale >= 1:
         return image
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(Image.fromarray(image).resize(size, resample=Image.Resampling.BOX))

@@ -26,7 +26,7 @@ def export_graph(module: nn.Module, signature: Signature, path: Path) -> None:
 
     Raises BundleError when the network cannot be exported or uses what a bundle may not hold.
     """
-    example = torch.zeros(1, 3, signature.height, signature.width)
+    example = torch.zeros(signature.shape)
     try:
         with quiet(), torch.inference_mode():
             program = torch.onnx.export(

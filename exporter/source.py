@@ -30,7 +30,8 @@ class Labelled(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """What goes into a bundle. `module(x [b, 3, h, w]) -> (logits [b, k], embedding [b, d])`, in eval mode."""
+    """What goes into a bundle. `module(x [b * n, 3, h, w]) -> (logits [b, k], embedding [b, d])` for b images
+    of n inputs, in eval mode."""
 
     module: nn.Module
     site: str
@@ -52,7 +53,11 @@ class Source:
         """Shapes of the model's input and outputs."""
         spec = self.preprocessing
         return Signature(
-            labels=len(self.labels), height=spec.height, width=spec.width, embedding_width=self.embedding_width
+            labels=len(self.labels),
+            height=spec.height,
+            width=spec.width,
+            embedding_width=self.embedding_width,
+            inputs=spec.inputs,
         )
 
 
@@ -91,7 +96,7 @@ def pixels(example: Labelled, spec: Preprocessing) -> NDArray[np.uint8]:
 
 
 def tensors(examples: Sequence[Labelled], spec: Preprocessing) -> Iterator[NDArray[np.float32]]:
-    """Network inputs [1, 3, h, w], one at a time."""
+    """Network inputs [n, 3, h, w], one image at a time."""
     for example in examples:
         yield prepare(pixels(example, spec), spec)
 

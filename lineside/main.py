@@ -153,8 +153,18 @@ def train(
         int | None,
         typer.Option(help="Pixels a side of the network's input; default: the base model's.", min=32, max=1024),
     ] = None,
+    smallest_defect: Annotated[
+        float | None,
+        typer.Option(help="Side of the smallest defect that matters, pixels of the image: chooses the tiles.", min=0.1),
+    ] = None,
+    tiles: Annotated[
+        str | None, typer.Option(help="COLUMNSxROWS: windows that the network sees one by one in its full size.")
+    ] = None,
     cost_escape: Annotated[float, typer.Option(help="Cost of a defect that is let through, against the other.")] = 1.0,
     cost_false_reject: Annotated[float, typer.Option(help="Cost of a good part that is stopped.")] = 1.0,
+    defect_share: Annotated[
+        float, typer.Option(help="Share of defects on the line, which the costs count by.", min=0.0001, max=0.9999)
+    ] = 0.5,
     review_fraction: Annotated[
         float, typer.Option(help="Share of the parts, nearest below the line, that a person shall see.", min=0, max=0.5)
     ] = 0.0,
@@ -187,7 +197,9 @@ def train(
         split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume,
         settings={
             "strategy": strategy, "input_width": size, "input_height": size, "max_seconds": max_seconds,
-            "cost_escape": cost_escape, "cost_false_reject": cost_false_reject, "review_fraction": review_fraction,
+            "smallest_defect": smallest_defect, "tiles": tiles,
+            "cost_escape": cost_escape, "cost_false_reject": cost_false_reject, "defect_share": defect_share,
+            "review_fraction": review_fraction,
         },
     )  # fmt: skip
     carry_out(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)

@@ -92,6 +92,7 @@ class Gate:
             return self._first_verdict(manifest, answers["candidate"], gold, passed, reasons, production)
         active = manifest_of(session, active_hash)
         pairs = evidence.paired([*gold, *new], answers["active"], active, answers["candidate"], manifest)
+        cost_escape, cost_false_reject = active.thresholds.recall_weights
         refused = session.scalars(select(RefusedRow.bundle_hash).where(RefusedRow.site == row.site))
         return judge_candidate(
             GateEvidence(
@@ -99,8 +100,8 @@ class Gate:
                 good_labels=active.good_labels,
                 gold=pairs[: len(gold)],
                 new=pairs[len(gold) :],
-                cost_escape=active.thresholds.cost_escape,
-                cost_false_reject=active.thresholds.cost_false_reject,
+                cost_escape=cost_escape,
+                cost_false_reject=cost_false_reject,
                 certificate_passed=passed,
                 certificate_reasons=reasons,
                 licence_production=manifest.licence.production,

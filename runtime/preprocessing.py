@@ -9,10 +9,12 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from functools import lru_cache
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from contracts.bundle import Preprocessing
 from contracts.errors import LinesideError
@@ -23,6 +25,8 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
 }
 _WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+
+Box = tuple[float, float, float, float]
 
 _UNREADABLE = (
     OSError,  # also UnidentifiedImageError
@@ -54,7 +58,8 @@ def decode(data: bytes, spec: Preprocessing) -> NDArray[np.uint8]:
     before a pixel is decoded. Grey and palette become RGB, transparency is dropped, 16-bit grey is scaled by 1/257
     (full range; 12-bit data in 16-bit files stays dark, the same way in training and on the line). Orientation tags
     are ignored: a fixed camera does not turn. Of several pages the first one counts. Where a JPEG is more than four
-    times as large as the network's input in both directions and no region of interest is set, it is decoded at a
+    times as large as the network's input (all tiles together) in both directions and no place in it is named, it is
+    decoded at a
     reduced scale that stays at least twice as large as the input. Raises ImageError.
     """
     try:
@@ -77,20 +82,52 @@ def decode_plain(data: bytes, side: int) -> NDArray[np.uint8]:
 
 
 def prepare(image: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.float32]:
-    """The network's input [1, 3, height, width] float32 of `image` [h, w, 3] uint8 RGB: region of interest, resize
-    (antialiased when it shrinks), `(x / 255 - mean) / std`. Raises ImageError."""
+    """The network's input [n, 3, height, width] float32 of `image` [h, w, 3] uint8 RGB: what is hidden blanked,
+    region of interest, its n tiles (1 without), resize (antialiased when it shrinks), `(x / 255 - mean) / std`. Raises
+    ImageError."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ImageError(f"an image must be [h, w, 3] uint8, this one is {list(image.shape)} {image.dtype}")
-    box = _box(image.shape[1], image.shape[0], spec)
-    picture = Image.fromarray(image)
-    resized = _stretch(picture, box, spec) if spec.resize == "stretch" else _pad(picture, box, spec)
-    pixels = np.asarray(resized)  # [height, width, 3] uint8
-    tensor = np.empty((1, 3, spec.height, spec.width), dtype=np.float32)
-    for channel in range(3):
-        mean, std = spec.mean[channel], spec.std[channel]
-        np.multiply(pixels[:, :, channel], np.float32(1.0 / (255.0 * std)), out=tensor[0, channel])
-        tensor[0, channel] -= np.float32(mean / std)
+    boxes = windows(image.shape[1], image.shape[0], spec)
+    picture = Image.fromarray(_blanked(image, spec) if spec.hidden or spec.region_polygon else image)
+    tensor = np.empty((len(boxes), 3, spec.height, spec.width), dtype=np.float32)
+    for box, planes in zip(boxes, tensor, strict=True):
+        resized = _stretch(picture, box, spec) if spec.resize == "stretch" else _pad(picture, box, spec)
+        pixels = np.asarray(resized)  # [height, width, 3] uint8
+        for channel in range(3):
+            mean, std = spec.mean[channel], spec.std[channel]
+            np.multiply(pixels[:, :, channel], np.float32(1.0 / (255.0 * std)), out=planes[channel])
+            planes[channel] -= np.float32(mean / std)
     return tensor
+
+
+@lru_cache(maxsize=8)
+def visible(width: int, height: int, spec: Preprocessing) -> NDArray[np.bool_] | None:
+    """[height, width] where an image of this size may be seen and kept: inside the region of interest, outside what is
+    hidden; None where all of it may. Raises ImageError where the region does not fit."""
+    if not spec.in_source_pixels:
+        return None
+    mask = Image.new("1", (width, height))
+    draw = ImageDraw.Draw(mask)
+    left, top, right, bottom = _box(width, height, spec)
+    draw.rectangle((left, top, right - 1, bottom - 1), fill=1)
+    for polygon in spec.hidden:
+        draw.polygon(polygon, fill=0)
+    seen: NDArray[np.bool_] = np.array(mask, dtype=np.bool_)
+    if spec.region_polygon is not None:
+        inside = Image.new("1", (width, height))
+        ImageDraw.Draw(inside).polygon(spec.region_polygon, fill=1)
+        seen &= np.asarray(inside, dtype=np.bool_)
+    return seen
+
+
+def windows(width: int, height: int, spec: Preprocessing) -> tuple[Box, ...]:
+    """Left, top, right, bottom, in pixels of an image of this size, of what each network input shows. Raises ImageError
+    where the region of interest does not fit."""
+    left, top, right, bottom = _box(width, height, spec)
+    if spec.tiles is None:
+        return ((left, top, right, bottom),)
+    tiles = spec.tiles.boxes(right - left, bottom - top)
+    return tuple((left + box[0], top + box[1], left + box[2], top + box[3]) for box in tiles)
 
 
 def _check_size(size: tuple[int, int], spec: Preprocessing) -> None:
@@ -103,8 +140,9 @@ def _check_size(size: tuple[int, int], spec: Preprocessing) -> None:
 
 
 def _pixels(image: Image.Image, spec: Preprocessing) -> NDArray[np.uint8]:
-    if image.format == "JPEG" and spec.region_of_interest is None:
-        image.draft(None, (2 * spec.width, 2 * spec.height))  # the smallest scale that is at least that large
+    if image.format == "JPEG" and not spec.in_source_pixels:
+        width, height = spec.resolution
+        image.draft(None, (2 * width, 2 * height))  # the smallest scale that is at least that large
     if image.mode in _WIDE_MODES:
         return _from_wide(np.asarray(image))
     if image.mode == "I":
@@ -122,9 +160,13 @@ def _from_wide(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 
 def _box(width: int, height: int, spec: Preprocessing) -> tuple[int, int, int, int]:
-    if spec.region_of_interest is None:
+    if spec.region_of_interest is not None:
+        left, top, right, bottom = spec.region_of_interest
+    elif spec.region_polygon is not None:
+        across, down = zip(*spec.region_polygon, strict=True)
+        left, top, right, bottom = floor(min(across)), floor(min(down)), ceil(max(across)), ceil(max(down))
+    else:
         return 0, 0, width, height
-    left, top, right, bottom = spec.region_of_interest
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
         raise ImageError(
             f"the region of interest {left},{top},{right},{bottom} does not lie inside this image of "
@@ -133,18 +175,29 @@ def _box(width: int, height: int, spec: Preprocessing) -> tuple[int, int, int, i
     return left, top, right, bottom
 
 
-def _stretch(picture: Image.Image, box: tuple[int, int, int, int], spec: Preprocessing) -> Image.Image:
-    if box == (0, 0, spec.width, spec.height) == (0, 0, *picture.size):
+def _stretch(picture: Image.Image, box: Box, spec: Preprocessing) -> Image.Image:
+    whole: Box = (0, 0, *picture.size)
+    if box == whole and picture.size == (spec.width, spec.height):
         return picture
     return picture.resize((spec.width, spec.height), resample=_FILTERS[spec.filter], box=box)
 
 
-def _pad(picture: Image.Image, box: tuple[int, int, int, int], spec: Preprocessing) -> Image.Image:
+def _blanked(image: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.uint8]:
+    seen = visible(image.shape[1], image.shape[0], spec)
+    return image if seen is None else np.where(seen[:, :, np.newaxis], image, _grey(spec))
+
+
+def _grey(spec: Preprocessing) -> NDArray[np.uint8]:
+    """[3] the mean colour, about 0 for the network."""
+    return np.array([round(255 * value) for value in spec.mean], dtype=np.uint8)
+
+
+def _pad(picture: Image.Image, box: Box, spec: Preprocessing) -> Image.Image:
     """Keep the aspect, centre, fill with the mean colour (about 0 for the network)."""
     width, height = box[2] - box[0], box[3] - box[1]
     scale = min(spec.width / width, spec.height / height)
     inner = max(1, round(width * scale)), max(1, round(height * scale))
-    red, green, blue = (round(255 * value) for value in spec.mean)
+    red, green, blue = _grey(spec).tolist()
     canvas = Image.new("RGB", (spec.width, spec.height), (red, green, blue))
     corner = (spec.width - inner[0]) // 2, (spec.height - inner[1]) // 2
     canvas.paste(picture.resize(inner, resample=_FILTERS[spec.filter], box=box), corner)

@@ -39,12 +39,19 @@ _FAILURES = (
 
 @dataclass(frozen=True)
 class Signature:
-    """What a model takes and gives: `image` [1, 3, height, width] -> `logits` [1, labels], `embedding` [1, width]."""
+    """What a model takes and gives: `image` [inputs, 3, height, width] of one image -> `logits` [1, labels],
+    `embedding` [1, width]."""
 
     labels: int
     height: int
     width: int
     embedding_width: int
+    inputs: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of `image`."""
+        return self.inputs, 3, self.height, self.width
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,7 @@ class Session:
                 height=manifest.preprocessing.height,
                 width=manifest.preprocessing.width,
                 embedding_width=manifest.drift_reference.embedding_width,
+                inputs=manifest.preprocessing.inputs,
             ),
             temperature=manifest.temperature,
             threads=threads,
@@ -109,13 +117,13 @@ class Session:
         self.threads = threads
         self.signature = signature
         self._temperature = np.float32(temperature)
-        self._shape = (1, 3, signature.height, signature.width)
+        self._shape = signature.shape
         self._file = file
         self._session = _open(data, file, threads)
         self._check_signature()
 
     def infer(self, tensor: NDArray[np.float32], *, limit_seconds: float | None = None) -> Inference:
-        """The answer for `tensor` [1, 3, H, W] float32.
+        """The answer for `tensor` [n, 3, H, W] float32, the n inputs of one image.
 
         Raises BundleError where the network fails, answers something that is not finite, or takes longer than
         `limit_seconds` (checked between its operators).

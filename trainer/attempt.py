@@ -16,7 +16,7 @@ from trainer.backbone import BaseModel
 from trainer.checkpoint import Checkpoint, key_of
 from trainer.course import Course, Material, Taught, set_out
 from trainer.features import Stem
-from trainer.image import as_input, load_images
+from trainer.image import load_inputs
 from trainer.network import settle_statistics
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
@@ -86,7 +86,7 @@ class Task:
         some = train[:: max(1, len(train) // _SETTLED_ON)]
         batches = max(1, len(some) // _BATCH)
         for start in range(batches):  # classes that follow each other in the manifest are dealt to all batches
-            yield as_input(load_images(some[start::batches], spec), spec)
+            yield load_inputs(some[start::batches], spec)
 
     def forget(self) -> None:
         """The training is over: its checkpoints go."""
@@ -133,6 +133,7 @@ def preprocessing(base: BaseModel, settings: TrainingSettings) -> Preprocessing:
         width=settings.input_width or base.width,
         height=settings.input_height or base.height,
         resize=settings.resize,
+        tiles=settings.tiles,
         region_of_interest=settings.region_of_interest,
         mean=base.mean,
         std=base.std,

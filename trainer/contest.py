@@ -17,7 +17,7 @@ from trainer.course import Course, held_out_parts
 from trainer.dataset import Example
 from trainer.features import Stem
 from trainer.finetune import Lesson, cross_entropy, step_seconds, steps_of
-from trainer.image import as_input, load_images
+from trainer.image import load_inputs
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.split import group_of
 from trainer.strategy import RECIPES
@@ -164,4 +164,4 @@ def _distance(task: Task, settings: TrainingSettings) -> float | None:
     train = task.snapshot.of("train")
     some = train[:: max(1, -(-len(train) // _LOOKED_AT))]
     parts = [some[start : start + 16] for start in range(0, len(some), 16)]
-    return domain_distance(course.network, (as_input(load_images(part, stem.spec), stem.spec) for part in parts))
+    return domain_distance(course.network, (load_inputs(part, stem.spec) for part in parts))

@@ -24,6 +24,7 @@ from trainer.dataset import Example
 from trainer.features import Features, Stem, tail_start
 from trainer.finetune import Lesson, Tuned, cross_entropy, finetune, frozen
 from trainer.head import Head, fit_head
+from trainer.marks import tile_lesson
 from trainer.network import Network, settle_statistics
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
@@ -151,11 +152,23 @@ class Course:
     def lesson(self, material: Material) -> Lesson:
         """What the labels say, with balanced weights."""
         targets = soft_targets(material.examples, self.labels, self.good, noise=self.settings.label_noise)
-        return Lesson(material.features, targets, balanced_weights(material.examples, self.good))
+        passes = torch.tensor([example.label in self.good for example in material.examples])
+        tiles = tile_lesson(material.features.shown, targets, passes)
+        return Lesson(material.features, targets, balanced_weights(material.examples, self.good), tiles)
 
     def head(self, lesson: Lesson, penalty: float) -> Head:
-        """The logistic head on each image's embedding, averaged over its views."""
-        return fit_head(lesson.features.embeddings.mean(1), lesson.targets, lesson.weights, penalty=penalty)
+        """The logistic head on each input's embedding, averaged over its views; where too few tiles are known, on that
+        of each image, averaged over its tiles."""
+        seen = lesson.features.embeddings.mean(1)  # [n, t, d]
+        if lesson.tiles is None:
+            return fit_head(seen.mean(1), lesson.targets, lesson.weights, penalty=penalty)
+        known = lesson.tiles.weights > 0
+        weights = lesson.tiles.weights[known]
+        return fit_head(seen[known], lesson.tiles.targets[known], weights / weights.mean(), penalty=penalty)
+
+    def says(self, head: Head, features: Features, *, view: int = 0) -> Tensor:
+        """Logits [n, k] of a head on the untrained network's answers to one view."""
+        return self.network.united(head.logits(features.embeddings[:, view].flatten(0, 1)))
 
     def best_penalty(self, train: Material) -> float:
         """The head's penalty with the lowest held-out loss over three grouped folds; the strongest where too few."""
@@ -167,7 +180,7 @@ class Course:
             for part in parts:
                 head = self.head(self.lesson(tried.without(part)), penalty)
                 test = self.lesson(tried.rows(part))
-                losses = cross_entropy(head.logits(test.features.embeddings[:, 0]), test.targets)
+                losses = cross_entropy(self.says(head, test.features), test.targets)
                 total += float((losses * test.weights).mean())
             return total
 
@@ -184,7 +197,8 @@ def set_out(
     if settings.strategy == "scratch":
         base = base.model_copy(update={"weights": None, "sha256": None})
     backbone, found = load_base_model(base, seed=settings.seed)
-    network = Network(backbone, len(labels)).eval().requires_grad_(False)
+    passes = [label in good for label in labels]
+    network = Network(backbone, len(labels), inputs=spec.inputs, good=passes).eval().requires_grad_(False)
     cut = 0 if settings.strategy in ("full", "scratch") else tail_start(network, spec)
     stem = Stem(network, cut, spec, base=found or f"random weights, seed {settings.seed}", folder=folder)
     return Course(network, cut, labels, good, settings), stem, found

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from contracts.bundle import Preprocessing, TaskMetrics
 from runtime.metrics import wilson_interval
 from trainer.dataset import Example
-from trainer.image import as_input, load_images
+from trainer.image import load_inputs
 from trainer.snapshot import Snapshot
 
 _FEW = 20  # images of a class below which its figure is called a guess
@@ -21,7 +21,7 @@ def predict(network: nn.Module, examples: Sequence[Example], spec: Preprocessing
     parts = []
     with torch.inference_mode():
         for start in range(0, len(examples), 16):
-            parts.append(network(as_input(load_images(examples[start : start + 16], spec), spec))[0])
+            parts.append(network(load_inputs(examples[start : start + 16], spec))[0])
     return torch.cat(parts).clone()
 
 

@@ -19,6 +19,7 @@ from contracts.bundle import Preprocessing
 from trainer.dataset import Example
 from trainer.folding import folded
 from trainer.image import as_input, load_images
+from trainer.marks import shown_defects
 from trainer.network import Network
 from trainer.progress import Progress, silent
 from trainer.views import Flip, View, drawn, look
@@ -28,7 +29,7 @@ _TAIL_SHARE = 0.37  # of the multiplications: MobileNetV2's last five blocks, tw
 
 
 class Maps(Protocol):
-    """The input of the trained part, of n images."""
+    """The input of the trained part, of n images that are t network inputs (tiles) each."""
 
     def __len__(self) -> int: ...
 
@@ -37,11 +38,11 @@ class Maps(Protocol):
         ...
 
     def plain(self) -> Tensor:
-        """[n, c, h, w] float32 of the images as they are."""
+        """[n * t, c, h, w] float32 of the images as they are."""
         ...
 
     def drawn(self) -> Tensor:
-        """[n, c, h, w] float32, one look at each image, drawn from torch's generator."""
+        """[n * t, c, h, w] float32, one look at each image, drawn from torch's generator."""
         ...
 
     def plus(self, other: Maps) -> Maps:
@@ -51,7 +52,7 @@ class Maps(Protocol):
 
 @dataclass(frozen=True)
 class Cached:
-    """The frozen stem's answers `maps` [n, v, c, h, w] float16 for v views; the first view is the plain one."""
+    """The frozen stem's answers `maps` [n, v, t, c, h, w] float16 for v views; the first view is the plain one."""
 
     maps: Tensor
 
@@ -62,19 +63,21 @@ class Cached:
         return Cached(self.maps[index])
 
     def plain(self) -> Tensor:
-        return entering(self.maps[:, 0])
+        return entering(self.maps[:, 0].flatten(0, 1))
 
     def drawn(self) -> Tensor:
         views = torch.randint(0, self.maps.shape[1], (len(self),))
-        return entering(self.maps[torch.arange(len(self)), views])
+        return entering(self.maps[torch.arange(len(self)), views].flatten(0, 1))
 
     def plus(self, other: Maps) -> Cached:
-        return Cached(torch.cat([self.maps[:, :1], entered(other.plain())[:, None]]))
+        if not isinstance(other, Cached):
+            raise TypeError("cached maps are joined with cached maps only")
+        return Cached(torch.cat([self.maps[:, :1], other.maps[:, :1]]))
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """The images [n, 3, h, w] uint8 themselves: every step sees them anew, moved, lit and mirrored at random."""
+    """The images [n, t, 3, h, w] uint8 themselves: every step sees them anew, moved, lit and mirrored at random."""
 
     images: Tensor
     spec: Preprocessing
@@ -87,10 +90,10 @@ class Pixels:
         return Pixels(self.images[index], self.spec, self.flips)
 
     def plain(self) -> Tensor:
-        return as_input(self.images, self.spec)
+        return as_input(self.images.flatten(0, 1), self.spec)
 
     def drawn(self) -> Tensor:
-        return as_input(drawn(self.images, self.flips), self.spec)
+        return as_input(drawn(self.images.flatten(0, 1), self.flips), self.spec)
 
     def plus(self, other: Maps) -> Pixels:
         if not isinstance(other, Pixels):
@@ -100,22 +103,25 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Features:
-    """`maps` enter the trained part, `embeddings` [n, v, d] float32 come out of the untrained one for v views."""
+    """`maps` enter the trained part, `embeddings` [n, v, t, d] float32 come out of the untrained one for v views of t
+    inputs an image. `shown` [n, t] float32: how much of an image's marked defect each input shows (see `marks`)."""
 
     maps: Maps
     embeddings: Tensor
+    shown: Tensor
 
     def rows(self, index: Tensor) -> Features:
         """Those of some images."""
-        return Features(self.maps.rows(index), self.embeddings[index])
+        return Features(self.maps.rows(index), self.embeddings[index], self.shown[index])
 
     def plain(self) -> Features:
         """The same images without their other views' embeddings."""
-        return Features(self.maps, self.embeddings[:, :1])
+        return Features(self.maps, self.embeddings[:, :1], self.shown)
 
     def plus(self, other: Features) -> Features:
         """The images of both as they are: all that held-out images need."""
-        return Features(self.maps.plus(other.maps), torch.cat([self.embeddings[:, :1], other.embeddings[:, :1]]))
+        embeddings = torch.cat([self.embeddings[:, :1], other.embeddings[:, :1]])
+        return Features(self.maps.plus(other.maps), embeddings, torch.cat([self.shown, other.shown]))
 
 
 @dataclass(frozen=True)
@@ -145,12 +151,14 @@ class Stem:
             done = min(1.0, (start + _BATCH) / len(examples))
             progress("features", begin + (end - begin) * done, f"{len(maps)} of {len(examples)} images")
         stacked = torch.stack(maps)
-        return Features(Cached(stacked), self._embed(stacked.flatten(0, 1)).view(*stacked.shape[:2], -1))
+        embeddings = self._embed(stacked.flatten(0, 2)).view(*stacked.shape[:3], -1)
+        return Features(Cached(stacked), embeddings, shown_defects(examples, self.spec))
 
     def _pixels(self, examples: Sequence[Example], looks: Sequence[View], flips: tuple[Flip, ...]) -> Features:
-        images, seeds = load_images(examples, self.spec), _seeds(examples)
-        seen = [self._embed_pixels(images, seeds, view) for view in looks]
-        return Features(Pixels(images, self.spec, flips), torch.stack(seen, dim=1))
+        images, seeds = load_images(examples, self.spec), self._seeds(examples)
+        seen = [self._embed_pixels(images.flatten(0, 1), seeds, view) for view in looks]
+        embeddings = torch.stack(seen, dim=1).view(len(images), self.spec.inputs, len(looks), -1).transpose(1, 2)
+        return Features(Pixels(images, self.spec, flips), embeddings, shown_defects(examples, self.spec))
 
     @cached_property
     def _stages(self) -> nn.Sequential:
@@ -159,28 +167,34 @@ class Stem:
 
     def _none(self, looks: int) -> Features:
         shape = self.network.run(torch.zeros(1, 3, self.spec.height, self.spec.width), 0, self.cut).shape[1:]
-        maps = torch.empty(0, looks, *shape, dtype=torch.float16)
-        return Features(Cached(maps), torch.empty(0, looks, self.network.head.in_features))
+        inputs = self.spec.inputs
+        maps = torch.empty(0, looks, inputs, *shape, dtype=torch.float16)
+        embeddings = torch.empty(0, looks, inputs, self.network.head.in_features)
+        return Features(Cached(maps), embeddings, torch.empty(0, inputs))
+
+    def _seeds(self, examples: Sequence[Example]) -> list[int]:
+        """One number for each input, from its image's content."""
+        return [int(example.sha256[:12], 16) + tile for example in examples for tile in range(self.spec.inputs)]
 
     def _batch(self, examples: Sequence[Example], looks: Sequence[View]) -> list[Tensor]:
-        """[v, c, h, w] float16 of each example."""
+        """[v, t, c, h, w] float16 of each example."""
         known = [self._recall(example, looks) for example in examples]
         missing = [example for example, maps in zip(examples, known, strict=True) if maps is None]
         fresh = iter(self._compute(missing, looks)) if missing else iter(())
         return [next(fresh) if maps is None else maps for maps in known]
 
     def _compute(self, examples: Sequence[Example], looks: Sequence[View]) -> list[Tensor]:
-        images = load_images(examples, self.spec)
-        seeds = _seeds(examples)
+        images, seeds = load_images(examples, self.spec).flatten(0, 1), self._seeds(examples)
         with torch.inference_mode():
             seen = [self._stages(as_input(look(images, view, seeds), self.spec)).half() for view in looks]
-        found = list(torch.stack(seen, dim=1).clone())  # [v, c, h, w] each
+        maps = torch.stack(seen)  # [v, b * t, c, h, w]
+        found = list(maps.view(len(looks), len(examples), self.spec.inputs, *maps.shape[2:]).transpose(0, 1).clone())
         for example, maps in zip(examples, found, strict=True):
             self._keep(example, looks, maps)
         return found
 
     def _embed_pixels(self, images: Tensor, seeds: list[int], view: View) -> Tensor:
-        """[n, d] of images [n, 3, h, w] uint8 under a view; few at a time become float32 inputs."""
+        """[n, d] of inputs [n, 3, h, w] uint8 under a view; few at a time become float32 inputs."""
         parts = [torch.empty(0, self.network.head.in_features)]
         for start in range(0, len(images), _BATCH):
             seen = look(images[start : start + _BATCH], view, seeds[start : start + _BATCH])
@@ -220,16 +234,6 @@ class Stem:
 def entering(maps: Tensor) -> Tensor:
     """Cached maps [b, c, h, w] float16 as the tail takes them."""
     return maps.float().contiguous(memory_format=torch.channels_last)
-
-
-def entered(maps: Tensor) -> Tensor:
-    """Back to float16, as they are kept; exact for what `entering` gave."""
-    return maps.half()
-
-
-def _seeds(examples: Sequence[Example]) -> list[int]:
-    """One number per image, from its content."""
-    return [int(example.sha256[:12], 16) for example in examples]
 
 
 def tail_start(network: Network, spec: Preprocessing) -> int:

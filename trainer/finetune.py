@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from trainer.features import Features, Maps
 from trainer.head import Head
+from trainer.marks import TileLesson
 from trainer.network import Network
 from trainer.strategy import Recipe
 from trainer.threshold import best_temperature
@@ -24,18 +25,21 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Lesson:
-    """What is learned from: features of n images, targets [n, k] probabilities, weights [n]."""
+    """What is learned from: features of n images, targets [n, k] probabilities, weights [n]; where an image is several
+    inputs, what is known of each of them."""
 
     features: Features
     targets: Tensor
     weights: Tensor
+    tiles: TileLesson | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def rows(self, index: Tensor) -> Lesson:
         """The lesson of some images."""
-        return Lesson(self.features.rows(index), self.targets[index], self.weights[index])
+        tiles = self.tiles.rows(index) if self.tiles else None
+        return Lesson(self.features.rows(index), self.targets[index], self.weights[index], tiles)
 
 
 @dataclass(frozen=True)
@@ -158,8 +162,10 @@ def answers(network: Network, maps: Maps, cut: int) -> Tensor:
         return torch.empty(0, network.head.out_features)
     with torch.inference_mode():
         parts = [
-            network.classify(network.embed(network.run(maps.rows(rows).plain(), cut, len(network.stages))))
-            for rows in torch.split(torch.arange(len(maps)), 64)
+            network.united(
+                network.classify(network.embed(network.run(maps.rows(rows).plain(), cut, len(network.stages))))
+            )
+            for rows in torch.split(torch.arange(len(maps)), max(1, 64 // network.inputs))
         ]
     return torch.cat(parts).clone()
 
@@ -225,7 +231,12 @@ def _loss(network: Network, lesson: Lesson, cut: int) -> Tensor:
     with precision(cut):
         embedding = network.embed(network.run(maps, cut, len(network.stages))).float()
     embedding = nn.functional.dropout(embedding - network.centre, _DROPOUT) + network.centre
-    return (cross_entropy(network.classify(embedding), lesson.targets) * lesson.weights).mean()
+    logits = network.classify(embedding)  # [b * t, k]
+    loss = (cross_entropy(network.united(logits), lesson.targets) * lesson.weights).mean()
+    if lesson.tiles is None:
+        return loss
+    targets, weights = lesson.tiles.targets.flatten(0, 1), lesson.tiles.weights.flatten()
+    return loss + (cross_entropy(logits, targets) * weights).mean()
 
 
 def _check(network: Network, held_out: Lesson, cut: int, step: int, loss: float) -> Check:

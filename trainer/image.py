@@ -15,17 +15,22 @@ from trainer.dataset import Example
 
 
 def load_images(examples: Sequence[Example], spec: Preprocessing) -> Tensor:
-    """[n, 3, h, w] uint8: the resized pixels, a quarter of the memory of the network's input and exactly as good.
-    Raises DatasetError for an image that cannot be used."""
-    images = torch.empty((len(examples), 3, spec.height, spec.width), dtype=torch.uint8)
+    """[b, n, 3, h, w] uint8 of b images with n inputs each: the resized pixels, a quarter of the memory of the
+    network's input and exactly as good. Raises DatasetError for an image that cannot be used."""
+    images = torch.empty((len(examples), spec.inputs, 3, spec.height, spec.width), dtype=torch.uint8)
     mean, std = (np.array(values, dtype=np.float32).reshape(3, 1, 1) for values in (spec.mean, spec.std))
     for row, example in enumerate(examples):
         try:
-            tensor = prepare(decode(example.path.read_bytes(), spec), spec)[0]  # [3, h, w]
+            tensor = prepare(decode(example.path.read_bytes(), spec), spec)  # [n, 3, h, w]
         except (ImageError, OSError) as error:
             raise DatasetError(f"{example.path}: {error}") from error
         images[row] = torch.from_numpy(np.rint((tensor * std + mean) * 255.0).astype(np.uint8))
     return images
+
+
+def load_inputs(examples: Sequence[Example], spec: Preprocessing) -> Tensor:
+    """[b * n, 3, h, w] float32: the images as the network takes them."""
+    return as_input(load_images(examples, spec).flatten(0, 1), spec)
 
 
 def as_input(images: Tensor, spec: Preprocessing) -> Tensor:

@@ -29,22 +29,24 @@ def _settle(course: Course, taught: Taught, newest: str) -> tuple[Thresholds, Ca
     """Thresholds and calibration from the held-out images that tell where the line lies in the `newest` condition."""
     rows = telling(taught.held_out, course.good, newest)
     examples, logits = [taught.held_out[row] for row in rows], taught.logits[rows]
-    targets = soft_targets(examples, course.labels, course.good, noise=course.settings.label_noise)
-    ratio = course.settings.cost_escape / course.settings.cost_false_reject
+    settings = course.settings
+    targets = soft_targets(examples, course.labels, course.good, noise=settings.label_noise)
+    line = Thresholds(
+        ng=0.5,
+        review_from=0.5,
+        cost_escape=settings.cost_escape,
+        cost_false_reject=settings.cost_false_reject,
+        defect_share=settings.defect_share,
+        chosen_by=f"logistic fit to {len(rows)} held-out images; the head is moved so that 0.5 is the line",
+    )
+    of_defects, of_good = line.recall_weights
     weights, mask = balanced_weights(examples, course.good), course.good_mask()
     calibration = calibrate(
         logits, targets, weights, mask,
-        mass=even_weights(examples), noise=course.settings.label_noise, escape_to_reject=ratio,
+        mass=even_weights(examples), noise=settings.label_noise, escape_to_reject=of_defects / of_good,
     )  # fmt: skip
     scores = calibration.probabilities(logits, mask)[:, ~mask].sum(1)
-    thresholds = Thresholds(
-        ng=0.5,
-        review_from=_review_from(scores, course.settings.review_fraction),
-        cost_escape=course.settings.cost_escape,
-        cost_false_reject=course.settings.cost_false_reject,
-        chosen_by=f"logistic fit to {len(rows)} held-out images; the head is moved so that 0.5 is the line",
-    )
-    return thresholds, calibration
+    return line.model_copy(update={"review_from": _review_from(scores, settings.review_fraction)}), calibration
 
 
 def _carry(

@@ -1,8 +1,9 @@
-"""The model: a timm backbone cut into stages (the lower ones stay frozen), pooling, and one linear head."""
+"""The model: a timm backbone cut into stages (the lower ones stay frozen), pooling, and one linear head; where an image
+is looked at in tiles, one answer of them all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,19 +11,25 @@ from torch import Tensor, nn
 
 from contracts.errors import ConfigurationError
 
+_NEVER = 1e4  # takes a class out of a maximum
+
 
 class Network(nn.Module):
-    """`forward(x [b, 3, h, w]) -> (logits [b, k], embedding [b, d])`, all float32.
+    """`forward(x [b * n, 3, h, w]) -> (logits [b, k], embedding [b, d])` for b images of n `inputs` each, all float32.
 
     The head sees the embedding through the constants `centre` and `scale`, so that its weights are comparable; the
-    embedding that is returned is the plain pooled one.
+    embedding that is returned is the plain pooled one, the mean over an image's inputs. `good` [k] tells the classes
+    that pass; needed where n > 1.
     """
 
     centre: Tensor
     scale: Tensor
+    good: Tensor
 
-    def __init__(self, backbone: nn.Module, labels: int) -> None:
+    def __init__(self, backbone: nn.Module, labels: int, *, inputs: int = 1, good: Sequence[bool] = ()) -> None:
         super().__init__()
+        self.inputs = inputs
+        self.register_buffer("good", torch.tensor(good), persistent=False)
         self.stages = nn.ModuleList(cut(backbone))
         width = embedding_width(backbone)
         self.register_buffer("centre", torch.zeros(width))
@@ -31,7 +38,8 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         embedding = self.embed(self.run(x, 0, len(self.stages)))
-        return self.classify(embedding), embedding
+        pooled = embedding if self.inputs == 1 else embedding.view(-1, self.inputs, embedding.shape[1]).mean(1)
+        return self.united(self.classify(embedding)), pooled
 
     def run(self, x: Tensor, first: int, last: int) -> Tensor:
         """Feature maps after stage `last` - 1, given those that enter stage `first`."""
@@ -40,13 +48,23 @@ class Network(nn.Module):
         return x
 
     def embed(self, maps: Tensor) -> Tensor:
-        """[b, d, h, w] -> [b, d], the mean over the image."""
+        """[b * n, d, h, w] -> [b * n, d], the mean over each input."""
         return maps.mean((2, 3))
 
     def classify(self, embedding: Tensor) -> Tensor:
-        """[b, d] -> logits [b, k]."""
+        """[b * n, d] -> logits [b * n, k] of each input by itself."""
         logits: Tensor = self.head((embedding - self.centre) * self.scale)
         return logits
+
+    def united(self, logits: Tensor) -> Tensor:
+        """[b * n, k] -> [b, k]: one answer for all inputs of an image, which is that of the most suspicious one,
+        smoothly: their mean, weighted by the softmax of how far the likeliest defect is above the likeliest good class
+        (McFee, Salamon & Bello, Adaptive Pooling Operators for Weakly Labeled Sound Event Detection, 2018)."""
+        if self.inputs == 1:
+            return logits
+        each = logits.view(-1, self.inputs, logits.shape[1])  # [b, n, k]
+        suspicion = (each - _NEVER * self.good).amax(2) - (each - _NEVER * ~self.good).amax(2)
+        return (each * suspicion.softmax(1).unsqueeze(2)).sum(1)
 
 
 def settle_statistics(network: Network, batches: Iterable[Tensor]) -> None:

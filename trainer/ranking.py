@@ -13,7 +13,7 @@ from torch import Tensor
 from contracts.bundle import Preprocessing
 from trainer.backbone import BaseModel, load_base_model
 from trainer.dataset import Example
-from trainer.image import as_input, load_images
+from trainer.image import load_inputs
 from trainer.network import Network
 from trainer.transferability import domain_distance, logme
 
@@ -61,7 +61,7 @@ def _judge(base: BaseModel, examples: Sequence[Example], seed: int) -> tuple[flo
     embeddings: list[Tensor] = []
     parts = [examples[start : start + _BATCH] for start in range(0, len(examples), _BATCH)]
     hook = network.head.register_forward_pre_hook(lambda _, inputs: embeddings.append(inputs[0]))  # centre 0, scale 1
-    distance = domain_distance(network, (as_input(load_images(part, spec), spec) for part in parts))
+    distance = domain_distance(network, (load_inputs(part, spec) for part in parts))
     hook.remove()
     names = sorted({example.label for example in examples})
     classes = np.array([names.index(example.label) for example in examples])

@@ -13,7 +13,7 @@ from contracts.bundle import Lineage, Preprocessing, TaskMetrics
 from contracts.errors import DatasetError
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
-from trainer.attempt import Attempt, Task, code_version, good_labels
+from trainer.attempt import Attempt, Task, code_version, good_labels, preprocessing
 from trainer.backbone import BaseModel
 from trainer.card import card
 from trainer.contest import Outcome, contest
@@ -25,6 +25,7 @@ from trainer.licence import strictest
 from trainer.line import draw_line
 from trainer.network import Network
 from trainer.progress import Progress, silent
+from trainer.resolution import fitting_tiles, too_coarse, usual_size
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot, learned_images, prove_pinned
 from trainer.threshold import Calibration
@@ -61,6 +62,7 @@ def train(
     began = time.monotonic()
     torch.set_num_threads(settings.threads)
     _refuse_leak(snapshot, base_model)
+    settings = _with_tiles(settings, base_model, snapshot)
     looked = prove_pinned(snapshot, workspace) if workspace else 0
     until = began + 0.85 * settings.max_seconds
     task = Task(snapshot, base_model, out, workspace, until=until, resume=resume, progress=progress)
@@ -71,7 +73,8 @@ def train(
     details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked}
     if settings.yardstick and held.attempt.settings.strategy != "scratch":
         details["yardstick"] = _yardstick(task, held.attempt)
-    loud = filter(None, [negative_transfer(details.get("yardstick", {})), _hurried(taught, settings)])
+    coarse = too_coarse(snapshot.of("train"), stem.spec)
+    loud = filter(None, [negative_transfer(details.get("yardstick", {})), _hurried(taught, settings), coarse])
     metrics = _test(taught.network, snapshot, stem.spec, calibration, Rule(course.labels, course.good, thresholds))
     record = RunRecord(
         site=site,
@@ -111,6 +114,15 @@ def train(
         )
     progress("done", 1.0, f"balanced accuracy {metrics.balanced_accuracy or 0:.3f} on {metrics.examples} test images")
     return load_run(out)
+
+
+def _with_tiles(settings: TrainingSettings, base: BaseModel, snapshot: Snapshot) -> TrainingSettings:
+    """Tiles in which the smallest defect is large enough, where one is named and no tiles are."""
+    if settings.smallest_defect is None or settings.tiles is not None:
+        return settings
+    size = usual_size(snapshot.of("train"))
+    tiles = fitting_tiles(settings.smallest_defect, size, preprocessing(base, settings))
+    return settings.model_copy(update={"tiles": tiles})
 
 
 def _hurried(taught: Taught, settings: TrainingSettings) -> str | None:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from contracts.bundle import Tiles
 from contracts.settings import Settings
 
 FlipsName = Literal["auto", "none", "horizontal", "vertical", "both", "square"]
 
 StrategyName = Literal["auto", "probe", "tail", "full", "scratch"]
+
+
+def _grid(said: object) -> object:
+    """`4x2` as it is said by command."""
+    if not isinstance(said, str):
+        return said
+    columns, _, rows = said.partition("x")
+    if not (columns.isdecimal() and rows.isdecimal()):
+        raise ValueError("say COLUMNSxROWS, for example 4x2")
+    return {"columns": int(columns), "rows": int(rows)}
 
 
 class TrainingSettings(Settings):
@@ -33,8 +44,18 @@ class TrainingSettings(Settings):
     input_width: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
     input_height: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
     resize: Literal["stretch", "pad"] = "stretch"
+    tiles: Annotated[Tiles | None, BeforeValidator(_grid)] = Field(
+        default=None, description="COLUMNSxROWS: a grid of windows, each of which the network sees in its full size"
+    )
+    smallest_defect: float | None = Field(
+        default=None, gt=0.0, description="side in pixels of the image; chooses tiles in which it is large enough"
+    )
     region_of_interest: tuple[int, int, int, int] | None = Field(default=None, description="left, top, right, bottom")
     cost_escape: float = Field(default=1.0, gt=0.0)
     cost_false_reject: float = Field(default=1.0, gt=0.0)
+    defect_share: float = Field(
+        default=0.5, gt=0.0, lt=1.0, description="of the parts on the line, which the costs count by; 0.5: a lost "
+        "percent of the defects weighs as much as one of the good parts"
+    )  # fmt: skip
     review_fraction: float = Field(default=0.0, ge=0.0, le=0.5, description="share of parts nearest below NG to REVIEW")
     yardstick: bool = Field(default=False, description="also compare the backbone with random weights")

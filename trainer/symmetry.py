@@ -51,6 +51,6 @@ def mirrored_losses(course: Course, asked: Material) -> list[float]:
         head = course.head(course.lesson(plain.without(part)), penalty=1.0)
         test = course.lesson(asked.rows(part))
         for view in range(len(growth)):
-            losses = cross_entropy(head.logits(test.features.embeddings[:, view]), test.targets)
+            losses = cross_entropy(course.says(head, test.features, view=view), test.targets)
             growth[view] += float((losses * test.weights).mean()) * len(part) / len(asked.examples)
     return [float(value - growth[0]) for value in growth]

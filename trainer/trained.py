@@ -82,7 +82,8 @@ def load_run(folder: Path) -> TrainedModel:
     if (found := sha256_of(folder / MODEL_NAME)) != record.model_sha256:
         raise ConfigurationError(f"{folder / MODEL_NAME} has SHA-256 {found}, the run says {record.model_sha256}")
     backbone, _ = load_base_model(record.base_model.model_copy(update={"weights": None}))
-    module = Network(backbone, len(record.labels))
+    good = [label in record.good_labels for label in record.labels]
+    module = Network(backbone, len(record.labels), inputs=record.preprocessing.inputs, good=good)
     module.load_state_dict(load_file(folder / MODEL_NAME))
     return TrainedModel(folder, record, module.eval(), load_snapshot(record.snapshot))
 

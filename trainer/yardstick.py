@@ -25,7 +25,7 @@ def compare_with_random(
     of the same architecture with random weights (BatchNorm at its initial statistics), on the test split and, under
     `validation`, on the validation split, which is what `negative_transfer` judges by."""
     backbone, _ = load_base_model(base.model_copy(update={"weights": None}), seed=course.settings.seed)
-    network = Network(backbone, len(course.labels)).eval()
+    network = Network(backbone, len(course.labels), inputs=stem.spec.inputs, good=course.good_mask().tolist()).eval()
     blank = Stem(network, stem.cut, stem.spec, base="random")
     seen, judged, tested = (_again(blank, part.examples) for part in (train, validation, test))
     return {
@@ -56,7 +56,7 @@ def _again(stem: Stem, examples: tuple[Example, ...]) -> Material:
 def _probe(course: Course, train: Material, test: Material) -> dict[str, float | None]:
     plain = Material(train.examples, train.features.plain())
     head = course.head(course.lesson(plain), course.best_penalty(plain))
-    probabilities = head.logits(test.features.embeddings[:, 0]).softmax(1).numpy()
+    probabilities = course.says(head, test.features).softmax(1).numpy()
     rule = Rule(course.labels, course.good, Thresholds(ng=0.5, review_from=0.5))
     metrics = task_metrics(probabilities, [example.label for example in test.examples], rule)
     return {"balanced_accuracy": metrics.balanced_accuracy, "auroc": metrics.auroc}

@@ -84,7 +84,21 @@ def test_a_check_can_forbid_the_verdict(inspector: Inspector) -> None:
 def test_a_region_of_interest_is_remembered_for_whoever_keeps_the_image(tmp_path: Path, small_bundle: Bundle) -> None:
     spec = small_bundle.manifest.preprocessing.model_copy(update={"region_of_interest": (2, 3, 30, 31)})
     bundle = write_small_bundle(tmp_path / "roi", preprocessing=spec.model_dump())
-    assert Inspector(bundle).inspect(Capture(frame(0), picture(100))).hidden == (2, 3, 30, 31)
+    seen = Inspector(bundle).inspect(Capture(frame(0), picture(100))).visible
+    assert seen is not None
+    assert (int(seen.sum()), seen[3, 2], seen[30, 29], seen[3, 1]) == (28 * 28, True, True, False)
+
+
+def test_nothing_is_kept_of_an_image_that_the_region_does_not_fit(tmp_path: Path, small_bundle: Bundle) -> None:
+    spec = small_bundle.manifest.preprocessing.model_copy(update={"region_of_interest": (2, 3, 3000, 31)})
+    bundle = write_small_bundle(tmp_path / "roi", preprocessing=spec.model_dump())
+    inspector = Inspector(bundle)
+    refused = inspector.inspect(Capture(frame(0), picture(100)))
+    assert "region of interest" in refused.verdict.reason
+    assert refused.pixels is None
+    stopped = inspector.inspect(Capture(frame(0), picture(100)), check=lambda frame, pixels: "the camera is covered")
+    assert stopped.visible is not None
+    assert not stopped.visible.any()
 
 
 def test_a_drift_reference_of_another_bundle_is_refused(tmp_path: Path) -> None:

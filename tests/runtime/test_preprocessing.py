@@ -6,6 +6,7 @@ import io
 import random
 import struct
 import zlib
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from contracts.bundle import Preprocessing
-from runtime.preprocessing import ImageError, decode, prepare
+from contracts.bundle import Preprocessing, Tiles
+from runtime.preprocessing import ImageError, decode, prepare, visible
 
 
 def spec(**changes: Any) -> Preprocessing:
@@ -183,3 +184,65 @@ def test_region_outside_the_picture_names_both_sizes() -> None:
 def test_prepare_refuses_what_is_not_an_rgb_picture(image: NDArray[Any]) -> None:
     with pytest.raises(ImageError, match="must be"):
         prepare(image, spec())
+
+
+def test_tiles_are_windows_of_the_region_of_interest_row_by_row() -> None:
+    image = gradient(96, 64)
+    tiled = spec(region_of_interest=(8, 4, 88, 52), tiles=Tiles(columns=3, rows=2, overlap=0.25))
+    tensor = prepare(image, tiled)
+    assert tensor.shape == (6, 3, 24, 32)
+    for number, (left, top) in enumerate([(8, 4), (32, 4), (56, 4)]):  # 80 = (3 - 2 * 0.25) * 32
+        alone = prepare(image, spec(region_of_interest=(left, top, left + 32, round(top + 48 / 1.75))))
+        assert np.abs(tensor[number] - alone[0]).max() < 0.1  # the lower edge lies between two pixels
+    assert np.array_equal(prepare(image, spec(tiles=Tiles(columns=1, rows=1))), prepare(image, spec()))
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.15, 0.5])
+def test_tiles_leave_nothing_out(overlap: float) -> None:
+    boxes = Tiles(columns=4, rows=3, overlap=overlap).boxes(113, 46)
+    assert min(box[0] for box in boxes) == min(box[1] for box in boxes) == 0
+    assert max(box[2] for box in boxes) == pytest.approx(113)
+    assert max(box[3] for box in boxes) == pytest.approx(46)
+    for left, right in pairwise(boxes[:4]):
+        assert (left[2] - right[0]) / (left[2] - left[0]) == pytest.approx(overlap)
+
+
+def test_a_large_picture_keeps_the_scale_that_its_tiles_need() -> None:
+    data = encoded(Image.fromarray(gradient(1024, 768)), "JPEG")
+    assert decode(data, spec()).shape == (96, 128, 3)
+    assert decode(data, spec(tiles=Tiles(columns=8, rows=8))).shape == (384, 512, 3)
+
+
+def test_what_is_hidden_changes_nothing() -> None:
+    image = gradient()
+    hidden = spec(hidden=[[(10, 10), (30, 10), (30, 40), (10, 40)]])
+    other = image.copy()
+    other[11:40, 11:30] = 255 - other[11:40, 11:30]
+    assert np.array_equal(prepare(image, hidden), prepare(other, hidden))
+    assert not np.array_equal(prepare(image, spec()), prepare(other, spec()))
+    seen = visible(64, 48, hidden)
+    assert seen is not None
+    assert not seen[10:41, 10:31].any()
+    assert int((~seen).sum()) == 31 * 21
+
+
+def test_a_polygon_is_cropped_to_and_hides_what_lies_outside() -> None:
+    triangle = spec(region_polygon=[(8, 4), (56, 4), (8, 44)])
+    image = gradient()
+    other = image.copy()
+    other[40:, 30:] = 0  # beyond the long side
+    other[:4] = 0
+    assert np.array_equal(prepare(image, triangle), prepare(other, triangle))
+    inside = prepare(image, triangle)[0, :, 4, 4]  # 1.5 pixels by 1.67 each, from 8, 4 on
+    exact = (image[11, 14] / 255 - np.array(triangle.mean)) / np.array(triangle.std)
+    assert np.allclose(inside, exact, atol=0.1)
+    seen = visible(64, 48, triangle)
+    assert seen is not None
+    assert (bool(seen[4, 8]), bool(seen[40, 50]), bool(seen[3, 8])) == (True, False, False)
+    with pytest.raises(ImageError, match="resolution or crop has changed"):
+        prepare(image[:20], triangle)
+
+
+def test_a_picture_with_hidden_places_keeps_its_scale() -> None:
+    data = encoded(Image.fromarray(gradient(1024, 768)), "JPEG")
+    assert decode(data, spec(hidden=[[(0, 0), (10, 0), (10, 10)]])).shape == (768, 1024, 3)

@@ -51,6 +51,19 @@ def test_same_seed_gives_the_same_bytes(snapshot: Snapshot, small_base: BaseMode
     assert first.record.model_sha256 == second.record.model_sha256
 
 
+def test_the_rarer_defects_are_the_fewer_parts_are_stopped(
+    snapshot: Snapshot, small_base: BaseModel, tmp_path: Path
+) -> None:
+    scores = []
+    for share in (0.02, 0.5, 0.98):
+        settings = TrainingSettings(strategy="probe", flips="none", defect_share=share)
+        model = train(snapshot, small_base, settings=settings, out=tmp_path / str(share))
+        assert model.record.thresholds.defect_share == share
+        answers = predict(model.module, snapshot.of("test"), model.record.preprocessing).softmax(1)
+        scores.append(float(answers[:, model.record.labels.index("spot")].mean()))
+    assert scores[0] < scores[1] - 0.05 < scores[2] - 0.1
+
+
 def test_cached_features_change_nothing(
     snapshot: Snapshot, small_base: BaseModel, first_model: TrainedModel, workspace: Path, tmp_path: Path
 ) -> None:

@@ -84,6 +84,6 @@ def _error(course: Course, learned: Material, held_out: Material, penalty: float
     if len(kinds) < 2 or good.all() or not good.any():
         return None
     head = course.head(course.lesson(learned), penalty)
-    probabilities = head.logits(held_out.features.embeddings[:, 0]).softmax(1)
+    probabilities = course.says(head, held_out.features).softmax(1)
     passed = (probabilities[:, course.good_mask()].sum(1) > 0.5).numpy()
     return float(((~passed[good]).mean() + passed[~good].mean()) / 2)

@@ -24,7 +24,7 @@ def out_of_fold(course: Course, material: Material, *, seed: int = 0) -> NDArray
     for part in folds(material.examples, _FOLDS, seed=seed):
         if part:
             head = course.head(course.lesson(material.without(part)), penalty)
-            logits = head.logits(material.rows(part).features.embeddings[:, 0])
+            logits = course.says(head, material.rows(part).features)
             found[torch.tensor(part)] = logits.double().softmax(1)
     return np.asarray((found / found.sum(1, keepdim=True)).numpy())
 

@@ -1,0 +1,164 @@
+"""Small defects: marks, tiles that show them, the resolution that they need, and one answer of all tiles."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from contracts.bundle import Licence, Preprocessing, Tiles
+from contracts.errors import ConfigurationError, DatasetError
+from exporter.export import export
+from exporter.settings import ExportSettings
+from lineside.training import TrainOptions, train_model
+from runtime.bundle import open_bundle
+from runtime.preprocessing import decode, prepare
+from runtime.session import Session
+from trainer.backbone import BaseModel, load_base_model
+from trainer.dataset import Dataset, Example, read_manifest
+from trainer.marks import boxes_of, shown_defects, tile_lesson
+from trainer.network import Network
+from trainer.resolution import fitting_tiles, pixels_in_network, smallest_marked, too_coarse
+from trainer.run import load_run, train
+from trainer.settings import TrainingSettings
+from trainer.snapshot import take_snapshot
+from trainer.strategy import RECIPES
+
+WIDTH, HEIGHT = 192, 96
+
+
+@pytest.fixture(scope="module")
+def bars(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """80 wide bars, half of them with a mark of 10 x 10 pixels, whose place is in the manifest."""
+    folder = tmp_path_factory.mktemp("bars")
+    rows = ["path,label,group,bbox_xyxy"]
+    for number in range(80):
+        rng = np.random.default_rng(number)
+        bar = rng.normal(130, 8, (HEIGHT, WIDTH))
+        left, top = rng.integers(2, WIDTH - 12), rng.integers(2, HEIGHT - 12)
+        spotted = number % 2 == 1
+        if spotted:
+            bar[top : top + 10, left : left + 10] -= 60
+        Image.fromarray(np.clip(bar, 0, 255).astype(np.uint8)).save(folder / f"{number}.png")
+        box = f"{left} {top} {left + 10} {top + 10}" if spotted else ""
+        rows.append(f"{number}.png,{'spot' if spotted else 'good'},lot-{number // 2},{box}")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return read_manifest(folder / "manifest.csv")
+
+
+def spec(**changes: Any) -> Preprocessing:
+    values = {"width": 48, "height": 48, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    return Preprocessing.model_validate({**values, **changes})
+
+
+def marked(text: str) -> Example:
+    return Example(Path("part.png"), "spot", attributes={"bbox_xyxy": text})
+
+
+def test_marks_are_read_one_or_several() -> None:
+    assert boxes_of(marked("")) == boxes_of(Example(Path("part.png"), "good")) == ()
+    assert boxes_of(marked("1 2 3.5 4; 10,20,30,40;")) == ((1, 2, 3.5, 4), (10, 20, 30, 40))
+
+
+@pytest.mark.parametrize("text", ["1 2 3", "a b c d", "5 2 3 4", "1 2 inf 4", "1 2 nan 4", "-1 2 3 4", "1 2 1 4"])
+def test_a_mark_that_is_no_box_is_refused_by_name(text: str) -> None:
+    with pytest.raises(DatasetError, match=r"part\.png: bbox_xyxy"):
+        boxes_of(marked(text))
+
+
+def test_tiles_show_the_marked_defect(bars: Dataset) -> None:
+    tiled = spec(tiles=Tiles(columns=4, rows=2, overlap=0.0))
+    shown = shown_defects(bars.examples, tiled)
+    for example, row in zip(bars.examples, shown, strict=True):
+        if example.label == "good":
+            assert bool(row.isnan().all())
+        else:
+            ((left, top, right, bottom),) = boxes_of(example)
+            middle = int((left + right) / 2 // 48) + 4 * int((top + bottom) / 2 // 48)
+            assert float(row[middle]) == float(row.max())
+            assert float(row.sum()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_tiles_of_a_good_image_are_good_and_the_rest_of_a_bad_one_is_unknown() -> None:
+    shown = torch.tensor([[math.nan] * 4] * 3 + [[0.7, 0.3, 0.0, 0.0]] * 12 + [[math.nan] * 4])
+    passes = torch.tensor([True] * 3 + [False] * 13)
+    targets = torch.where(passes[:, None], torch.tensor([0.9, 0.1]), torch.tensor([0.1, 0.9]))
+    lesson = tile_lesson(shown, targets, passes)
+    assert lesson is not None
+    assert torch.equal(lesson.weights > 0, torch.cat([passes[:3, None].expand(3, 4), (shown[3:] >= 0.5)]))
+    assert float(lesson.weights[:3].sum()) == pytest.approx(float(lesson.weights[3:].sum()))
+    assert float(lesson.weights.mean()) == pytest.approx(1.0)
+    assert torch.equal(lesson.targets[4], targets[4].expand(4, 2))
+    assert tile_lesson(shown[:, :1], targets, passes) is None  # one input: the image's own label says it all
+    assert tile_lesson(shown[:8], targets[:8], passes[:8]) is None  # five marks
+
+
+def test_one_suspicious_tile_is_the_answer_of_all() -> None:
+    backbone, _ = load_base_model(BaseModel(id="random", architecture="mobilenetv2_035"))
+    network = Network(backbone, 3, inputs=4, good=[True, False, False]).eval()
+    calm, scratch = torch.tensor([4.0, -4.0, -4.0]), torch.tensor([-4.0, -4.0, 4.0])
+    answers = network.united(torch.stack([calm, calm, scratch, calm, calm, calm, calm, calm]))
+    assert answers.shape == (2, 3)
+    assert int(answers[0].argmax()) == 2
+    assert torch.allclose(answers[1], calm)
+    logits, embedding = network(torch.zeros(8, 3, 64, 64))
+    assert logits.shape == (2, 3)
+    assert embedding.shape == (2, 1280)
+
+
+def test_resolution_counts_pixels_of_the_defect() -> None:
+    assert pixels_in_network(12.0, (1130, 460), spec(width=224, height=224)) == pytest.approx(12 * 224 / 1130)
+    assert fitting_tiles(60.0, (1130, 460), spec(width=224, height=224)) is None
+    grid = fitting_tiles(12.0, (1130, 460), spec(width=224, height=224))
+    assert grid is not None
+    assert (grid.columns, grid.rows) == (4, 2)
+    assert pixels_in_network(12.0, (1130, 460), spec(width=224, height=224, tiles=grid)) >= 8
+    coarser = spec(width=224, height=224, tiles=grid.model_copy(update={"columns": 3}))
+    assert pixels_in_network(12.0, (1130, 460), coarser) < 8
+    with pytest.raises(ConfigurationError, match="more than 16 a side; name a region of interest"):
+        fitting_tiles(1.0, (4000, 3000), spec())
+
+
+def test_marks_too_small_for_the_input_are_said(bars: Dataset) -> None:
+    assert smallest_marked(bars.examples) == pytest.approx(10.0)
+    said = too_coarse(bars.examples, spec())
+    assert said is not None
+    assert "--smallest-defect 10" in said
+    assert too_coarse(bars.examples, spec(tiles=Tiles(columns=4, rows=2))) is None
+    assert too_coarse([e for e in bars.examples if e.label == "good"], spec()) is None
+
+
+def test_the_smallest_defect_chooses_tiles_and_the_bundle_serves_them(
+    bars: Dataset, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = RECIPES["full"]
+    assert full is not None
+    monkeypatch.setitem(RECIPES, "full", replace(full, fewest_steps=150))
+    snapshot = take_snapshot(bars, licence=Licence(owner="plant", licence="our own"), seed=0)
+    settings = TrainingSettings(smallest_defect=16.0, flips="none", strategy="full")
+    model = train(snapshot, small_base, settings=settings, out=tmp_path / "run")
+    assert model.record.preprocessing.tiles == Tiles(columns=3, rows=1)
+    assert model.record.lineage.training["tiles"] == {"columns": 3, "rows": 1, "overlap": 0.15}
+    assert (model.record.test_metrics.auroc or 0) > 0.9
+    assert load_run(tmp_path / "run").module(torch.zeros(6, 3, 48, 48))[0].shape == (2, 2)
+    quick = ExportSettings(calibration_images=16, correction_images=8, latency_runs=2, reference_images=20)
+    made = export(model, tmp_path / "bundle", threads=1, settings=quick)
+    bundle = open_bundle(made.path, expected_hash=made.hash)
+    assert all(certificate.passed for certificate in bundle.manifest.certificates)
+    session = Session(bundle)
+    image = decode(snapshot.of("test")[0].path.read_bytes(), bundle.manifest.preprocessing)
+    answer = session.infer(prepare(image, bundle.manifest.preprocessing))
+    assert answer.probabilities.shape == (2,)
+
+
+def test_tiles_are_said_by_command(bars: Dataset, tmp_path: Path) -> None:
+    options = TrainOptions(data=Path(bars.source), out=tmp_path / "run", workspace=tmp_path)
+    with pytest.raises(ConfigurationError, match=r"--tiles: .*COLUMNSxROWS, for example 4x2, not 'many'"):
+        train_model(replace(options, settings={"tiles": "many"}), lambda *_: None)
+    assert TrainingSettings.model_validate({"tiles": "3x2"}).tiles == Tiles(columns=3, rows=2)

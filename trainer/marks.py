@@ -1,0 +1,92 @@
+"""Where in an image its defect was marked, which of the image's tiles show it, and what they teach."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from contracts.bundle import Preprocessing
+from contracts.errors import DatasetError
+from runtime.preprocessing import Box, windows
+from trainer.dataset import Example
+
+COLUMN = "bbox_xyxy"
+"""Of a manifest: left, top, right and bottom in pixels of the image, apart by spaces or commas; several by semicolons;
+empty where nothing is marked."""
+
+_SHOWN = 0.5  # share of a marked defect, from which on a tile shows it
+_ENOUGH = 10  # tiles that show one, below which tiles are not taught one by one
+
+
+@dataclass(frozen=True)
+class TileLesson:
+    """Of n images with t inputs each: targets [n, t, k] probabilities, weights [n, t] of mean 1, 0 where nothing is
+    known."""
+
+    targets: Tensor
+    weights: Tensor
+
+    def rows(self, index: Tensor) -> TileLesson:
+        """Those of some images."""
+        return TileLesson(self.targets[index], self.weights[index])
+
+
+def boxes_of(example: Example) -> tuple[Box, ...]:
+    """The marked defects. Raises DatasetError for text that is no box."""
+    found = []
+    for text in filter(None, (part.strip() for part in example.attributes.get(COLUMN, "").split(";"))):
+        try:
+            left, top, right, bottom = (float(number) for number in text.replace(",", " ").split())
+        except ValueError:
+            left = top = right = bottom = math.nan
+        if not (0 <= left < right < math.inf and 0 <= top < bottom < math.inf):
+            raise DatasetError(
+                f"{example.path}: {COLUMN} {text!r} is not 'left top right bottom' in pixels; correct it"
+            )
+        found.append((left, top, right, bottom))
+    return tuple(found)
+
+
+def shown_defects(examples: Sequence[Example], spec: Preprocessing) -> Tensor:
+    """[n, t] float32 in 0..1: the largest share of a marked defect that each of an image's t inputs shows; not a number
+    for an image without a mark. Raises DatasetError."""
+    rows = torch.full((len(examples), spec.inputs), math.nan)
+    for row, example in enumerate(examples):
+        marked = boxes_of(example)
+        if marked and spec.inputs > 1:
+            tiles = windows(*size_of(example), spec)
+            rows[row] = torch.tensor([max(_share(box, tile) for box in marked) for tile in tiles])
+    return rows
+
+
+def tile_lesson(shown: Tensor, targets: Tensor, passes: Tensor) -> TileLesson | None:
+    """What is known of single tiles: all of a good image are good, and those that show at least half of a marked defect
+    are defective; the rest of a defective image is unknown. `shown` [n, t], the images' targets [n, k], `passes` [n]
+    bool. None where an image is one input, or where too few defects are marked."""
+    good = passes[:, None].expand_as(shown)
+    defective = ~good & (shown >= _SHOWN)
+    if shown.shape[1] == 1 or int(defective.sum()) < _ENOUGH or not bool(good.any()):
+        return None
+    weights = good / good.sum() + defective / defective.sum()
+    return TileLesson(targets[:, None].expand(*shown.shape, -1), weights / weights.mean())
+
+
+def size_of(example: Example) -> tuple[int, int]:
+    """Width and height of the image file, pixels. Raises DatasetError."""
+    try:
+        with Image.open(example.path) as image:
+            return image.size
+    except OSError as error:
+        raise DatasetError(f"{example.path}: {error}") from error
+
+
+def _share(box: Box, tile: Box) -> float:
+    """Of the box that lies in the tile."""
+    width = min(box[2], tile[2]) - max(box[0], tile[0])
+    height = min(box[3], tile[3]) - max(box[1], tile[1])
+    return max(0.0, width) * max(0.0, height) / ((box[2] - box[0]) * (box[3] - box[1]))
