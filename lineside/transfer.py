@@ -17,7 +17,7 @@ from trainer.licence import found
 from trainer.run import good_labels
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import take_snapshot
-from trainer.transfer import Advice, Reached, TransferReport, advise, matrix, sites_of, source_models
+from trainer.transfer import Advice, Reached, TransferReport, advise, folder_of, matrix, sites_of, source_models
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ def _print(report: TransferReport, path: Path) -> None:
     console.print(table)
     console.print("\nbalanced accuracy / AUROC on test images of each site, models as they are\n")
     for advice in report.advice:
-        _print_advice(console, advice)
+        _print_advice(console, advice, path.parent / "ways")
     console.print(f"\nall of it: {path}")
 
 
-def _print_advice(console: Console, advice: Advice) -> None:
+def _print_advice(console: Console, advice: Advice, ways: Path) -> None:
     console.print(f"[bold]{escape(advice.target)}[/] with {advice.labels} labelled images: [green]{advice.why}[/]")
     table = Table("way", "learned from", "time", "held-out loss", "test", box=None, pad_edge=False, header_style="bold")
     for way in advice.ways:
@@ -81,6 +81,7 @@ def _print_advice(console: Console, advice: Advice) -> None:
             name, f"{way.images} images", f"{way.seconds:.0f} s", f"{way.held_out_loss:.4f}", _reached(way.test)
         )
     console.print(table)
+    console.print(f"its model: {ways / advice.target / folder_of(advice.chosen)} (lineside export)")
 
 
 def _reached(reached: Reached) -> str:

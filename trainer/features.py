@@ -25,6 +25,7 @@ from trainer.progress import Progress, silent
 from trainer.views import Flip, View, drawn, look
 
 _BATCH = 16
+_FORMAT = 2  # of the files of the cache
 _TAIL_SHARE = 0.37  # of the multiplications: MobileNetV2's last five blocks, two of the four of the shipped network
 
 
@@ -125,6 +126,14 @@ class Features:
 
 
 @dataclass(frozen=True)
+class _Seen:
+    """One image under v views: `maps` [v, t, c, h, w] float16, `embeddings` [v, t, d] float32."""
+
+    maps: Tensor
+    embeddings: Tensor
+
+
+@dataclass(frozen=True)
 class Stem:
     """The frozen part of a network: stages before `cut`, none where it is 0. `base` (the weights' hash) and `spec` key
     the cache."""
@@ -143,16 +152,15 @@ class Stem:
         frozen there are no maps to keep: the pixels are drawn later with any of the `flips`."""
         if self.cut == 0:
             return self._pixels(examples, looks, flips)
-        maps: list[Tensor] = []
+        seen: list[_Seen] = []
         if not examples:
             return self._none(len(looks))
         for start in range(0, len(examples), _BATCH):
-            maps.extend(self._batch(examples[start : start + _BATCH], looks))
+            seen.extend(self._batch(examples[start : start + _BATCH], looks))
             done = min(1.0, (start + _BATCH) / len(examples))
-            progress("features", begin + (end - begin) * done, f"{len(maps)} of {len(examples)} images")
-        stacked = torch.stack(maps)
-        embeddings = self._embed(stacked.flatten(0, 2)).view(*stacked.shape[:3], -1)
-        return Features(Cached(stacked), embeddings, shown_defects(examples, self.spec))
+            progress("features", begin + (end - begin) * done, f"{len(seen)} of {len(examples)} images")
+        maps, embeddings = torch.stack([each.maps for each in seen]), torch.stack([each.embeddings for each in seen])
+        return Features(Cached(maps), embeddings, shown_defects(examples, self.spec))
 
     def _pixels(self, examples: Sequence[Example], looks: Sequence[View], flips: tuple[Flip, ...]) -> Features:
         images, seeds = load_images(examples, self.spec), self._seeds(examples)
@@ -176,21 +184,23 @@ class Stem:
         """One number for each input, from its image's content."""
         return [int(example.sha256[:12], 16) + tile for example in examples for tile in range(self.spec.inputs)]
 
-    def _batch(self, examples: Sequence[Example], looks: Sequence[View]) -> list[Tensor]:
-        """[v, t, c, h, w] float16 of each example."""
+    def _batch(self, examples: Sequence[Example], looks: Sequence[View]) -> list[_Seen]:
         known = [self._recall(example, looks) for example in examples]
-        missing = [example for example, maps in zip(examples, known, strict=True) if maps is None]
+        missing = [example for example, seen in zip(examples, known, strict=True) if seen is None]
         fresh = iter(self._compute(missing, looks)) if missing else iter(())
-        return [next(fresh) if maps is None else maps for maps in known]
+        return [next(fresh) if seen is None else seen for seen in known]
 
-    def _compute(self, examples: Sequence[Example], looks: Sequence[View]) -> list[Tensor]:
+    def _compute(self, examples: Sequence[Example], looks: Sequence[View]) -> list[_Seen]:
         images, seeds = load_images(examples, self.spec).flatten(0, 1), self._seeds(examples)
         with torch.inference_mode():
             seen = [self._stages(as_input(look(images, view, seeds), self.spec)).half() for view in looks]
         maps = torch.stack(seen)  # [v, b * t, c, h, w]
-        found = list(maps.view(len(looks), len(examples), self.spec.inputs, *maps.shape[2:]).transpose(0, 1).clone())
-        for example, maps in zip(examples, found, strict=True):
-            self._keep(example, looks, maps)
+        embeddings = self._embed(maps.flatten(0, 1)).view(*maps.shape[:2], -1)
+        shape = len(looks), len(examples), self.spec.inputs
+        parts = (values.view(*shape, *values.shape[2:]).transpose(0, 1).clone() for values in (maps, embeddings))
+        found = [_Seen(*both) for both in zip(*parts, strict=True)]
+        for example, each in zip(examples, found, strict=True):
+            self._keep(example, looks, each)
         return found
 
     def _embed_pixels(self, images: Tensor, seeds: list[int], view: View) -> Tensor:
@@ -213,22 +223,23 @@ class Stem:
     def _path(self, example: Example, looks: Sequence[View]) -> Path | None:
         if self.folder is None:
             return None
-        key = repr((self.base, self.cut, self.spec.model_dump_json(), list(looks), example.sha256))
+        key = repr((_FORMAT, self.base, self.cut, self.spec.model_dump_json(), list(looks), example.sha256))
         name = hashlib.sha256(key.encode()).hexdigest()
         return self.folder / name[:2] / f"{name}.safetensors"
 
-    def _recall(self, example: Example, looks: Sequence[View]) -> Tensor | None:
+    def _recall(self, example: Example, looks: Sequence[View]) -> _Seen | None:
         path = self._path(example, looks)
         try:
-            return None if path is None else load_file(path)["maps"]
+            return None if path is None else _Seen(**load_file(path))
         except (OSError, SafetensorError):
             return None
 
-    def _keep(self, example: Example, looks: Sequence[View], maps: Tensor) -> None:
+    def _keep(self, example: Example, looks: Sequence[View], seen: _Seen) -> None:
         path = self._path(example, looks)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({"maps": maps.contiguous()}, path)
+            tensors = {"maps": seen.maps.contiguous(), "embeddings": seen.embeddings.contiguous()}
+            save_file(tensors, path)
 
 
 def entering(maps: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,18 +68,42 @@ def train(
     until = began + 0.85 * settings.max_seconds
     task = Task(snapshot, base_model, out, workspace, until=until, resume=resume, progress=progress)
     held = contest(task, settings) if settings.strategy == "auto" else Outcome(task.attempt(settings), (), {})
+    origin = Origin(site, product, parent_bundle, order_id)
+    model = finish(task, held, origin, began=began, looked=looked)
+    if workspace is not None and order_id is None:
+        remember_site(
+            workspace, SiteRecord(site=site, product=product, base_model=base_model, settings=held.attempt.settings)
+        )
+    return model
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whose model it is, what it follows, and the order that asked for it."""
+
+    site: str
+    product: str = "default"
+    parent_bundle: str | None = None
+    order_id: str | None = None
+
+
+def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: int = 0) -> TrainedModel:
+    """From what a strategy has taught to a run folder `task.out`: the line is drawn, the test split is read, the record
+    and the card are written. `began` in seconds of `time.monotonic`; `looked`: snapshots that were searched for images
+    of this test. Raises ConfigurationError and DatasetError."""
+    snapshot, settings, progress = task.snapshot, held.attempt.settings, task.progress
     course, stem, taught = held.attempt.course, held.attempt.stem, held.attempt.taught
     thresholds, calibration = draw_line(course, stem, taught, snapshot)
     progress("testing", 0.92)
     details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked}
-    if settings.yardstick and held.attempt.settings.strategy != "scratch":
+    if settings.yardstick and settings.strategy != "scratch":
         details["yardstick"] = _yardstick(task, held.attempt)
     coarse = too_coarse(snapshot.of("train"), stem.spec)
     loud = filter(None, [negative_transfer(details.get("yardstick", {})), _hurried(taught, settings), coarse])
     metrics = _test(taught.network, snapshot, stem.spec, calibration, Rule(course.labels, course.good, thresholds))
     record = RunRecord(
-        site=site,
-        product=product,
+        site=origin.site,
+        product=origin.product,
         created_at=datetime.now(UTC),
         seconds=time.monotonic() - began,
         labels=course.labels,
@@ -86,34 +111,30 @@ def train(
         preprocessing=stem.spec,
         thresholds=thresholds,
         temperature=calibration.temperature,
-        base_model=base_model,
+        base_model=task.base,
         embedding_width=taught.network.head.in_features,
         model_sha256="0" * 64,
-        snapshot=snapshot.save(workspace or out).resolve(),
-        licence=strictest([snapshot.licence, base_model.licence]),
+        snapshot=snapshot.save(task.workspace or task.out).resolve(),
+        licence=strictest([snapshot.licence, task.base.licence]),
         lineage=Lineage(
             snapshot_hash=snapshot.hash,
             split_hash=snapshot.split_hash,
-            base_model=base_model.id,
-            base_model_licence=base_model.licence.licence,
+            base_model=task.base.id,
+            base_model_licence=task.base.licence.licence,
             base_model_sha256=held.attempt.base_sha256,
-            parent_bundle=parent_bundle,
-            order_id=order_id,
-            training=held.attempt.settings.model_dump(mode="json"),
+            parent_bundle=origin.parent_bundle,
+            order_id=origin.order_id,
+            training=settings.model_dump(mode="json"),
             code_version=code_version(),
         ),
         test_metrics=metrics,
         cannot_promise=(*loud, *cannot_promise(snapshot, metrics, course.good)),
         details=details,
     )
-    save_run(out, record, taught.network, taught.rounds, card(record, snapshot))
+    save_run(task.out, record, taught.network, taught.rounds, card(record, snapshot))
     task.forget()
-    if workspace is not None and order_id is None:
-        remember_site(
-            workspace, SiteRecord(site=site, product=product, base_model=base_model, settings=held.attempt.settings)
-        )
     progress("done", 1.0, f"balanced accuracy {metrics.balanced_accuracy or 0:.3f} on {metrics.examples} test images")
-    return load_run(out)
+    return load_run(task.out)
 
 
 def _with_tiles(settings: TrainingSettings, base: BaseModel, snapshot: Snapshot) -> TrainingSettings:

@@ -21,15 +21,14 @@ from runtime.decision import Rule
 from trainer.attempt import Attempt, Task
 from trainer.backbone import BaseModel
 from trainer.catalogue import Listed
-from trainer.contest import cheapest, comparable_losses, shared_images
+from trainer.contest import Outcome, cheapest, comparable_losses, shared_images
 from trainer.dataset import Example
 from trainer.evaluate import predict
 from trainer.evaluation import figures
 from trainer.evaluation.figures import Answers, estimate
 from trainer.evaluation.report import Estimate
-from trainer.line import draw_line
 from trainer.progress import Progress, silent
-from trainer.run import train
+from trainer.run import Origin, finish, train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.split import group_of
@@ -138,8 +137,9 @@ def advise(
     """Try every way for `target` with at most `labels` of its labelled images (None: all), and say which to take.
 
     The cheapest way whose held-out loss is within one standard error, over groups, of the lowest; but never one that
-    is behind `alone` (negative transfer). Groups that are at another site as well do not count: other ways have seen
-    them there. Raises DatasetError where too little is left.
+    is behind `alone` (negative transfer). Each way's model is left as a run folder in `out` (`folder_of`). Groups that
+    are at another site as well do not count: other ways have seen them there. Raises DatasetError where too little is
+    left.
     """
     own = _some(snapshot, target, labels, settings.good)
     others = [
@@ -153,17 +153,14 @@ def advise(
             plans.append((f"from {source}", _as_base(model, out / f"{source}.safetensors"), own))
     plans.append(("pooled", base, [*others, *own]))
     attempts: list[Attempt] = []
-    parts: list[Snapshot] = []
-    seconds: list[float] = []
+    models_of: list[TrainedModel] = []
     for name, start, examples in plans:
-        progress(f"{target}: {name}", len(parts) / len(plans))
+        progress(f"{target}: {name}", len(attempts) / len(plans))
         began = time.monotonic()
         part = Snapshot(tuple(examples), snapshot.licence)
-        task = Task(part, start, out / name.replace(" ", "-"), None, math.inf, False, silent)
+        task = Task(part, start, out / folder_of(name), None, math.inf, False, silent)
         attempts.append(task.attempt(_with_good(settings, part)))
-        task.forget()
-        seconds.append(time.monotonic() - began)
-        parts.append(part)
+        models_of.append(finish(task, Outcome(attempts[-1], (), {}), Origin(target), began=began))
     elsewhere = {group_of(example) for example in snapshot.examples if example.site != target}
     images = shared_images(attempts, lambda e: condition_of(e) == target and group_of(e) not in elsewhere)
     if not images:
@@ -171,14 +168,19 @@ def advise(
     losses = comparable_losses(attempts, images)
     number, _, _ = cheapest(losses, [group_of(example) for example in images])
     ways = [
-        _way(plan[0], attempt, part, images, float(loss.mean()), spent)
-        for plan, attempt, part, loss, spent in zip(plans, attempts, parts, losses, seconds, strict=True)
+        _way(plan[0], attempt, model, images, float(loss.mean()))
+        for plan, attempt, model, loss in zip(plans, attempts, models_of, losses, strict=True)
     ]
     gain = ways[0].held_out_loss - ways[number].held_out_loss
     better = f"held-out loss {gain:.4f} below alone's" if number else "nothing else is better by one standard error"
     count = sum(example.split != "test" for example in own)
     why = f"{ways[number].name}: {better} ({len(images)} images of {target})"
     return Advice(target=target, labels=count, ways=tuple(ways), chosen=ways[number].name, why=why)
+
+
+def folder_of(way: str) -> str:
+    """Name of the run folder of a way."""
+    return way.replace(" ", "-")
 
 
 def _some(snapshot: Snapshot, target: str, labels: int | None, good: Sequence[str]) -> list[Example]:
@@ -200,20 +202,16 @@ def _as_base(model: TrainedModel, weights: Path) -> BaseModel:
     return Listed(entry, weights.parent).base_model(weights)
 
 
-def _way(
-    name: str, attempt: Attempt, part: Snapshot, images: Sequence[Example], loss: float, seconds: float
-) -> Way:  # fmt: skip
-    course, taught = attempt.course, attempt.taught
-    thresholds, calibration = draw_line(course, attempt.stem, taught, part)
-    rule = Rule(course.labels, course.good, thresholds)
-    test = part.of("test")
-    logits = predict(taught.network, test, attempt.stem.spec) / calibration.temperature
+def _way(name: str, attempt: Attempt, model: TrainedModel, images: Sequence[Example], loss: float) -> Way:
+    record, taught, test = model.record, attempt.taught, model.snapshot.of("test")
+    rule = Rule(record.labels, record.good_labels, record.thresholds)
     row = {example.sha256: number for number, example in enumerate(taught.held_out)}
     said = taught.logits[[row[image.sha256] for image in images]].double().softmax(1).numpy()
+    logits = predict(model.module, test, record.preprocessing) / record.temperature
     return Way(
         name=name,
-        images=len(part.of("train", "validation")),
-        seconds=seconds,
+        images=len(model.snapshot.of("train", "validation")),
+        seconds=record.seconds,
         held_out_loss=loss,
         held_out_auroc=figures.area(Answers(tuple(images), said, rule), np.arange(len(images))),
         test=_reached(test, logits, rule),

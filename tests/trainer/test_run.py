@@ -9,12 +9,17 @@ import pytest
 import torch
 
 from contracts.errors import ConfigurationError
+from trainer.attempt import preprocessing
 from trainer.backbone import BaseModel
+from trainer.course import set_out
 from trainer.evaluate import predict
+from trainer.features import Cached
+from trainer.network import Network
 from trainer.run import good_labels, load_run, train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.trained import TrainedModel
+from trainer.views import FLIPS, views
 from trainer.yardstick import negative_transfer
 
 
@@ -70,6 +75,24 @@ def test_cached_features_change_nothing(
     assert any((workspace / "features").rglob("*.safetensors"))
     cached = train(snapshot, small_base, settings=TrainingSettings(), out=tmp_path, workspace=workspace)
     assert cached.record.model_sha256 == first_model.record.model_sha256
+
+
+def test_what_is_cached_asks_no_network(
+    snapshot: Snapshot, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, stem, _ = set_out(
+        small_base, snapshot.labels, ("good",), TrainingSettings(), preprocessing(small_base, TrainingSettings()),
+        folder=tmp_path,
+    )  # fmt: skip
+    looks = views(FLIPS["both"], 3)
+    fresh = stem.features(snapshot.examples, looks)
+    monkeypatch.setattr(Network, "run", lambda *_: pytest.fail("the network was asked"))
+    cached = stem.features(snapshot.examples, looks)
+    assert torch.equal(cached.embeddings, fresh.embeddings)
+    assert isinstance(cached.maps, Cached)
+    assert isinstance(fresh.maps, Cached)
+    assert torch.equal(cached.maps.maps, fresh.maps.maps)
+    assert cached.embeddings.shape[:3] == (len(snapshot.examples), 3, 1)
 
 
 def test_card_and_metrics_say_what_so_few_images_cannot_promise(first_model: TrainedModel) -> None:
@@ -129,7 +152,9 @@ def test_unclear_good_classes_are_asked_for(labels: tuple[str, ...], wanted: tup
 _TRAIN = """
 import os, sys
 from pathlib import Path
+from trainer.attempt import preprocessing
 from trainer.backbone import BaseModel
+from trainer.course import set_out
 from trainer.checkpoint import Checkpoint
 from trainer.run import train
 from trainer.settings import TrainingSettings

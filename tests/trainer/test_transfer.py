@@ -15,9 +15,10 @@ from tests.trainer.conftest import draw_plate
 from trainer.attempt import Attempt, Task
 from trainer.backbone import BaseModel
 from trainer.dataset import read_manifest
+from trainer.run import load_run
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot, take_snapshot
-from trainer.transfer import TransferReport, advise, matrix, sites_of, source_models
+from trainer.transfer import TransferReport, advise, folder_of, matrix, sites_of, source_models
 
 PROBE = TrainingSettings(strategy="probe", flips="none", good=("good",))
 
@@ -70,6 +71,9 @@ def test_every_way_is_tried_and_no_test_image_is_learned(
     assert len(learned) == 5, "two sites' own models and three ways"
     assert not any(test & images for images in learned)
     assert not list(tmp_path.rglob("round-*"))
+    model = load_run(tmp_path / "ways" / folder_of(advice.chosen))
+    assert model.record.site == "hall-b"
+    assert model.record.test_metrics.balanced_accuracy == chosen.test.balanced_accuracy.value
 
 
 def test_site_that_cannot_be_learned_or_named_is_refused(
