@@ -7,33 +7,31 @@ import ast
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_ROOT = Path(__file__).parents[2]
-_CODE = ("contracts", "runtime", "trainer", "exporter", "benchmarks/accuracy")
-_ASIDE = ("trainer/quality", "trainer/evaluation", "benchmarks/accuracy/__main__.py")
-"""Reports on images and on models change no model; the figures are made anew from the cells each time."""
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One thing to measure. `inputs` (JSON) says everything that decides the outcome besides the code; `measure` gets a
-    folder of its own, which outlives a kill, and returns JSON."""
+    """One thing to measure. `inputs` (JSON) says everything that decides the outcome besides the code, `code` is that
+    code's hash; `measure` gets a folder of its own, which outlives a kill, and returns JSON."""
 
     name: str
     inputs: dict[str, Any]
+    code: str
     measure: Callable[[Path], dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """The cells that `folder` holds, `NAME.json` each, made by the code whose hash is `code`."""
+    """The cells that `folder` holds, `NAME.json` each."""
 
     folder: Path
-    code: str
 
     def recall(self, cell: Cell) -> dict[str, Any] | None:
         """What was measured of exactly this cell, or None."""
@@ -41,37 +39,40 @@ class Shelf:
             kept: dict[str, Any] = json.loads(self._path(cell).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return kept["found"] if kept.get("key") == self.key(cell) else None
+        return kept["found"] if kept.get("key") == key_of(cell) else None
 
     def measure(self, cell: Cell) -> dict[str, Any]:
         """The cell's outcome, measured now where it is not known."""
         known = self.recall(cell)
         if known is not None:
             return known
-        work = self.folder / "work" / self.key(cell)[:16]
+        work = self.folder / "work" / key_of(cell)[:16]
         work.mkdir(parents=True, exist_ok=True)
         found = cell.measure(work)
         path = self._path(cell)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(path.name + ".unfinished")
-        unfinished.write_text(json.dumps({"key": self.key(cell), "inputs": cell.inputs, "found": found}), "utf-8")
+        unfinished.write_text(json.dumps({"key": key_of(cell), "inputs": cell.inputs, "found": found}), "utf-8")
         os.replace(unfinished, path)
+        shutil.rmtree(work)
         return found
-
-    def key(self, cell: Cell) -> str:
-        """SHA-256 of name, inputs and code."""
-        text = json.dumps([cell.name, cell.inputs, self.code], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
 
     def _path(self, cell: Cell) -> Path:
         return self.folder / f"{cell.name}.json"
 
 
-def code_hash(root: Path = _ROOT) -> str:
-    """SHA-256 over what the code that makes models does: comments, docstrings and layout do not count."""
+def key_of(cell: Cell) -> str:
+    """SHA-256 of name, inputs and code."""
+    text = json.dumps([cell.name, cell.inputs, cell.code], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def code_hash(entry: str, root: Path = ROOT) -> str:
+    """SHA-256 over what the module `entry` and everything of this project that it imports do: comments, docstrings and
+    layout do not count, nor does what is not imported."""
     found = hashlib.sha256()
-    for path in _modules(root):
-        found.update(f"{path.relative_to(root)}\n{meaning(path.read_text(encoding='utf-8'))}\n".encode())
+    for name, path in sorted(_imported(entry, root).items()):
+        found.update(f"{name}\n{meaning(path.read_text(encoding='utf-8'))}\n".encode())
     return found.hexdigest()
 
 
@@ -88,8 +89,32 @@ def meaning(source: str) -> str:
     return ast.dump(tree)
 
 
-def _modules(root: Path) -> Iterator[Path]:
-    for folder in _CODE:
-        for path in sorted((root / folder).rglob("*.py")):
-            if not str(path.relative_to(root)).startswith(_ASIDE):
-                yield path
+def _imported(entry: str, root: Path) -> dict[str, Path]:
+    """Modules under `root` that are reached from `entry`, by name."""
+    found: dict[str, Path] = {}
+    waiting = [entry]
+    while waiting:
+        name = waiting.pop()
+        path = _file(name, root)
+        if path is None or name in found:
+            continue
+        found[name] = path
+        waiting.extend(_named(path))
+        waiting.append(name.rpartition(".")[0])  # the package runs too
+    return found
+
+
+def _named(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _file(name: str, root: Path) -> Path | None:
+    if not name:
+        return None
+    place = root.joinpath(*name.split("."))
+    return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)

@@ -10,31 +10,39 @@ from typing import Any
 import numpy as np
 import torch
 
-from contracts.bundle import Thresholds
-from lineside.training import export_model
-from runtime.bundle import Bundle
-from runtime.decision import Rule
+from contracts.bundle import MANIFEST_NAME
+from exporter.export import export
+from runtime.bundle import Bundle, open_bundle
 from runtime.preprocessing import decode, prepare
 from runtime.session import Session
 from trainer.backbone import BaseModel
 from trainer.dataset import Dataset, Example
 from trainer.evaluate import predict
-from trainer.evaluation.figures import Answers
 from trainer.licence import found
 from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import take_snapshot
+from trainer.trained import RUN_NAME, TrainedModel, load_run
 
 _SHIPPED = "onnxruntime-cpu/int8"
 
 
 def play(dataset: Dataset, base: BaseModel, settings: TrainingSettings, work: Path) -> dict[str, Any]:
-    """Train on the stated split, export, and ask the int8 bundle. A training that was killed in `work` goes on."""
-    snapshot = take_snapshot(dataset, licence=found(Path(dataset.source)), seed=settings.seed)
-    model = train(snapshot, base, settings=settings, out=work / "run", resume=True)
+    """Train on the stated split, export, and ask the int8 bundle. What was done in `work` before a kill is taken
+    over."""
+    if (work / "run" / RUN_NAME).exists():
+        model = load_run(work / "run")
+    else:
+        snapshot = take_snapshot(dataset, licence=found(Path(dataset.source)), seed=settings.seed)
+        model = train(snapshot, base, settings=settings, out=work / "run", resume=True)
+    return ask(model, work / "bundle", threads=settings.threads)
+
+
+def ask(model: TrainedModel, out: Path, *, threads: int) -> dict[str, Any]:
+    """The bundle of a run, and its answers to the run's test images."""
     began = time.monotonic()
-    bundle = export_model(model, work / "bundle", threads=settings.threads)
-    seconds, test = time.monotonic() - began, snapshot.of("test")
+    bundle = open_bundle(out) if (out / MANIFEST_NAME).exists() else export(model, out, threads=threads)
+    seconds, test = time.monotonic() - began, model.snapshot.of("test")
     certificate = next(item for item in bundle.manifest.certificates if item.variant == _SHIPPED)
     logits = predict(model.module, test, model.record.preprocessing) / model.record.temperature
     torch.set_num_threads(1)
@@ -59,14 +67,3 @@ def _answers(bundle: Bundle, examples: Sequence[Example]) -> np.ndarray[Any, np.
     session, spec = Session(bundle, variant=_SHIPPED, threads=1), bundle.manifest.preprocessing
     rows = [session.infer(prepare(decode(e.path.read_bytes(), spec), spec)).probabilities for e in examples]
     return np.stack(rows).astype(np.float64)
-
-
-def answers_of(cells: Sequence[dict[str, Any]], dataset: Dataset, *, variant: str = "int8") -> Answers:
-    """The answers of several cells as one, each image with its group in `dataset`; an image that several cells judged
-    counts several times, under its one group."""
-    known = {example.sha256: example for example in dataset.examples}
-    examples = [known[image] for cell in cells for image in cell["images"]]
-    said = np.concatenate([np.asarray(cell[variant], dtype=np.float64) for cell in cells])
-    first = cells[0]
-    rule = Rule(tuple(first["labels"]), tuple(first["good"]), Thresholds.model_validate(first["thresholds"]))
-    return Answers(tuple(examples), said, rule)

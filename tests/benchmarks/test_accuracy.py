@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from benchmarks.accuracy.cells import Cell, Shelf, code_hash, meaning
+from benchmarks.accuracy.findings import Findings, Found
+from benchmarks.accuracy.plan import Sets
 from benchmarks.accuracy.protocols import grouped_fold, grouped_quarter, later_days, random_quarter
 from trainer.dataset import Dataset, Example
 from trainer.split import group_of
@@ -76,13 +78,15 @@ class Counting:
 
 def test_cell_is_measured_once_until_its_inputs_or_the_code_change(tmp_path: Path) -> None:
     counting = Counting()
-    cell = Cell("set/one", {"seed": 0}, counting)
-    shelf = Shelf(tmp_path, "code-1")
+    cell = Cell("set/one", {"seed": 0}, "code-1", counting)
+    shelf = Shelf(tmp_path)
     assert shelf.recall(cell) is None
     assert shelf.measure(cell) == shelf.measure(cell) == {"calls": 1}
-    assert Shelf(tmp_path, "code-1").measure(Cell("set/one", {"seed": 1}, counting)) == {"calls": 2}
-    assert Shelf(tmp_path, "code-2").measure(Cell("set/one", {"seed": 1}, counting)) == {"calls": 3}
-    assert Shelf(tmp_path, "code-1").recall(Cell("set/one", {"seed": 1}, counting)) is None
+    other = replace(cell, inputs={"seed": 1})
+    assert shelf.measure(other) == {"calls": 2}
+    assert shelf.measure(replace(other, code="code-2")) == {"calls": 3}
+    assert shelf.recall(other) is None
+    assert not list((tmp_path / "work").iterdir())
 
 
 def test_cell_that_was_interrupted_is_measured_again_in_the_same_folder(tmp_path: Path) -> None:
@@ -93,33 +97,93 @@ def test_cell_that_was_interrupted_is_measured_again_in_the_same_folder(tmp_path
         (work / "half").touch()
         raise KeyboardInterrupt
 
-    shelf = Shelf(tmp_path, "code")
+    shelf = Shelf(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        shelf.measure(Cell("one", {}, die))
-    assert shelf.recall(Cell("one", {}, die)) is None
+        shelf.measure(Cell("one", {}, "code", die))
+    assert shelf.recall(Cell("one", {}, "code", die)) is None
 
     def go_on(work: Path) -> dict[str, Any]:
         return {"found": (work / "half").exists(), "same": [work] == folders}
 
-    assert shelf.measure(Cell("one", {}, go_on)) == {"found": True, "same": True}
+    assert shelf.measure(Cell("one", {}, "code", go_on)) == {"found": True, "same": True}
 
 
 def test_damaged_cell_is_measured_again(tmp_path: Path) -> None:
-    shelf, counting = Shelf(tmp_path, "code"), Counting()
-    shelf.measure(Cell("one", {}, counting))
+    shelf, counting = Shelf(tmp_path), Counting()
+    shelf.measure(Cell("one", {}, "code", counting))
     (tmp_path / "one.json").write_text('{"key": ')
-    assert shelf.measure(Cell("one", {}, counting)) == {"calls": 2}
+    assert shelf.measure(Cell("one", {}, "code", counting)) == {"calls": 2}
 
 
 def test_code_counts_and_words_about_it_do_not(tmp_path: Path) -> None:
-    for folder in ("trainer", "trainer/quality", "benchmarks/accuracy"):
+    for folder in ("trainer", "exporter"):
         (tmp_path / folder).mkdir(parents=True)
-    file, aside = tmp_path / "trainer" / "head.py", tmp_path / "trainer" / "quality" / "page.py"
-    file.write_text('def fit():\n    """Fits."""\n    return 1\n')
-    before = code_hash(tmp_path)
-    file.write_text('# why\ndef fit():\n    """Fits a head."""\n\n    return 1\n')
+        (tmp_path / folder / "__init__.py").write_text("")
+    entry, head, aside = (tmp_path / "trainer" / name for name in ("run.py", "head.py", "page.py"))
+    entry.write_text("import json\n\ndef go():\n    from trainer.head import fit\n    return fit()\n")
+    head.write_text('from exporter import graph\n\ndef fit():\n    """Fits."""\n    return 1\n')
+    (tmp_path / "exporter" / "graph.py").write_text("x = 1\n")
+    before = code_hash("trainer.run", tmp_path)
+    head.write_text('# why\nfrom exporter import graph\n\ndef fit():\n    """Fits a head."""\n\n    return 1\n')
     aside.write_text("x = 1")
-    assert code_hash(tmp_path) == before
-    file.write_text("def fit():\n    return 2\n")
-    assert code_hash(tmp_path) != before
+    assert code_hash("trainer.run", tmp_path) == before
+    (tmp_path / "exporter" / "graph.py").write_text("x = 2\n")
+    changed = code_hash("trainer.run", tmp_path)
+    assert changed != before
+    (tmp_path / "trainer" / "__init__.py").write_text("x = 2\n")
+    assert code_hash("trainer.run", tmp_path) not in (before, changed)
     assert meaning("x = 1") != meaning("x = 2")
+
+
+def answered(images: range, *, right: bool) -> dict[str, Any]:
+    """A cell that is sure of every image, rightly or wrongly."""
+    said = [
+        [float((EXAMPLES[n].label == "good") != right), float((EXAMPLES[n].label == "good") == right)] for n in images
+    ]
+    return {
+        "labels": ["bad", "good"], "good": ["good"], "thresholds": {"ng": 0.5, "review_from": 0.5},
+        "images": [EXAMPLES[n].sha256 for n in images], "int8": said, "float": said,
+        "train_seconds": float(len(images)), "latency_seconds": 0.002,
+    }  # fmt: skip
+
+
+def test_figures_need_all_their_cells() -> None:
+    pits = Dataset(
+        tuple(replace(e, label="pitting" if e.label == "bad" else "good",
+                      attributes={"pit_area_px2": str(n % 50)}) for n, e in enumerate(EXAMPLES)), "x",
+    )  # fmt: skip
+    sets = Sets(DATASET, DATASET, pits)
+    found: Found = {f"elpv-random/seed-{seed}": answered(range(120), right=seed != 2) for seed in (0, 1)}
+    figures = {figure.name: figure for figure in Findings(found, sets)._elpv()}
+    assert figures["elpv_random_accuracy"].value is None
+    found["elpv-random/seed-2"] = answered(range(120), right=False)
+    figures = {figure.name: figure for figure in Findings(found, sets)._elpv()}
+    assert figures["elpv_random_accuracy"].value == pytest.approx(2 / 3)
+    assert figures["elpv_random_train_seconds_largest"].value == 120.0
+    assert figures["elpv_blocks_gain"].value is None
+    found |= {f"elpv-blocks/{name}-{seed}": answered(range(60), right=name == "full" or seed == 0)
+              for name in ("probe", "full") for seed in range(3)}  # fmt: skip
+    figures = {figure.name: figure for figure in Findings(found, sets)._elpv()}
+    assert figures["elpv_blocks_gain"].value == pytest.approx(2 / 3)
+
+
+def test_small_pits_are_judged_at_equal_false_alarms() -> None:
+    examples = tuple(
+        replace(e, label="pitting" if n < 40 else "healthy", attributes={"pit_area_px2": str(n) if n < 40 else "0"})
+        for n, e in enumerate(EXAMPLES)
+    )
+    sets = Sets(DATASET, DATASET, Dataset(examples, "x"))
+    found: Found = {}
+    for name, seen in (("spindle", 0.3), ("spindle-tiled", 0.9)):
+        for fold in range(5):
+            images = range(fold * 48, fold * 48 + 48)
+            said = [seen if examples[n].label == "pitting" and n < 20 else 0.95 if n < 40 else n / 400 for n in images]
+            found[f"{name}/fold-{fold}"] = {
+                "labels": ["healthy", "pitting"], "good": ["healthy"], "thresholds": {"ng": 0.5, "review_from": 0.5},
+                "images": [examples[n].sha256 for n in images], "int8": [[1 - value, value] for value in said],
+                "latency_seconds": 0.002,
+            }  # fmt: skip
+    figures = {figure.name: figure.value for figure in Findings(found, sets)._pits()}
+    assert figures["pits_small_recall_tiled"] == 1.0
+    assert figures["pits_small_recall_squashed"] == 0.0  # twelve of the 200 healthy images score above 0.57
+    assert figures["pits_small_gain"] == 1.0

@@ -1,0 +1,148 @@
+"""Every cell of the benchmark: which protocol, which settings, fixed before anything is measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accuracy.caching import pass_seconds
+from benchmarks.accuracy.cells import Cell, code_hash
+from benchmarks.accuracy.play import play
+from benchmarks.accuracy.protocols import grouped_fold, grouped_quarter, later_days, random_quarter, read_set
+from benchmarks.accuracy.ways import play_ways
+from lineside.training import chosen_base
+from trainer.attempt import good_labels
+from trainer.backbone import BaseModel
+from trainer.dataset import Dataset
+from trainer.settings import TrainingSettings
+
+SEEDS = (0, 1, 2)
+FOLDS = range(5)
+LABELS = (100, 200, 300, 400)
+STRATEGIES = ("probe", "tail", "full", "auto")
+"""Compared at 160 pixels, three minutes each."""
+
+_ELPV_PX = 288  # the images have 300
+_MOST_SECONDS = 1800.0
+_UNLABELLED_FROM = "2020-09-10"  # BSData's last day lacks most of its pits
+_PITS = "4x2"  # tiles, in which a pit of 12 pixels has 8
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The three sets of real images."""
+
+    elpv: Dataset
+    tiles: Dataset
+    spindle: Dataset
+
+    @classmethod
+    def of(cls, data: Path) -> Sets:
+        """Those of the folder `data`."""
+        spindle = read_set(data, "bsdata").only(lambda e: e.attributes["captured_at"] < _UNLABELLED_FROM)
+        return cls(read_set(data, "elpv"), read_set(data, "magnetic_tile"), spindle)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells over these sets, on top of the MobileNetV2 of `data`."""
+
+    sets: Sets
+    base: BaseModel
+    threads: int
+    quick: bool = False
+
+    @classmethod
+    def of(cls, data: Path, *, threads: int, quick: bool = False) -> Plan:
+        """`quick`: the first seed and fold of each."""
+        weights = data / "weights" / "mobilenetv2_100_same.in1k.safetensors"
+        return cls(Sets.of(data), chosen_base(weights=weights), threads, quick)
+
+    def cells(self) -> Iterator[Cell]:
+        """All of them, in the order in which they are worth knowing."""
+        yield from self._elpv()
+        yield from self._tiles()
+        yield from self._spindle()
+        yield from self._strategies()
+        yield from self._ways()
+
+    def _some(self, numbers: Sequence[int]) -> Sequence[int]:
+        return numbers[:1] if self.quick else numbers
+
+    def _elpv(self) -> Iterator[Cell]:
+        large: dict[str, Any] = {"strategy": "full", "input_width": _ELPV_PX, "input_height": _ELPV_PX}
+        for seed in self._some(SEEDS):
+            yield self._cell(
+                f"elpv-random/seed-{seed}", random_quarter(self.sets.elpv, seed=seed), seed=seed, as_come=True, **large
+            )
+        for seed in self._some(SEEDS):
+            parted = grouped_quarter(self.sets.elpv, seed=seed)
+            for strategy in ("probe", "full"):
+                yield self._cell(f"elpv-blocks/{strategy}-{seed}", parted, seed=seed, as_come=True, strategy=strategy)
+
+    def _tiles(self) -> Iterator[Cell]:
+        for fold in self._some(FOLDS):
+            parted = grouped_fold(self.sets.tiles, fold=fold)
+            yield self._cell(f"tiles/fold-{fold}", parted, as_come=True, strategy="full")
+
+    def _spindle(self) -> Iterator[Cell]:
+        for fold in self._some(FOLDS):
+            parted = grouped_fold(self.sets.spindle, fold=fold)
+            yield self._cell(f"spindle/fold-{fold}", parted)
+            yield self._cell(f"spindle-tiled/fold-{fold}", parted, strategy="probe", tiles=_PITS)
+        later = later_days(self.sets.spindle, until="2020-09-06", bridge="2020-09-07", labels=60, seed=0)
+        yield self._cell("spindle/later", later)
+
+    def _strategies(self) -> Iterator[Cell]:
+        small: dict[str, Any] = {"input_width": 160, "input_height": 160, "max_seconds": 180.0}
+        for name, parted in (
+            ("elpv", grouped_quarter(self.sets.elpv, seed=0)),
+            ("tiles", grouped_fold(self.sets.tiles, fold=0)),
+            ("spindle", grouped_fold(self.sets.spindle, fold=0)),
+        ):
+            for strategy in STRATEGIES:
+                yield self._cell(f"strategies/{name}-{strategy}", parted, strategy=strategy, **small)
+        settings = self._settings(input_width=160, input_height=160)
+        measure = partial(pass_seconds, self.sets.elpv, self.base, settings)
+        code = code_hash("benchmarks.accuracy.caching")
+        yield Cell("strategies/pass", self._inputs(self.sets.elpv, settings), code, measure)
+
+    def _ways(self) -> Iterator[Cell]:
+        settings, code = self._settings(), code_hash("benchmarks.accuracy.ways")
+        for labels in LABELS[2:3] if self.quick else LABELS:
+            measure = partial(play_ways, self.sets.elpv, self.base, settings, "mono", "poly", labels)
+            inputs = {**self._inputs(self.sets.elpv, settings), "labels": labels}
+            yield Cell(f"ways/{labels}", inputs, code, measure)
+
+    def _settings(self, *, seed: int = 0, **chosen: Any) -> TrainingSettings:
+        return TrainingSettings.model_validate(
+            {"seed": seed, "threads": self.threads, "max_seconds": _MOST_SECONDS, **chosen}
+        )
+
+    def _cell(self, name: str, dataset: Dataset, *, as_come: bool = False, **chosen: Any) -> Cell:
+        """A training by a protocol. `as_come`: both errors cost the same on images as they come, where plain accuracy
+        is asked for."""
+        share: dict[str, Any] = {"defect_share": _share(dataset)} if as_come else {}
+        settings = self._settings(**share, **chosen)
+        measure = partial(play, dataset, self.base, settings)
+        return Cell(name, self._inputs(dataset, settings), code_hash("benchmarks.accuracy.play"), measure)
+
+    def _inputs(self, dataset: Dataset, settings: TrainingSettings) -> dict[str, Any]:
+        rows = sorted((example.sha256, example.label, str(example.split)) for example in dataset.examples)
+        return {
+            "data": hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
+            "base": self.base.sha256,
+            "settings": settings.model_dump(mode="json"),
+        }
+
+
+def _share(dataset: Dataset) -> float:
+    """Of defects among the images that may be looked at."""
+    seen = [example for example in dataset.examples if example.split != "test"]
+    good = good_labels(dataset.labels())
+    return round(sum(example.label not in good for example in seen) / len(seen), 3)
