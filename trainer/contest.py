@@ -3,9 +3,7 @@ trained within one budget, and the cheapest that is within one standard error of
 
 from __future__ import annotations
 
-import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +13,7 @@ from torch import Tensor
 from trainer.attempt import Attempt, Task
 from trainer.course import Course, held_out_parts
 from trainer.dataset import Example
+from trainer.evidence import standard_error
 from trainer.features import Stem
 from trainer.finetune import Lesson, cross_entropy, step_seconds, steps_of
 from trainer.image import load_inputs
@@ -128,17 +127,6 @@ def _losses(attempt: Attempt, images: Sequence[Example], *, by_class: bool) -> T
         targets = torch.stack([passes, ~passes], dim=1).float() * (1 - 2 * noise) + noise
     temperature, _ = best_temperature(logits, targets, weights)
     return (cross_entropy(logits / temperature, targets) * weights).double()
-
-
-def standard_error(values: Tensor, groups: Sequence[str]) -> float:
-    """Of the mean of `values` [n], where those of one group are not independent (Liang & Zeger, 1986)."""
-    totals: dict[str, float] = defaultdict(float)
-    for value, group in zip((values - values.mean()).tolist(), groups, strict=True):
-        totals[group] += value
-    count = len(totals)
-    if count < 2:
-        return math.inf
-    return math.sqrt(sum(total**2 for total in totals.values()) * count / (count - 1)) / len(values)
 
 
 def expected_seconds(task: Task, settings: TrainingSettings) -> float:

@@ -28,7 +28,7 @@ from trainer.marks import tile_lesson
 from trainer.network import Network, settle_statistics
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
-from trainer.split import folds
+from trainer.split import folds, group_of
 from trainer.strategy import RECIPES
 from trainer.weighing import HOME, balanced_weights, condition_of, soft_targets
 
@@ -153,8 +153,9 @@ class Course:
         """What the labels say, with balanced weights."""
         targets = soft_targets(material.examples, self.labels, self.good, noise=self.settings.label_noise)
         passes = torch.tensor([example.label in self.good for example in material.examples])
+        groups = tuple(map(group_of, material.examples))
         tiles = tile_lesson(material.features.shown, targets, passes)
-        return Lesson(material.features, targets, balanced_weights(material.examples, self.good), tiles)
+        return Lesson(material.features, targets, balanced_weights(material.examples, self.good), tiles, groups)
 
     def head(self, lesson: Lesson, penalty: float) -> Head:
         """The logistic head on each input's embedding, averaged over its views; where too few tiles are known, on that

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from trainer.evidence import standard_error
 from trainer.features import Features, Maps
 from trainer.head import Head
 from trainer.marks import TileLesson
@@ -32,6 +33,7 @@ class Lesson:
     targets: Tensor
     weights: Tensor
     tiles: TileLesson | None = None
+    groups: tuple[str, ...] = ()  # of the images, where they are known
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -39,7 +41,8 @@ class Lesson:
     def rows(self, index: Tensor) -> Lesson:
         """The lesson of some images."""
         tiles = self.tiles.rows(index) if self.tiles else None
-        return Lesson(self.features.rows(index), self.targets[index], self.weights[index], tiles)
+        groups = tuple(self.groups[row] for row in index.tolist()) if self.groups else ()
+        return Lesson(self.features.rows(index), self.targets[index], self.weights[index], tiles, groups)
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,9 @@ def finetune(
 
     AdamW with a one-cycle schedule, dropout before the head, weights averaged over the steps (Polyak), bfloat16 where
     the processor computes with it (`precision`). As often as the recipe says the averaged weights answer the held-out
-    images (plain views): those with the lowest weighted loss are kept, and `recipe.patience` checks without improvement
-    end the training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out image the last
-    weights stay.
+    images (plain views): those with the lowest weighted loss are kept (see `_Kept`), and `recipe.patience` checks
+    without improvement end the training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out
+    image the last weights stay.
     """
     model = copy.deepcopy(network).eval()
     adopt(model, head)
@@ -95,7 +98,8 @@ def finetune(
     if recipe.learns_statistics:
         model.stages[cut:].train()
     checks = [_check(averaged, held_out, cut, 0, math.nan)]
-    best, kept, stale, losses = checks[0], copy.deepcopy(averaged), 0, []
+    kept = _Kept(recipe, held_out, checks[0], checks[0], copy.deepcopy(averaged))
+    losses: list[float] = []
     hurried = False
     torch.manual_seed(seed)  # dropout
     for step, rows in enumerate(_batches(len(lesson), steps, seed), start=1):
@@ -105,14 +109,41 @@ def finetune(
         if step % math.ceil(steps / recipe.checks) and step < steps:
             continue
         checks.append(_check(averaged, held_out, cut, step, sum(losses) / len(losses)))
-        losses, stale = [], stale + 1
-        if checks[-1].held_out_loss < best.held_out_loss or not len(held_out):
-            best, kept, stale = checks[-1], copy.deepcopy(averaged), 0
+        losses = []
+        kept.look(checks[-1], averaged)
         tick(step / steps)
-        hurried = time.monotonic() > until and step < steps and stale < recipe.patience
-        if stale >= recipe.patience or hurried:
+        hurried = time.monotonic() > until and step < steps and kept.stale < recipe.patience
+        if kept.stale >= recipe.patience or hurried:
             break
-    return Tuned(kept, best, tuple(checks), hurried)
+    return Tuned(kept.network, kept.best, tuple(checks), hurried)
+
+
+@dataclass
+class _Kept:
+    """Which weights to keep: those of the `lowest` held-out loss, or where the recipe says so the latest that are not
+    worse than them by more than one standard error over groups. The schedule ends at a rate of zero, and a loss that
+    has few images of a rare class is lowest where chance wants it."""
+
+    recipe: Recipe
+    held_out: Lesson
+    lowest: Check
+    best: Check
+    network: Network
+    stale: int = 0  # checks since
+
+    def look(self, check: Check, averaged: Network) -> None:
+        """At the latest weights."""
+        lower = check.held_out_loss < self.lowest.held_out_loss or not len(self.held_out)
+        if lower:
+            self.lowest = check
+        if lower or (self.recipe.keeps_latest and self._as_good(check)):
+            self.best, self.network, self.stale = check, copy.deepcopy(averaged), 0
+        else:
+            self.stale += 1
+
+    def _as_good(self, check: Check) -> bool:
+        difference = _losses(check.logits, self.held_out) - _losses(self.lowest.logits, self.held_out)
+        return float(difference.mean()) <= standard_error(difference, self.held_out.groups)
 
 
 def steps_of(recipe: Recipe, images: int) -> int:
@@ -168,6 +199,12 @@ def answers(network: Network, maps: Maps, cut: int) -> Tensor:
             for rows in torch.split(torch.arange(len(maps)), max(1, 64 // network.inputs))
         ]
     return torch.cat(parts).clone()
+
+
+def _losses(logits: Tensor, held_out: Lesson) -> Tensor:
+    """[n] weighted, at the temperature that suits best."""
+    temperature, _ = best_temperature(logits, held_out.targets, held_out.weights)
+    return (cross_entropy(logits / temperature, held_out.targets) * held_out.weights).double()
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

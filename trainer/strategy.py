@@ -24,16 +24,35 @@ class Recipe:
     checks: int = 6  # of the averaged weights against the held-out images
     patience: int = 3  # checks without improvement, after which the training ends
     memory: float = 0.98  # of the averaged weights, in steps
+    keeps_latest: bool = False  # that is within one standard error of the lowest loss, instead of the lowest itself
 
 
 RECIPES: dict[StrategyName, Recipe | None] = {
     "probe": None,
     "tail": Recipe(None, 1.0, 1 / 3, passes=8, fewest_steps=80, most_steps=1000, learns_statistics=False),
     "full": Recipe(
-        1e-3, 0.2, 1 / 3, passes=12, fewest_steps=300, most_steps=1500, learns_statistics=True, checks=12, patience=6
+        1e-3,
+        0.2,
+        1 / 3,
+        passes=12,
+        fewest_steps=300,
+        most_steps=1500,
+        learns_statistics=True,
+        checks=12,
+        patience=6,
+        keeps_latest=True,
     ),
     "scratch": Recipe(
-        2e-3, 1.0, 1.0, passes=16, fewest_steps=300, most_steps=1500, learns_statistics=True, checks=12, patience=9
+        2e-3,
+        1.0,
+        1.0,
+        passes=16,
+        fewest_steps=300,
+        most_steps=1500,
+        learns_statistics=True,
+        checks=12,
+        patience=9,
+        keeps_latest=True,
     ),
 }
 """Of each strategy; None: nothing but the head is learned."""

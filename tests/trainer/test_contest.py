@@ -14,8 +14,9 @@ from torch import Tensor
 from trainer import contest as contest_module
 from trainer.attempt import Attempt
 from trainer.backbone import BaseModel
-from trainer.contest import candidates, cheapest, comparable_losses, shared_images, standard_error
+from trainer.contest import candidates, cheapest, comparable_losses, shared_images
 from trainer.dataset import Example
+from trainer.evidence import standard_error
 from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
