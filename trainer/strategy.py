@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from trainer.settings import StrategyName
 
@@ -20,39 +21,19 @@ class Recipe:
     passes: int
     fewest_steps: int
     most_steps: int
-    learns_statistics: bool
+    learns_statistics: bool = False
     checks: int = 6  # of the averaged weights against the held-out images
     patience: int = 3  # checks without improvement, after which the training ends
     memory: float = 0.98  # of the averaged weights, in steps
     keeps_latest: bool = False  # that is within one standard error of the lowest loss, instead of the lowest itself
 
 
+_TO_THE_END: dict[str, Any] = {"learns_statistics": True, "checks": 12, "keeps_latest": True}
+
 RECIPES: dict[StrategyName, Recipe | None] = {
     "probe": None,
-    "tail": Recipe(None, 1.0, 1 / 3, passes=8, fewest_steps=80, most_steps=1000, learns_statistics=False),
-    "full": Recipe(
-        1e-3,
-        0.2,
-        1 / 3,
-        passes=12,
-        fewest_steps=300,
-        most_steps=1500,
-        learns_statistics=True,
-        checks=12,
-        patience=6,
-        keeps_latest=True,
-    ),
-    "scratch": Recipe(
-        2e-3,
-        1.0,
-        1.0,
-        passes=16,
-        fewest_steps=300,
-        most_steps=1500,
-        learns_statistics=True,
-        checks=12,
-        patience=9,
-        keeps_latest=True,
-    ),
+    "tail": Recipe(None, 1.0, 1 / 3, passes=8, fewest_steps=80, most_steps=1000),
+    "full": Recipe(1e-3, 0.2, 1 / 3, passes=14, fewest_steps=600, most_steps=1500, patience=6, **_TO_THE_END),
+    "scratch": Recipe(2e-3, 1.0, 1.0, passes=16, fewest_steps=300, most_steps=1500, patience=9, **_TO_THE_END),
 }
 """Of each strategy; None: nothing but the head is learned."""

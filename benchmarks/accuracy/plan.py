@@ -94,7 +94,7 @@ class Plan:
         for fold in self._some(FOLDS):
             parted = grouped_fold(self.sets.spindle, fold=fold)
             yield self._cell(f"spindle/fold-{fold}", parted)
-            yield self._cell(f"spindle-tiled/fold-{fold}", parted, strategy="probe", tiles=_PITS)
+            yield self._cell(f"spindle-tiled/fold-{fold}", parted, tiles=_PITS)
         later = later_days(self.sets.spindle, until="2020-09-06", bridge="2020-09-07", labels=60, seed=0)
         yield self._cell("spindle/later", later)
 
