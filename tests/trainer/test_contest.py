@@ -18,8 +18,9 @@ from trainer.contest import candidates, cheapest, comparable_losses, shared_imag
 from trainer.dataset import Example
 from trainer.evidence import standard_error
 from trainer.run import train
-from trainer.settings import TrainingSettings
+from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot
+from trainer.strategy import RECIPES
 from trainer.workspace import recall_site
 
 
@@ -143,7 +144,10 @@ def test_expected_time_grows_with_the_steps(
     task = contest_module.Task(
         snapshot, small_base, tmp_path, None, until=math.inf, resume=False, progress=lambda *_, **__: None
     )
-    full = contest_module.expected_seconds(task, TrainingSettings(strategy="full"))
-    assert full == 3 * 300 * 0.5, "three rounds of the fewest steps"
-    assert contest_module.expected_seconds(task, TrainingSettings(strategy="tail")) == 3 * 80 * 0.5
+    names: tuple[StrategyName, ...] = ("full", "tail")
+    for name in names:
+        recipe = RECIPES[name]
+        assert recipe is not None
+        expected = contest_module.expected_seconds(task, TrainingSettings(strategy=name))
+        assert expected == 3 * recipe.fewest_steps * 0.5, "three rounds of the fewest steps"
     assert contest_module.expected_seconds(task, TrainingSettings(strategy="probe")) == 0.0
