@@ -13,6 +13,7 @@ from lineside.training import shown_progress
 from trainer.evaluation.judge import evaluate
 from trainer.evaluation.page import curves, page
 from trainer.evaluation.report import Estimate, Evaluation
+from trainer.evaluation.sheet import contact_sheet
 from trainer.evaluation.text import add_to_card
 from trainer.trained import TrainedModel, load_run
 
@@ -35,15 +36,18 @@ def run_evaluate(run: Path, *, baselines: bool, as_json: bool = False) -> Evalua
 
 
 def write_report(model: TrainedModel, evaluation: Evaluation) -> None:
-    """`report.html`, its curves as PNG, and the failures as a manifest that can be corrected, beside the run."""
-    pictures = curves(model.folder, evaluation)
-    for name, data in pictures.items():
+    """`report.html`, its curves and contact sheet as PNG, and the failures as a table that can be corrected, beside the
+    run."""
+    pictures, sheet = curves(model.folder, evaluation), contact_sheet(model)
+    for name, data in {**pictures, "contact-sheet": sheet}.items():
         (model.folder / f"{name}.png").write_bytes(data)
-    (model.folder / "report.html").write_text(page(model, evaluation, pictures), encoding="utf-8")
+    (model.folder / "report.html").write_text(page(model, evaluation, pictures, sheet), encoding="utf-8")
     with (model.folder / "failures.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "label", "answered", "defect_score"))
-        writer.writerows((f.path, f.label, f.answered, f"{f.defect_score:.4f}") for f in evaluation.failures)
+        writer.writerows(
+            (Path(f.path).resolve(), f.label, f.answered, f"{f.defect_score:.4f}") for f in evaluation.failures
+        )
 
 
 def _print(evaluation: Evaluation, run: Path) -> None:

@@ -153,6 +153,10 @@ def train(
         int | None,
         typer.Option(help="Pixels a side of the network's input; default: the base model's.", min=32, max=1024),
     ] = None,
+    flips: Annotated[
+        Literal["auto", "none", "horizontal", "vertical", "both", "square"],
+        typer.Option(help="Mirrorings that leave a part what it is; square: quarter turns too; auto: tries."),
+    ] = "auto",
     smallest_defect: Annotated[
         float | None,
         typer.Option(help="Side of the smallest defect that matters, pixels of the image: chooses the tiles.", min=0.1),
@@ -197,7 +201,7 @@ def train(
         split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume,
         settings={
             "strategy": strategy, "input_width": size, "input_height": size, "max_seconds": max_seconds,
-            "smallest_defect": smallest_defect, "tiles": tiles,
+            "flips": flips, "smallest_defect": smallest_defect, "tiles": tiles,
             "cost_escape": cost_escape, "cost_false_reject": cost_false_reject, "defect_share": defect_share,
             "review_fraction": review_fraction,
         },
@@ -218,6 +222,18 @@ def evaluate_run(
     from lineside.evaluation import run_evaluate
 
     carry_out(run_evaluate, run, baselines=baselines, as_json=as_json)
+
+
+@app.command(rich_help_panel=_PARTS)
+def correct(
+    run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
+    corrections: Annotated[Path, typer.Argument(help="CSV with the columns path and label; no label: not used again.")],
+    out: Annotated[Path, typer.Option(help="The manifest to write, for the next `lineside train`.")],
+) -> None:
+    """Put wrong labels right that a run's report has shown; every image stays in its split."""
+    from lineside.correct import run_correct
+
+    carry_out(run_correct, run, corrections, out)
 
 
 @app.command(rich_help_panel=_PARTS)

@@ -21,19 +21,31 @@ _FIGURES = (
     ("cost of errors a part", "cost_per_part"),
 )
 
+FLIPS_IN_WORDS = {
+    "none": "not mirrored",
+    "horizontal": "mirrored left-right",
+    "vertical": "mirrored top-bottom",
+    "both": "mirrored both ways",
+    "square": "mirrored and turned by quarters",
+}
 
-def page(model: TrainedModel, evaluation: Evaluation, pictures: Mapping[str, bytes]) -> str:
-    """HTML of a run and its evaluation, with these PNG curves. Reads the pictures of the failures."""
+
+def page(model: TrainedModel, evaluation: Evaluation, pictures: Mapping[str, bytes], sheet: bytes) -> str:
+    """HTML of a run and its evaluation, with these PNG curves and the contact sheet of what the training saw. Reads the
+    pictures of the failures."""
     environment = Environment(loader=PackageLoader("trainer.evaluation", "."), autoescape=True)
     return environment.get_template("page.html.jinja").render(
         record=model.record,
         evaluation=evaluation,
         figures=[(name, getattr(evaluation, key)) for name, key in _FIGURES],
         pictures=[(name, data_address("image/png", data)) for name, data in pictures.items()],
+        sheet=data_address("image/png", sheet),
+        seen=FLIPS_IN_WORDS[str(model.record.lineage.training.get("flips", "none"))],
         faults=list(dict.fromkeys(found.fault for found in evaluation.faults)),
         lost={(found.fault, found.severity): found.lost for found in evaluation.faults},
         thumbnail=lambda path: thumbnail(Path(path)),
         name_of=lambda path: Path(path).name,
+        absolute=lambda path: str(Path(path).resolve()),
         value=_value,
         number=_number,
     )

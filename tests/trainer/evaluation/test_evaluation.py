@@ -1,18 +1,24 @@
 """Figures come with what is known about them, and an evaluation says where a model breaks."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from sklearn.metrics import average_precision_score, f1_score
 from typer.testing import CliRunner
 
 from contracts.bundle import Thresholds
+from contracts.errors import ConfigurationError, DatasetError
+from lineside.correct import run_correct
 from lineside.evaluation import write_report
 from lineside.main import app
 from runtime.decision import Rule
-from trainer.dataset import Example, gather
+from tests.simulators.browser import PROGRAM, browser
+from trainer.dataset import Example, gather, read_manifest
 from trainer.evaluation import figures
 from trainer.evaluation.baselines import classical, gradients, majority
 from trainer.evaluation.curve import extrapolate
@@ -21,6 +27,7 @@ from trainer.evaluation.figures import Answers, estimate
 from trainer.evaluation.judge import evaluate
 from trainer.evaluation.page import page
 from trainer.evaluation.report import Evaluation, Failure
+from trainer.evaluation.sheet import contact_sheet
 from trainer.evaluation.text import add_to_card, card_part
 from trainer.trained import TrainedModel
 
@@ -199,7 +206,7 @@ def test_command_writes_the_evaluation_and_its_part_of_the_card(first_model: Tra
     assert json.loads(result.output)["images"] == written.images
     assert "## Evaluation on" in (run / "card.md").read_text()
     html = (run / "report.html").read_text()
-    assert html.count("data:image/png;base64,") == 2, "training curves and calibration"
+    assert html.count("data:image/png;base64,") == 3, "training curves, calibration and contact sheet"
     assert html.count("data:image/jpeg;base64,") == len(written.failures)
     assert (run / "training-curves.png").read_bytes().startswith(b"\x89PNG")
 
@@ -223,7 +230,74 @@ def test_failures_are_the_surest_wrong_answers_and_are_named_in_a_manifest(
 def test_report_shows_labels_and_names_as_text(first_model: TrainedModel) -> None:
     failure = Failure(path="<i>.png", label="<b>", answered="<script>", defect_score=0.9)
     evaluation = evaluate(first_model, baselines=False).model_copy(update={"failures": (failure,)})
-    html = page(first_model, evaluation, {})
+    html = page(first_model, evaluation, {}, b"")
     assert "&lt;script&gt;" in html
-    assert "<script>" not in html
+    assert html.count("<script>") == 1, "the page's own"
     assert "<i>.png" not in html
+
+
+def test_contact_sheet_has_a_row_for_each_class(first_model: TrainedModel) -> None:
+    before = torch.random.get_rng_state()
+    sheet = contact_sheet(first_model)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert sheet == contact_sheet(first_model)
+    picture = Image.open(io.BytesIO(sheet))
+    assert picture.size == (8 * 116 - 4, 2 * 116 - 4)
+    pixels = np.asarray(picture.convert("L"), dtype=float)
+    first = pixels[:112, :112]
+    assert all(np.abs(pixels[:112, left : left + 112] - first).mean() > 1 for left in range(116, 8 * 116, 116))
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed")
+def test_labels_are_corrected_in_the_page(first_model: TrainedModel, tmp_path: Path) -> None:
+    test = first_model.snapshot.of("test")
+    failures = tuple(
+        Failure(path=str(e.path), label=e.label, answered="spot" if e.label == "good" else "good", defect_score=0.9)
+        for e in test[:3]
+    )
+    evaluation = evaluate(first_model, baselines=False).model_copy(update={"failures": failures})
+    (tmp_path / "report.html").write_text(page(first_model, evaluation, {}, contact_sheet(first_model)))
+    with browser() as chromium:
+        chromium.open((tmp_path / "report.html").as_uri())
+        assert chromium.run("document.getElementById('save').hidden")
+        choose = "const each = document.querySelectorAll('.gallery select')[{}]; each.value = {!r}; "
+        told = "each.dispatchEvent(new Event('change', {bubbles: true})); "
+        chromium.run("{ " + choose.format(0, failures[0].answered) + told + "}")
+        chromium.run("{ " + choose.format(1, "") + told + "}")
+        assert not chromium.run("document.getElementById('save').hidden")
+        assert chromium.run("document.getElementById('save').textContent") == "Save 2 corrections as corrections.csv"
+        (tmp_path / "corrections.csv").write_text(str(chromium.run("corrections()")))
+        assert chromium.complaints == []
+    result = CliRunner().invoke(
+        app, ["correct", str(first_model.folder), str(tmp_path / "corrections.csv"), "--out", str(tmp_path / "new.csv")]
+    )
+    assert result.exit_code == 0, result.output
+    assert "1 labels corrected, 1 images removed" in result.output
+    again = {example.sha256: example for example in read_manifest(tmp_path / "new.csv").examples}
+    assert again[test[0].sha256].label == failures[0].answered
+    assert test[1].sha256 not in again
+    for example in first_model.snapshot.examples:
+        if example.sha256 != test[1].sha256:
+            kept = again[example.sha256]
+            assert (kept.split, kept.group, kept.site) == (example.split, example.group, example.site)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\n{known},spto\n", "'spto' is none of the classes good, spot"),
+        ("path,label\nelsewhere.png,spot\n", r"elsewhere\.png is none of the run's images"),
+        ("path\n{known}\n", "row 2: the columns `path` and `label`"),
+        ("path,label\n{known},spot\n{known},good\n", "is called 'spot' and 'good'"),
+        ("path,label\n{known},{same}\n", "changes nothing"),
+    ],
+)
+def test_corrections_that_cannot_be_meant_are_refused(
+    first_model: TrainedModel, tmp_path: Path, text: str, message: str
+) -> None:
+    example = first_model.snapshot.of("test")[0]
+    file = tmp_path / "corrections.csv"
+    file.write_text(text.format(known=example.path.resolve(), same=example.label))
+    with pytest.raises((DatasetError, ConfigurationError), match=message):
+        run_correct(first_model.folder, file, tmp_path / "new.csv")
+    assert not (tmp_path / "new.csv").exists()
