@@ -164,6 +164,12 @@ def train(
     tiles: Annotated[
         str | None, typer.Option(help="COLUMNSxROWS: windows that the network sees one by one in its full size.")
     ] = None,
+    region_polygon: Annotated[
+        str | None, typer.Option(help="'x,y x,y x,y': the polygon, in pixels of the image, that shows the part.")
+    ] = None,
+    hidden: Annotated[
+        list[str] | None, typer.Option(help="'x,y x,y x,y': an area that is neither seen nor kept; repeatable.")
+    ] = None,
     cost_escape: Annotated[float, typer.Option(help="Cost of a defect that is let through, against the other.")] = 1.0,
     cost_false_reject: Annotated[float, typer.Option(help="Cost of a good part that is stopped.")] = 1.0,
     defect_share: Annotated[
@@ -202,6 +208,7 @@ def train(
         settings={
             "strategy": strategy, "input_width": size, "input_height": size, "max_seconds": max_seconds,
             "flips": flips, "smallest_defect": smallest_defect, "tiles": tiles,
+            "region_polygon": region_polygon, "hidden": hidden or (),
             "cost_escape": cost_escape, "cost_false_reject": cost_false_reject, "defect_share": defect_share,
             "review_fraction": review_fraction,
         },

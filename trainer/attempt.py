@@ -135,6 +135,8 @@ def preprocessing(base: BaseModel, settings: TrainingSettings) -> Preprocessing:
         resize=settings.resize,
         tiles=settings.tiles,
         region_of_interest=settings.region_of_interest,
+        region_polygon=settings.region_polygon,
+        hidden=settings.hidden,
         mean=base.mean,
         std=base.std,
     )

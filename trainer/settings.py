@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from contracts.bundle import Tiles
+from contracts.bundle import Polygon, Tiles
 from contracts.settings import Settings
 
 FlipsName = Literal["auto", "none", "horizontal", "vertical", "both", "square"]
@@ -22,6 +22,16 @@ def _grid(said: object) -> object:
     if not (columns.isdecimal() and rows.isdecimal()):
         raise ValueError("say COLUMNSxROWS, for example 4x2")
     return {"columns": int(columns), "rows": int(rows)}
+
+
+def _corners(said: object) -> object:
+    """`10,20 300,20 300,200` as it is said by command."""
+    if not isinstance(said, str):
+        return said
+    try:
+        return tuple(tuple(float(number) for number in corner.split(",")) for corner in said.split())
+    except ValueError:
+        raise ValueError("say the corners as 'x,y x,y x,y', in pixels of the image") from None
 
 
 class TrainingSettings(Settings):
@@ -51,6 +61,12 @@ class TrainingSettings(Settings):
         default=None, gt=0.0, description="side in pixels of the image; chooses tiles in which it is large enough"
     )
     region_of_interest: tuple[int, int, int, int] | None = Field(default=None, description="left, top, right, bottom")
+    region_polygon: Annotated[Polygon | None, BeforeValidator(_corners)] = Field(
+        default=None, description="x,y x,y x,y: corners in pixels of the image; what lies outside is not seen"
+    )
+    hidden: tuple[Annotated[Polygon, BeforeValidator(_corners)], ...] = Field(
+        default=(), description="areas, as corners, that are neither seen nor kept"
+    )
     cost_escape: float = Field(default=1.0, gt=0.0)
     cost_false_reject: float = Field(default=1.0, gt=0.0)
     defect_share: float = Field(

@@ -20,6 +20,7 @@ from lineside.training import TrainOptions, train_model
 from runtime.bundle import open_bundle
 from runtime.preprocessing import decode, prepare
 from runtime.session import Session
+from trainer.attempt import preprocessing
 from trainer.backbone import BaseModel, load_base_model
 from trainer.dataset import Dataset, Example, read_manifest
 from trainer.marks import boxes_of, shown_defects, tile_lesson
@@ -162,3 +163,16 @@ def test_tiles_are_said_by_command(bars: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"--tiles: .*COLUMNSxROWS, for example 4x2, not 'many'"):
         train_model(replace(options, settings={"tiles": "many"}), lambda *_: None)
     assert TrainingSettings.model_validate({"tiles": "3x2"}).tiles == Tiles(columns=3, rows=2)
+
+
+def test_areas_are_said_by_command(bars: Dataset, tmp_path: Path) -> None:
+    options = TrainOptions(data=Path(bars.source), out=tmp_path / "run", workspace=tmp_path)
+    for wrong in ("10,20", "10,20 x,y 3,4", "10,20 30"):
+        with pytest.raises(ConfigurationError, match="--region-polygon"):
+            train_model(replace(options, settings={"region_polygon": wrong}), lambda *_: None)
+    settings = TrainingSettings.model_validate({"region_polygon": "0,0 90,0 90,90", "hidden": ["1,1 5,1 5,5.5"]})
+    base = BaseModel(id="random", architecture="mobilenetv2_035", width=48, height=48)
+    made = preprocessing(base, settings)
+    assert made.region_polygon == ((0, 0), (90, 0), (90, 90))
+    assert made.hidden == (((1, 1), (5, 1), (5, 5.5)),)
+    assert TrainingSettings.model_validate_json(settings.model_dump_json()) == settings
