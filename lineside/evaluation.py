@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lineside.training import shown_progress
+from trainer.evaluation.foreign import pictures_in
 from trainer.evaluation.judge import evaluate
 from trainer.evaluation.page import curves, page
 from trainer.evaluation.report import Estimate, Evaluation
@@ -18,12 +19,13 @@ from trainer.evaluation.text import add_to_card
 from trainer.trained import TrainedModel, load_run
 
 
-def run_evaluate(run: Path, *, baselines: bool, as_json: bool = False) -> Evaluation:
+def run_evaluate(run: Path, *, baselines: bool, foreign: Path | None = None, as_json: bool = False) -> Evaluation:
     """Judge the run, write `evaluation.json` and `report.html` beside it and the figures into its card, and print the
     gist."""
     model = load_run(run)
+    pictures = pictures_in(foreign) if foreign is not None else []
     with shown_progress(quiet=as_json) as progress:
-        evaluation = evaluate(model, baselines=baselines, progress=progress)
+        evaluation = evaluate(model, baselines=baselines, foreign=pictures, progress=progress)
     (run / "evaluation.json").write_text(evaluation.model_dump_json(indent=1) + "\n", encoding="utf-8")
     write_report(model, evaluation)
     card = run / "card.md"

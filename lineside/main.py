@@ -223,12 +223,15 @@ def train(
 def evaluate_run(
     run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
     baselines: Annotated[bool, typer.Option(help="Also train simpler means on the same images.")] = True,
+    foreign: Annotated[
+        Path | None, typer.Option(help="Folder of pictures that show no part of the product: do they pass?")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
     """How good a model is on its test images, how sure one can be of that, and under which faults it breaks."""
     from lineside.evaluation import run_evaluate
 
-    carry_out(run_evaluate, run, baselines=baselines, as_json=as_json)
+    carry_out(run_evaluate, run, baselines=baselines, foreign=foreign, as_json=as_json)
 
 
 @app.command(rich_help_panel=_PARTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
@@ -21,7 +22,8 @@ from trainer.evaluation.baselines import classical, frozen_probe, majority
 from trainer.evaluation.curve import learning_curve
 from trainer.evaluation.faults import FAULTS, befall
 from trainer.evaluation.figures import Answers, estimate
-from trainer.evaluation.report import Baseline, Estimate, Evaluation, Failure, LearningCurve, Slice, UnderFault
+from trainer.evaluation.foreign import judge_foreign
+from trainer.evaluation.report import Baseline, Estimate, Evaluation, Failure, Foreign, LearningCurve, Slice, UnderFault
 from trainer.features import Stem
 from trainer.progress import Progress, silent
 from trainer.settings import TrainingSettings
@@ -32,13 +34,17 @@ _FAULTED_IMAGES = 120  # of the test split, under every fault
 _BATCH = 16
 _MOST_FAILURES = 24
 _BREAKS = 0.1  # balanced accuracy lost under a light fault
+_PASSES = 0.1  # share of pictures without a part that may be called good unnoticed
 _FEWEST = 20  # test images of good and of defect, below which no accuracy is claimed
 _FEWEST_GROUPS = 5
 _BEHIND = 0.1  # a slice's balanced accuracy below that of all
 
 
-def evaluate(model: TrainedModel, *, baselines: bool = True, progress: Progress = silent) -> Evaluation:
-    """Judge a run on the test split of its snapshot. Raises DatasetError where images are gone."""
+def evaluate(
+    model: TrainedModel, *, baselines: bool = True, foreign: Sequence[Path] = (), progress: Progress = silent
+) -> Evaluation:
+    """Judge a run on the test split of its snapshot, and on `foreign` pictures that show no part of its product. Raises
+    DatasetError where images are gone."""
     record, test = model.record, model.snapshot.of("test")
     rule = Rule(record.labels, record.good_labels, record.thresholds)
     spec = record.preprocessing
@@ -46,6 +52,8 @@ def evaluate(model: TrainedModel, *, baselines: bool = True, progress: Progress 
     answers = Answers(test, _answer(model, test, spec), rule)
     parts = figures.slices(answers)
     faults = _under_faults(model, answers, progress)
+    progress("foreign pictures", 0.65)
+    strangers = judge_foreign(model, foreign)
     beside, curve = _beside(model, rule, progress) if baselines else ((), None)
     overall = estimate(answers, figures.balanced_accuracy)
     difference = figures.smallest_difference(answers)
@@ -63,6 +71,7 @@ def evaluate(model: TrainedModel, *, baselines: bool = True, progress: Progress 
         calibration=figures.calibration(answers),
         slices=parts,
         faults=faults,
+        foreign=strangers,
         baselines=beside,
         curve=curve,
         failures=_failures(answers),
@@ -70,6 +79,7 @@ def evaluate(model: TrainedModel, *, baselines: bool = True, progress: Progress 
             *_too_few(answers),
             *_behind(overall, parts),
             *_breaks(faults),
+            *_fooled(strangers),
             *_ties(overall, beside),
         ),
     )
@@ -185,6 +195,16 @@ def _breaks(faults: Sequence[UnderFault]) -> list[str]:
         f"Breaks under light {found.fault}: {found.lost:.0%} of balanced accuracy lost."
         for found in faults
         if found.severity == 1 and found.lost is not None and found.lost > _BREAKS
+    ]
+
+
+def _fooled(strangers: Sequence[Foreign]) -> list[str]:
+    """Where pictures without a part pass, and not even their distance gives them away."""
+    return [
+        f"Of pictures without a part ({found.kind}) {found.unnoticed:.0%} are called good and do not stand out either: "
+        "see that the station's checks of the image refuse them."
+        for found in strangers
+        if found.unnoticed > _PASSES
     ]
 
 

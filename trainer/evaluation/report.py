@@ -54,6 +54,17 @@ class UnderFault(Wire):
     lost: float | None = Field(description="against the images as they are")
 
 
+class Foreign(Wire):
+    """Pictures without a part of this product. `stands_out`: the share farther from the training images than 99 % of
+    the test images; None where that cannot be told. `unnoticed`: called good without standing out."""
+
+    kind: str
+    images: int = Field(ge=0)
+    let_through: float = Field(ge=0.0, le=1.0, description="share called good")
+    stands_out: float | None = Field(ge=0.0, le=1.0)
+    unnoticed: float = Field(ge=0.0, le=1.0)
+
+
 class Baseline(Wire):
     """What simpler means reach on the same test images."""
 
@@ -101,6 +112,7 @@ class Evaluation(Wire):
     calibration: Calibration
     slices: tuple[Slice, ...] = ()
     faults: tuple[UnderFault, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     curve: LearningCurve | None = None
     failures: tuple[Failure, ...] = Field(default=(), description="the surest wrong answers, surest first")

@@ -49,6 +49,7 @@ def card_part(evaluation: Evaluation) -> str:
         *_baselines(evaluation),
         *_curve(evaluation),
         *_faults(evaluation),
+        *_foreign(evaluation),
         *_slices(evaluation),
     ]
     return "\n".join(lines) + "\n"
@@ -98,6 +99,25 @@ def _faults(evaluation: Evaluation) -> list[str]:
         "| fault | light | middle | strong |",
         "|---|---|---|---|",
         *(f"| {name} | " + " | ".join(_number(by_name.get((name, s))) for s in (1, 2, 3)) + " |" for name in names),
+        "",
+    ]
+
+
+def _foreign(evaluation: Evaluation) -> list[str]:
+    if not evaluation.foreign:
+        return []
+    return [
+        "### Pictures without a part",
+        "",
+        "What stands out is farther from the training images than 99 % of the test images.",
+        "",
+        "| what | images | called good | stand out |",
+        "|---|---|---|---|",
+        *(
+            f"| {item.kind} | {item.images} | {item.let_through:.0%} "
+            f"| {'unknown' if item.stands_out is None else f'{item.stands_out:.0%}'} |"
+            for item in evaluation.foreign
+        ),
         "",
     ]
 

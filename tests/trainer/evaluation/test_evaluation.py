@@ -18,12 +18,14 @@ from lineside.evaluation import write_report
 from lineside.main import app
 from runtime.decision import Rule
 from tests.simulators.browser import PROGRAM, browser
+from tests.trainer.conftest import draw_plate
 from trainer.dataset import Example, gather, read_manifest
 from trainer.evaluation import figures
 from trainer.evaluation.baselines import classical, gradients, majority
 from trainer.evaluation.curve import extrapolate
 from trainer.evaluation.faults import FAULTS, befall
 from trainer.evaluation.figures import Answers, estimate
+from trainer.evaluation.foreign import KINDS, judge_foreign, pictures_in
 from trainer.evaluation.judge import evaluate
 from trainer.evaluation.page import page
 from trainer.evaluation.report import Evaluation, Failure
@@ -301,3 +303,35 @@ def test_corrections_that_cannot_be_meant_are_refused(
     with pytest.raises((DatasetError, ConfigurationError), match=message):
         run_correct(first_model.folder, file, tmp_path / "new.csv")
     assert not (tmp_path / "new.csv").exists()
+
+
+def test_pictures_without_a_part_are_tried(first_model: TrainedModel, tmp_path: Path) -> None:
+    draw_plate(tmp_path / "other" / "light.png", spotted=False, seed=1, light=250)
+    found = {item.kind: item for item in judge_foreign(first_model, pictures_in(tmp_path / "other"))}
+    assert list(found) == [*KINDS, "your pictures"]
+    assert found["your pictures"].images == 1
+    assert found["no light"].stands_out == 1.0, "nothing like it was trained on"
+    for item in found.values():
+        assert item.unnoticed <= item.let_through
+    known = first_model.snapshot.of("test")[:20]
+    (same,) = (i for i in judge_foreign(first_model, [e.path for e in known]) if i.kind == "your pictures")
+    assert (same.stands_out or 0) <= 0.1, "the test images themselves do not"
+    good = [e.label == "good" for e in known]
+    assert same.let_through == pytest.approx(sum(good) / len(good), abs=0.25)
+
+
+def test_foreign_pictures_that_pass_unnoticed_are_warned_of(first_model: TrainedModel) -> None:
+    evaluation = evaluate(first_model, baselines=False, foreign=[e.path for e in first_model.snapshot.of("test")])
+    assert any("Of pictures without a part (your pictures)" in sentence for sentence in evaluation.warnings)
+    assert "### Pictures without a part" in card_part(evaluation)
+
+
+def test_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="holds no image"):
+        pictures_in(tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_made_pictures_keep_the_size(kind: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    assert KINDS[kind](image, np.random.default_rng(1)).shape == image.shape
