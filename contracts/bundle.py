@@ -30,6 +30,25 @@ Polygon = Annotated[tuple[tuple[float, float], ...], Field(min_length=3, max_len
 """Corners (x, y) in pixels of the source image, in order."""
 
 
+def _crosses_itself(polygon: Polygon) -> bool:
+    """Whether two sides cross that do not follow each other.
+
+    >>> _crosses_itself(((0, 0), (2, 0), (2, 2), (0, 2))), _crosses_itself(((0, 0), (2, 2), (2, 0), (0, 2)))
+    (False, True)
+    """
+    sides = list(zip(polygon, (*polygon[1:], polygon[0]), strict=True))
+    return any(
+        _side(*one, other[0]) * _side(*one, other[1]) < 0 and _side(*other, one[0]) * _side(*other, one[1]) < 0
+        for number, one in enumerate(sides)
+        for other in sides[number + 2 :]
+    )
+
+
+def _side(start: tuple[float, float], end: tuple[float, float], point: tuple[float, float]) -> float:
+    """On which side of a line a point lies: positive, negative, or 0 on it."""
+    return (end[0] - start[0]) * (point[1] - start[1]) - (end[1] - start[1]) * (point[0] - start[0])
+
+
 class Tiles(Wire):
     """The region of interest as a grid of equal, overlapping windows, each of which becomes one network input: small
     defects keep their pixels. The network answers once for all of them."""
@@ -65,7 +84,7 @@ class Preprocessing(Wire):
     certificate and agent. Order: decode -> colour -> blank what is hidden -> crop to region of interest ->
     tiles -> resize -> scale -> layout."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = Field(default=1, description="2 where there are tiles or places to hide")
     formats: tuple[str, ...] = ("PNG", "JPEG", "BMP", "TIFF")
     colour: Literal["RGB"] = "RGB"
     width: int = Field(ge=16, le=4096, description="network input, pixels")
@@ -78,6 +97,9 @@ class Preprocessing(Wire):
     region_polygon: Polygon | None = Field(
         default=None, description="what lies outside is neither seen nor kept; without a box the image is cropped to it"
     )
+    source_size: tuple[int, int] | None = Field(
+        default=None, description="width and height of the images in which areas were named; others are refused"
+    )
     hidden: tuple[Polygon, ...] = Field(default=(), description="areas that are neither seen nor kept: people, screens")
     tiles: Tiles | None = Field(default=None, description="None: the whole region of interest at once")
     mean: tuple[float, float, float] = Field(description="per channel, of values in 0..1")
@@ -85,6 +107,23 @@ class Preprocessing(Wire):
     layout: Literal["NCHW"] = "NCHW"
     dtype: Literal["float32"] = "float32"
     max_pixels: int = Field(default=50_000_000, ge=1, description="larger images are refused from their header")
+
+    @model_validator(mode="after")
+    def _understood(self) -> Preprocessing:
+        """A station that does not know tiles or hidden places must refuse them, not pass over them."""
+        if self.schema_version == 1 and (self.tiles or self.hides):
+            raise ValueError("tiles, region_polygon and hidden need schema_version 2")
+        if self.hides and self.source_size is None:
+            raise ValueError("region_polygon and hidden need source_size: of the images that they were named in")
+        for polygon in (*self.hidden, *filter(None, [self.region_polygon])):
+            if _crosses_itself(polygon):
+                raise ValueError(f"the sides of the area {polygon} cross each other; name its corners in order")
+        return self
+
+    @property
+    def hides(self) -> bool:
+        """Whether there is something in an image that may be neither seen nor kept."""
+        return self.region_polygon is not None or bool(self.hidden)
 
     @property
     def inputs(self) -> int:
@@ -94,7 +133,7 @@ class Preprocessing(Wire):
     @property
     def in_source_pixels(self) -> bool:
         """Whether it names places of the source image, which must then keep its full scale."""
-        return self.region_of_interest is not None or self.region_polygon is not None or bool(self.hidden)
+        return self.region_of_interest is not None or self.hides
 
     @property
     def resolution(self) -> tuple[int, int]:

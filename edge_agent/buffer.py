@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from edge_agent.draw import draw
@@ -79,7 +78,7 @@ class ImageBuffer:
         atypical = self._atypical.stands_out(inspection)
         if not drawn and not atypical:
             return None
-        data, suffix = _encoded(inspection, inspection.pixels)
+        data, suffix = _encoded(inspection)
         name = self._write(data, suffix)
         if name is None:
             return None
@@ -211,17 +210,15 @@ class _Atypical:
         return limit is not None and inspection.distance > limit
 
 
-def _encoded(inspection: Inspection, pixels: NDArray[np.uint8]) -> tuple[bytes, str]:
+def _encoded(inspection: Inspection) -> tuple[bytes, str]:
     """The image file to keep, and its suffix: as it came where that is a file and nothing must be hidden, else PNG."""
     image = inspection.capture.image
     if isinstance(image, bytes) and inspection.visible is None:
         for magic, suffix in _SUFFIXES.items():
             if image.startswith(magic):
                 return image, suffix
-    if inspection.visible is not None:
-        pixels = pixels * inspection.visible[:, :, np.newaxis]
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+    Image.fromarray(np.asarray(inspection.kept)).save(file, "PNG", compress_level=1)
     return file.getvalue(), ".png"
 
 

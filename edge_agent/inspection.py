@@ -39,6 +39,13 @@ class Inspection:
     visible: NDArray[np.bool_] | None = None
     """[h, w] where the pixels may be kept; None: everywhere."""
 
+    @property
+    def kept(self) -> NDArray[np.uint8] | None:
+        """The pixels as they may be stored, sent or shown: black where nothing may be kept."""
+        if self.pixels is None or self.visible is None:
+            return self.pixels
+        return self.pixels * self.visible[:, :, np.newaxis]
+
 
 _SMALLEST_SIDE = 8  # pixels
 
@@ -72,7 +79,7 @@ class Inspector:
     def _inspect(self, capture: Capture, check: Check | None) -> Inspection:
         started = time.perf_counter()
         try:
-            pixels = self._pixels(capture)
+            pixels = self.pixels(capture)
         except ImageError as error:
             return Inspection(capture, self._no_verdict(capture, str(error), started))
         reason = check(capture.frame, pixels) if check is not None else None
@@ -90,10 +97,14 @@ class Inspector:
         """The network's answer for [h, w, 3] pixels. Raises ImageError or BundleError."""
         return self.session.infer(prepare(pixels, self.bundle.manifest.preprocessing), limit_seconds=limit_seconds)
 
-    def _pixels(self, capture: Capture) -> NDArray[np.uint8]:
-        pixels = capture.image
+    def pixels(self, capture: Capture) -> NDArray[np.uint8]:
+        """[h, w, 3] of a capture as this bundle needs them; what it hides is black from here on. Raises ImageError."""
+        pixels, spec = capture.image, self.bundle.manifest.preprocessing
         if isinstance(pixels, bytes):
-            pixels = decode(pixels, self.bundle.manifest.preprocessing)
+            pixels = decode(pixels, spec)
+        if spec.hides:
+            seen = visible(pixels.shape[1], pixels.shape[0], spec)
+            pixels = pixels if seen is None else pixels * seen[:, :, np.newaxis]
         if min(pixels.shape[:2]) < _SMALLEST_SIDE:
             raise ImageError(
                 f"an image of {pixels.shape[1]} x {pixels.shape[0]} pixels shows nothing; send a larger one"

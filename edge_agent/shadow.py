@@ -139,11 +139,12 @@ class ShadowRunner:
 
 
 def answer_of(inspector: Inspector, inspection: Inspection, limit_seconds: float) -> Decision | None:
-    """The decision of another bundle on an inspected image; None where it has none."""
+    """The decision of another bundle on an inspected image, which it decodes as it needs it: at its own scale, and with
+    its own places hidden. None where it has none."""
     if inspection.pixels is None:
         return None
     try:
-        inference = inspector.infer(inspection.pixels, limit_seconds=limit_seconds)
+        inference = inspector.infer(inspector.pixels(inspection.capture), limit_seconds=limit_seconds)
     except (BundleError, ImageError):
         return None
     return decide(inference.probabilities, inspector.bundle.manifest).decision

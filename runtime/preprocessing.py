@@ -88,7 +88,7 @@ def prepare(image: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.float32
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ImageError(f"an image must be [h, w, 3] uint8, this one is {list(image.shape)} {image.dtype}")
     boxes = windows(image.shape[1], image.shape[0], spec)
-    picture = Image.fromarray(_blanked(image, spec) if spec.hidden or spec.region_polygon else image)
+    picture = Image.fromarray(_blanked(image, spec) if spec.hides else image)
     tensor = np.empty((len(boxes), 3, spec.height, spec.width), dtype=np.float32)
     for box, planes in zip(boxes, tensor, strict=True):
         resized = _stretch(picture, box, spec) if spec.resize == "stretch" else _pad(picture, box, spec)
@@ -103,9 +103,16 @@ def prepare(image: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.float32
 @lru_cache(maxsize=8)
 def visible(width: int, height: int, spec: Preprocessing) -> NDArray[np.bool_] | None:
     """[height, width] where an image of this size may be seen and kept: inside the region of interest, outside what is
-    hidden; None where all of it may. Raises ImageError where the region does not fit."""
+    hidden; None where all of it may. Raises ImageError where the region does not fit, or the image has not the size in
+    which the areas were named."""
     if not spec.in_source_pixels:
         return None
+    if spec.hides and (width, height) != spec.source_size:
+        raise ImageError(
+            f"the image has {width} x {height} pixels, but what is hidden was named in images of "
+            f"{' x '.join(map(str, spec.source_size or ()))}; the camera's resolution or crop has changed: train again "
+            "with the areas as they are now"
+        )
     mask = Image.new("1", (width, height))
     draw = ImageDraw.Draw(mask)
     left, top, right, bottom = _box(width, height, spec)

@@ -84,7 +84,7 @@ class Task:
         """Batches of training images as they are."""
         train = self.snapshot.of("train")
         some = train[:: max(1, len(train) // _SETTLED_ON)]
-        batches = max(1, len(some) // _BATCH)
+        batches = max(1, len(some) * spec.inputs // _BATCH)
         for start in range(batches):  # classes that follow each other in the manifest are dealt to all batches
             yield load_inputs(some[start::batches], spec)
 
@@ -129,7 +129,9 @@ def good_labels(labels: Sequence[str], wanted: Sequence[str] = ()) -> tuple[str,
 
 def preprocessing(base: BaseModel, settings: TrainingSettings) -> Preprocessing:
     """The base model's, with what the settings change."""
+    places = settings.tiles is not None or settings.region_polygon is not None or bool(settings.hidden)
     return Preprocessing(
+        schema_version=2 if places else 1,
         width=settings.input_width or base.width,
         height=settings.input_height or base.height,
         resize=settings.resize,
@@ -137,6 +139,7 @@ def preprocessing(base: BaseModel, settings: TrainingSettings) -> Preprocessing:
         region_of_interest=settings.region_of_interest,
         region_polygon=settings.region_polygon,
         hidden=settings.hidden,
+        source_size=settings.source_size,
         mean=base.mean,
         std=base.std,
     )

@@ -121,8 +121,10 @@ class Course:
         soup = averaged([tuned.network for tuned in rounds])
         recipe = RECIPES[self.settings.strategy]
         if len(rounds) > 1 and recipe is not None and recipe.learns_statistics:
-            parts = torch.split(torch.randperm(len(train.examples), generator=torch.Generator().manual_seed(0)), 32)
-            settle_statistics(soup, (train.features.maps.rows(part).plain() for part in parts if len(part) > 1))
+            order = torch.randperm(len(train.examples), generator=torch.Generator().manual_seed(0))
+            parts = torch.split(order, max(1, 32 // soup.inputs))
+            maps = train.features.maps
+            settle_statistics(soup, (maps.rows(part).plain() for part in parts if len(part) * soup.inputs > 1))
         return soup
 
     def _round(
@@ -154,18 +156,23 @@ class Course:
         targets = soft_targets(material.examples, self.labels, self.good, noise=self.settings.label_noise)
         passes = torch.tensor([example.label in self.good for example in material.examples])
         groups = tuple(map(group_of, material.examples))
-        tiles = tile_lesson(material.features.shown, targets, passes)
-        return Lesson(material.features, targets, balanced_weights(material.examples, self.good), tiles, groups)
+        weights = balanced_weights(material.examples, self.good)
+        tiles = tile_lesson(material.features.shown, targets, passes, weights)
+        return Lesson(material.features, targets, weights, tiles, groups)
 
     def head(self, lesson: Lesson, penalty: float) -> Head:
-        """The logistic head on each input's embedding, averaged over its views; where too few tiles are known, on that
-        of each image, averaged over its tiles."""
+        """The logistic head on each input's embedding, averaged over its views, where tiles are known, and else on that
+        of the image, averaged over its tiles."""
         seen = lesson.features.embeddings.mean(1)  # [n, t, d]
         if lesson.tiles is None:
             return fit_head(seen.mean(1), lesson.targets, lesson.weights, penalty=penalty)
-        known = lesson.tiles.weights > 0
-        weights = lesson.tiles.weights[known]
-        return fit_head(seen[known], lesson.tiles.targets[known], weights / weights.mean(), penalty=penalty)
+        known = lesson.tiles.weights > 0  # [n, t]
+        whole = ~known.any(1)
+        scale = lesson.weights[~whole].sum() / lesson.tiles.weights.sum()  # tiles share their image's weight
+        inputs = torch.cat([seen[known], seen[whole].mean(1)])
+        targets = torch.cat([lesson.tiles.targets[known], lesson.targets[whole]])
+        weights = torch.cat([lesson.tiles.weights[known] * scale, lesson.weights[whole]])
+        return fit_head(inputs, targets, weights / weights.mean(), penalty=penalty)
 
     def says(self, head: Head, features: Features, *, view: int = 0) -> Tensor:
         """Logits [n, k] of a head on the untrained network's answers to one view."""

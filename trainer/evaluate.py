@@ -13,6 +13,7 @@ from trainer.dataset import Example
 from trainer.image import load_inputs
 from trainer.snapshot import Snapshot
 
+_BATCH = 16  # network inputs
 _FEW = 20  # images of a class below which its figure is called a guess
 
 
@@ -20,8 +21,9 @@ def predict(network: nn.Module, examples: Sequence[Example], spec: Preprocessing
     """Logits [n, k] of the images as they are."""
     parts = []
     with torch.inference_mode():
-        for start in range(0, len(examples), 16):
-            parts.append(network(load_inputs(examples[start : start + 16], spec))[0])
+        batch = max(1, _BATCH // spec.inputs)
+        for start in range(0, len(examples), batch):
+            parts.append(network(load_inputs(examples[start : start + batch], spec))[0])
     return torch.cat(parts).clone()
 
 

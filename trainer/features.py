@@ -155,9 +155,10 @@ class Stem:
         seen: list[_Seen] = []
         if not examples:
             return self._none(len(looks))
-        for start in range(0, len(examples), _BATCH):
-            seen.extend(self._batch(examples[start : start + _BATCH], looks))
-            done = min(1.0, (start + _BATCH) / len(examples))
+        batch = max(1, _BATCH // self.spec.inputs)
+        for start in range(0, len(examples), batch):
+            seen.extend(self._batch(examples[start : start + batch], looks))
+            done = min(1.0, (start + batch) / len(examples))
             progress("features", begin + (end - begin) * done, f"{len(seen)} of {len(examples)} images")
         maps, embeddings = torch.stack([each.maps for each in seen]), torch.stack([each.embeddings for each in seen])
         return Features(Cached(maps), embeddings, shown_defects(examples, self.spec))
@@ -165,7 +166,8 @@ class Stem:
     def _pixels(self, examples: Sequence[Example], looks: Sequence[View], flips: tuple[Flip, ...]) -> Features:
         images, seeds = load_images(examples, self.spec), self._seeds(examples)
         seen = [self._embed_pixels(images.flatten(0, 1), seeds, view) for view in looks]
-        embeddings = torch.stack(seen, dim=1).view(len(images), self.spec.inputs, len(looks), -1).transpose(1, 2)
+        shape = len(images), self.spec.inputs, len(looks), self.network.head.in_features
+        embeddings = torch.stack(seen, dim=1).view(shape).transpose(1, 2)
         return Features(Pixels(images, self.spec, flips), embeddings, shown_defects(examples, self.spec))
 
     @cached_property

@@ -83,8 +83,8 @@ def finetune(
 
     AdamW with a one-cycle schedule, dropout before the head, weights averaged over the steps (Polyak), bfloat16 where
     the processor computes with it (`precision`). As often as the recipe says the averaged weights answer the held-out
-    images (plain views): those with the lowest weighted loss are kept (see `_Kept`), and `recipe.patience` checks
-    without improvement end the training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out
+    images (plain views): those with the lowest weighted loss are kept (see `_Kept`), and `recipe.patience` checks in a
+    row that are not kept end the training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out
     image the last weights stay.
     """
     model = copy.deepcopy(network).eval()
@@ -129,7 +129,7 @@ class _Kept:
     lowest: Check
     best: Check
     network: Network
-    stale: int = 0  # checks since
+    stale: int = 0  # checks since the kept one
 
     def look(self, check: Check, averaged: Network) -> None:
         """At the latest weights."""
@@ -143,7 +143,8 @@ class _Kept:
 
     def _as_good(self, check: Check) -> bool:
         difference = _losses(check.logits, self.held_out) - _losses(self.lowest.logits, self.held_out)
-        return float(difference.mean()) <= standard_error(difference, self.held_out.groups)
+        error = standard_error(difference, self.held_out.groups)
+        return math.isfinite(error) and float(difference.mean()) <= error  # a single group tells nothing
 
 
 def steps_of(recipe: Recipe, images: int) -> int:
@@ -255,12 +256,15 @@ def _batches(count: int, steps: int, seed: int) -> Iterator[Tensor]:
 
 
 def _step(network: Network, optimizer: torch.optim.Optimizer, lesson: Lesson, cut: int) -> float:
-    """One step; the loss before it."""
-    loss = _loss(network, lesson, cut)
+    """One step; the loss before it. Images of many inputs go through the network a few at a time."""
     optimizer.zero_grad()
-    torch.autograd.backward(loss)
+    total = 0.0
+    for rows in torch.split(torch.arange(len(lesson)), max(1, _BATCH // network.inputs)):
+        loss = _loss(network, lesson.rows(rows), cut) * (len(rows) / len(lesson))
+        torch.autograd.backward(loss)
+        total += loss.item()
     optimizer.step()
-    return loss.item()
+    return total
 
 
 def _loss(network: Network, lesson: Lesson, cut: int) -> Tensor:

@@ -17,10 +17,10 @@ from trainer.dataset import Example
 
 COLUMN = "bbox_xyxy"
 """Of a manifest: left, top, right and bottom in pixels of the image, apart by spaces or commas; several by semicolons;
-empty where nothing is marked."""
+empty or zeros where nothing is marked."""
 
 _SHOWN = 0.5  # share of a marked defect, from which on a tile shows it
-_ENOUGH = 10  # tiles that show one, below which tiles are not taught one by one
+_ENOUGH = 10  # images with a tile that shows one, below which tiles are not taught one by one
 
 
 @dataclass(frozen=True)
@@ -54,26 +54,32 @@ def boxes_of(example: Example) -> tuple[Box, ...]:
 
 def shown_defects(examples: Sequence[Example], spec: Preprocessing) -> Tensor:
     """[n, t] float32 in 0..1: the largest share of a marked defect that each of an image's t inputs shows; not a number
-    for an image without a mark. Raises DatasetError."""
+    for an image without a mark, and where an image is one input. Raises DatasetError, also for a mark outside its
+    image."""
     rows = torch.full((len(examples), spec.inputs), math.nan)
+    if spec.inputs == 1:
+        return rows
     for row, example in enumerate(examples):
         marked = boxes_of(example)
-        if marked and spec.inputs > 1:
-            tiles = windows(*size_of(example), spec)
+        if marked:
+            width, height = size_of(example)
+            if any(box[0] >= width or box[1] >= height for box in marked):
+                raise DatasetError(f"{example.path}: {COLUMN} marks a place outside its {width} x {height} pixels")
+            tiles = windows(width, height, spec)
             rows[row] = torch.tensor([max(_share(box, tile) for box in marked) for tile in tiles])
     return rows
 
 
-def tile_lesson(shown: Tensor, targets: Tensor, passes: Tensor) -> TileLesson | None:
+def tile_lesson(shown: Tensor, targets: Tensor, passes: Tensor, weights: Tensor) -> TileLesson | None:
     """What is known of single tiles: all of a good image are good, and those that show at least half of a marked defect
-    are defective; the rest of a defective image is unknown. `shown` [n, t], the images' targets [n, k], `passes` [n]
-    bool. None where an image is one input, or where too few defects are marked."""
-    good = passes[:, None].expand_as(shown)
-    defective = ~good & (shown >= _SHOWN)
-    if shown.shape[1] == 1 or int(defective.sum()) < _ENOUGH or not bool(good.any()):
+    are defective; the rest of a defective image is unknown. Each image's weight is shared by its known tiles. `shown`
+    [n, t], the images' targets [n, k], `passes` [n] bool, weights [n]. None where an image is one input, or where too
+    few images have a tile that shows their defect."""
+    known = passes[:, None] | (shown >= _SHOWN)
+    if shown.shape[1] == 1 or int((known.any(1) & ~passes).sum()) < _ENOUGH or not bool(passes.any()):
         return None
-    weights = good / good.sum() + defective / defective.sum()
-    return TileLesson(targets[:, None].expand(*shown.shape, -1), weights / weights.mean())
+    each = weights[:, None] * known / known.sum(1, keepdim=True).clamp_min(1)
+    return TileLesson(targets[:, None].expand(*shown.shape, -1), each / each.mean())
 
 
 def size_of(example: Example) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from contracts.bundle import Preprocessing, Tiles
-from contracts.errors import ConfigurationError
+from contracts.errors import ConfigurationError, DatasetError
 from runtime.preprocessing import windows
 from trainer.dataset import Example
 from trainer.marks import boxes_of, size_of
@@ -16,7 +16,7 @@ from trainer.marks import boxes_of, size_of
 NEEDED = 8.0
 """Pixels of the network's input that a defect should cover in each direction."""
 
-_MOST = 16  # tiles in a row or column
+_MOST = 64  # tiles of an image
 _SMALL = 10  # percentile of the marked defects that counts as the smallest
 _LOOKED_AT = 50  # images
 
@@ -50,27 +50,35 @@ def fitting_tiles(smallest: float, size: tuple[int, int], spec: Preprocessing) -
     left, top, right, bottom = windows(*size, spec.model_copy(update={"tiles": None}))[0]
     columns = _needed(right - left, spec.width * smallest / NEEDED)
     rows = _needed(bottom - top, spec.height * smallest / NEEDED)
-    if max(columns, rows) > _MOST:
+    if columns * rows > _MOST:
         raise ConfigurationError(
             f"a defect of {smallest:g} pixels in an image of {size[0]} x {size[1]} needs {columns} x {rows} tiles to "
-            f"show {NEEDED:g} pixels of it, more than {_MOST} a side; name a region of interest, or a larger "
-            "--smallest-defect"
+            f"show {NEEDED:g} pixels of it, more than {_MOST} in all; name a region, or a larger --smallest-defect"
         )
     return Tiles(columns=columns, rows=rows)
 
 
-def too_coarse(examples: Sequence[Example], spec: Preprocessing) -> str | None:
-    """A sentence where the marked defects are too small for this input; None where they are not, or none is marked."""
-    smallest = smallest_marked(examples)
-    if smallest is None:
+def too_coarse(examples: Sequence[Example], spec: Preprocessing, smallest: float | None = None) -> str | None:
+    """A sentence where defects are too small for this input: the `smallest` that matters, or else the marked ones; None
+    where they are not, or nothing is known of them."""
+    try:
+        side = smallest or smallest_marked(examples)
+    except DatasetError as error:
+        return f"Where the defects are is not known: {error}."
+    if side is None:
         return None
-    found = pixels_in_network(smallest, usual_size(examples), spec)
+    found = pixels_in_network(side, usual_size(examples), spec)
     if found >= NEEDED:
         return None
+    what = (
+        f"A defect of {side:g} pixels"
+        if smallest
+        else f"One in ten of the marked defects is smaller than {side:.1f} pixels"
+    )
+    remedy = "name a finer grid, or none" if spec.tiles else f"train with --smallest-defect {max(1, round(side))}"
     return (
-        f"One in ten of the marked defects is smaller than {smallest:.0f} pixels on the image, which are {found:.1f} "
-        f"in the network's input ({NEEDED:g} are needed): such ones will be missed. Train with "
-        f"--smallest-defect {smallest:.0f}."
+        f"{what} on the image has {found:.1f} in the network's input ({NEEDED:g} are needed): such ones will be "
+        f"missed; {remedy}."
     )
 
 

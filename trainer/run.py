@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from contracts.bundle import Lineage, Preprocessing, TaskMetrics
-from contracts.errors import DatasetError
+from contracts.errors import ConfigurationError, DatasetError
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
 from trainer.attempt import Attempt, Task, code_version, good_labels, preprocessing
@@ -63,7 +63,7 @@ def train(
     began = time.monotonic()
     torch.set_num_threads(settings.threads)
     _refuse_leak(snapshot, base_model)
-    settings = _with_tiles(settings, base_model, snapshot)
+    settings = _for_these_images(settings, base_model, snapshot)
     looked = prove_pinned(snapshot, workspace) if workspace else 0
     until = began + 0.85 * settings.max_seconds
     task = Task(snapshot, base_model, out, workspace, until=until, resume=resume, progress=progress)
@@ -98,7 +98,7 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked}
     if settings.yardstick and settings.strategy != "scratch":
         details["yardstick"] = _yardstick(task, held.attempt)
-    coarse = too_coarse(snapshot.of("train"), stem.spec)
+    coarse = too_coarse(snapshot.of("train"), stem.spec, settings.smallest_defect)
     loud = filter(None, [negative_transfer(details.get("yardstick", {})), _hurried(taught, settings), coarse])
     metrics = _test(taught.network, snapshot, stem.spec, calibration, Rule(course.labels, course.good, thresholds))
     record = RunRecord(
@@ -137,11 +137,22 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     return load_run(task.out)
 
 
-def _with_tiles(settings: TrainingSettings, base: BaseModel, snapshot: Snapshot) -> TrainingSettings:
-    """Tiles in which the smallest defect is large enough, where one is named and no tiles are."""
-    if settings.smallest_defect is None or settings.tiles is not None:
+def _for_these_images(settings: TrainingSettings, base: BaseModel, snapshot: Snapshot) -> TrainingSettings:
+    """With what the size of the images decides: for which size areas are named, and tiles in which the smallest defect
+    is large enough, where one is named and no tiles are. Raises ConfigurationError for an area outside the images."""
+    areas = (*settings.hidden, *filter(None, [settings.region_polygon]))
+    if not areas and settings.smallest_defect is None:
         return settings
     size = usual_size(snapshot.of("train"))
+    if areas:
+        for x, y in (corner for area in areas for corner in area):
+            if not (0 <= x <= size[0] and 0 <= y <= size[1]):
+                raise ConfigurationError(
+                    f"the corner {x:g},{y:g} lies outside the images of {size[0]} x {size[1]} pixels"
+                )
+        settings = settings.model_copy(update={"source_size": size})
+    if settings.smallest_defect is None or settings.tiles is not None:
+        return settings
     tiles = fitting_tiles(settings.smallest_defect, size, preprocessing(base, settings))
     return settings.model_copy(update={"tiles": tiles})
 

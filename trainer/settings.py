@@ -67,6 +67,9 @@ class TrainingSettings(Settings):
     hidden: tuple[Annotated[Polygon, BeforeValidator(_corners)], ...] = Field(
         default=(), description="areas, as corners, that are neither seen nor kept"
     )
+    source_size: tuple[int, int] | None = Field(
+        default=None, description="width and height of the images in which areas were named; taken from them"
+    )
     cost_escape: float = Field(default=1.0, gt=0.0)
     cost_false_reject: float = Field(default=1.0, gt=0.0)
     defect_share: float = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ _IMAGES, _VIEWS = 400, 5
 def pass_seconds(dataset: Dataset, base: BaseModel, settings: TrainingSettings, work: Path) -> dict[str, Any]:
     """Seconds for one pass over 400 images under five views, computed and put on disk, and read from there."""
     torch.set_num_threads(settings.threads)
+    shutil.rmtree(work / "features", ignore_errors=True)
     spec, labels = preprocessing(base, settings), dataset.labels()
     _, stem, _ = set_out(base, labels, good_labels(labels), settings, spec, folder=work / "features")
     looks, seconds = views(FLIPS["both"], _VIEWS), []

@@ -133,7 +133,9 @@ class Plan:
         return Cell(name, self._inputs(dataset, settings), code_hash("benchmarks.accuracy.play"), measure)
 
     def _inputs(self, dataset: Dataset, settings: TrainingSettings) -> dict[str, Any]:
-        rows = sorted((example.sha256, example.label, str(example.split)) for example in dataset.examples)
+        rows = sorted(
+            (e.sha256, e.label, str(e.split), e.group, e.site, sorted(e.attributes.items())) for e in dataset.examples
+        )
         return {
             "data": hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
             "base": self.base.sha256,

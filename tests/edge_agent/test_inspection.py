@@ -89,6 +89,31 @@ def test_a_region_of_interest_is_remembered_for_whoever_keeps_the_image(tmp_path
     assert (int(seen.sum()), seen[3, 2], seen[30, 29], seen[3, 1]) == (28 * 28, True, True, False)
 
 
+def test_what_is_hidden_is_black_from_the_first_pixel_on(tmp_path: Path, small_bundle: Bundle) -> None:
+    areas = {
+        "schema_version": 2,
+        "source_size": (48, 48),
+        "hidden": (((0.0, 0.0), (20.0, 0.0), (20.0, 20.0), (0.0, 20.0)),),
+    }
+    spec = small_bundle.manifest.preprocessing.model_dump() | areas
+    inspector = Inspector(write_small_bundle(tmp_path / "hiding", preprocessing=spec))
+    looked_at = []
+    one = inspector.inspect(Capture(frame(0), picture(100)), check=lambda _, pixels: looked_at.append(pixels))
+    other = picture(100)
+    other[:20, :20] = 255 - other[:20, :20]
+    two = inspector.inspect(Capture(frame(0), other))
+    assert looked_at[0][:20, :20].max() == 0
+    for found in (one, two):
+        assert found.kept is not None
+        assert found.kept[:20, :20].max() == 0
+        assert np.array_equal(found.kept[21:], picture(100)[21:])
+    assert one.vector is not None
+    assert np.array_equal(one.vector, two.vector), "neither answer nor statistics know what was there"
+    larger = inspector.inspect(Capture(frame(0), picture(100, side=96)))
+    assert "resolution or crop has changed" in (larger.verdict.reason or "")
+    assert larger.kept is None
+
+
 def test_nothing_is_kept_of_an_image_that_the_region_does_not_fit(tmp_path: Path, small_bundle: Bundle) -> None:
     spec = small_bundle.manifest.preprocessing.model_copy(update={"region_of_interest": (2, 3, 3000, 31)})
     bundle = write_small_bundle(tmp_path / "roi", preprocessing=spec.model_dump())

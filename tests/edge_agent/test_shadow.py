@@ -24,7 +24,7 @@ from runtime.bundle import Bundle
 from runtime.session import Inference
 from tests.edge_agent.conftest import MakeAgent, wait_for
 from tests.simulators.captures import ListSource, frame
-from tests.simulators.small_bundle import picture, write_small_bundle
+from tests.simulators.small_bundle import encoded, picture, write_small_bundle
 
 
 class Watched:
@@ -90,6 +90,20 @@ def test_it_answers_the_same_images(watched: Watched, small_bundle: Bundle, tmp_
         (Decision.NG, Decision.OK),
     ]
     assert {answer.shadow_hash for answer in watched.answers} == {other.hash}
+
+
+def test_it_decodes_the_picture_as_it_needs_it(watched: Watched, small_bundle: Bundle, tmp_path: Path) -> None:
+    spec = small_bundle.manifest.preprocessing.model_dump() | {"region_of_interest": (300, 300, 380, 380)}
+    other = write_small_bundle(tmp_path / "other", preprocessing=spec)
+    bright = picture(60, side=400)
+    bright[300:380, 300:380] = 200
+    active = Inspector(small_bundle)
+    seen = active.inspect(Capture(frame(0), encoded(bright, "JPEG")))
+    assert seen.pixels is not None
+    assert seen.pixels.shape == (100, 100, 3), "a quarter of the scale is enough for the active one"
+    watched.runner.start(Inspector(other))
+    offer(watched, [seen])
+    assert [(a.active_decision, a.decision) for a in watched.answers] == [(Decision.OK, Decision.NG)]
 
 
 def test_offering_never_waits_for_it(watched: Watched, small_bundle: Bundle) -> None:

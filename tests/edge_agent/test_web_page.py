@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import re
+import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import edge_agent.web.page
 from contracts.frame import Decision
 from drift.camera import CameraFault
 from edge_agent.web.texts import choose_language, read_texts
+from runtime.bundle import Bundle
 from tests.edge_agent.conftest import MakeAgent
 from tests.edge_agent.test_web_inspect import ask, inspect
 from tests.edge_agent.test_web_outcomes import say
-from tests.simulators.small_bundle import encoded, picture
+from tests.simulators.small_bundle import encoded, picture, write_small_bundle
 
 WEB = Path(edge_agent.web.page.__file__).parent
 TEXTS = read_texts()
@@ -106,6 +111,18 @@ def test_what_was_said_about_a_part_stays_visible(make_agent: MakeAgent) -> None
     inspect(agent, encoded(picture(180)), "?part_id=p-1")
     say(agent, part_id="p-1", label="good")
     assert 'class="card NG said"' in ask(agent, "GET", "/")[1]
+
+
+def test_the_page_shows_nothing_that_is_hidden(make_agent: MakeAgent, small_bundle: Bundle, tmp_path: Path) -> None:
+    corner = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0))
+    areas = {"schema_version": 2, "source_size": (48, 48), "hidden": (corner,)}
+    spec = small_bundle.manifest.preprocessing.model_dump() | areas
+    agent = make_agent(bundle=write_small_bundle(tmp_path / "hiding", preprocessing=spec))
+    inspect(agent, encoded(picture(180)))
+    with urllib.request.urlopen(f"{agent.url}/thumbnails/{agent.core.outbox.boot}/1.jpg", timeout=10) as answer:
+        shown = np.asarray(Image.open(io.BytesIO(answer.read())))
+    assert shown[:7, :7].max() < 40
+    assert shown[18:, 18:].min() > 120
 
 
 def test_thumbnails_are_pictures_of_this_run_only(make_agent: MakeAgent) -> None:

@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import ValidationError
 
 from contracts.bundle import Preprocessing, Tiles
 from runtime.preprocessing import ImageError, decode, prepare, visible
+
+SIZED: dict[str, Any] = {"schema_version": 2, "source_size": (64, 48)}
 
 
 def spec(**changes: Any) -> Preprocessing:
@@ -188,13 +191,15 @@ def test_prepare_refuses_what_is_not_an_rgb_picture(image: NDArray[Any]) -> None
 
 def test_tiles_are_windows_of_the_region_of_interest_row_by_row() -> None:
     image = gradient(96, 64)
-    tiled = spec(region_of_interest=(8, 4, 88, 52), tiles=Tiles(columns=3, rows=2, overlap=0.25))
+    tiled = spec(region_of_interest=(8, 4, 88, 52), schema_version=2, tiles=Tiles(columns=3, rows=2, overlap=0.25))
     tensor = prepare(image, tiled)
     assert tensor.shape == (6, 3, 24, 32)
     for number, (left, top) in enumerate([(8, 4), (32, 4), (56, 4)]):  # 80 = (3 - 2 * 0.25) * 32
         alone = prepare(image, spec(region_of_interest=(left, top, left + 32, round(top + 48 / 1.75))))
         assert np.abs(tensor[number] - alone[0]).max() < 0.1  # the lower edge lies between two pixels
-    assert np.array_equal(prepare(image, spec(tiles=Tiles(columns=1, rows=1))), prepare(image, spec()))
+    assert np.array_equal(
+        prepare(image, spec(schema_version=2, tiles=Tiles(columns=1, rows=1))), prepare(image, spec())
+    )
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.15, 0.5])
@@ -210,12 +215,12 @@ def test_tiles_leave_nothing_out(overlap: float) -> None:
 def test_a_large_picture_keeps_the_scale_that_its_tiles_need() -> None:
     data = encoded(Image.fromarray(gradient(1024, 768)), "JPEG")
     assert decode(data, spec()).shape == (96, 128, 3)
-    assert decode(data, spec(tiles=Tiles(columns=8, rows=8))).shape == (384, 512, 3)
+    assert decode(data, spec(schema_version=2, tiles=Tiles(columns=8, rows=8))).shape == (384, 512, 3)
 
 
 def test_what_is_hidden_changes_nothing() -> None:
     image = gradient()
-    hidden = spec(hidden=[[(10, 10), (30, 10), (30, 40), (10, 40)]])
+    hidden = spec(**SIZED, hidden=[[(10, 10), (30, 10), (30, 40), (10, 40)]])
     other = image.copy()
     other[11:40, 11:30] = 255 - other[11:40, 11:30]
     assert np.array_equal(prepare(image, hidden), prepare(other, hidden))
@@ -227,7 +232,7 @@ def test_what_is_hidden_changes_nothing() -> None:
 
 
 def test_a_polygon_is_cropped_to_and_hides_what_lies_outside() -> None:
-    triangle = spec(region_polygon=[(8, 4), (56, 4), (8, 44)])
+    triangle = spec(**SIZED, region_polygon=[(8, 4), (56, 4), (8, 44)])
     image = gradient()
     other = image.copy()
     other[40:, 30:] = 0  # beyond the long side
@@ -239,10 +244,24 @@ def test_a_polygon_is_cropped_to_and_hides_what_lies_outside() -> None:
     seen = visible(64, 48, triangle)
     assert seen is not None
     assert (bool(seen[4, 8]), bool(seen[40, 50]), bool(seen[3, 8])) == (True, False, False)
-    with pytest.raises(ImageError, match="resolution or crop has changed"):
-        prepare(image[:20], triangle)
+    for other_size in (image[:20], gradient(128, 96)):
+        with pytest.raises(ImageError, match="resolution or crop has changed"):
+            prepare(other_size, triangle)
 
 
 def test_a_picture_with_hidden_places_keeps_its_scale() -> None:
     data = encoded(Image.fromarray(gradient(1024, 768)), "JPEG")
-    assert decode(data, spec(hidden=[[(0, 0), (10, 0), (10, 10)]])).shape == (768, 1024, 3)
+    sized = {"schema_version": 2, "source_size": (1024, 768)}
+    assert decode(data, spec(**sized, hidden=[[(0, 0), (10, 0), (10, 10)]])).shape == (768, 1024, 3)
+
+
+def test_areas_and_tiles_must_not_be_passed_over() -> None:
+    square = [(10, 10), (30, 10), (30, 40), (10, 40)]
+    with pytest.raises(ValidationError, match="need schema_version 2"):
+        spec(source_size=(64, 48), hidden=[square])
+    with pytest.raises(ValidationError, match="need schema_version 2"):
+        spec(tiles=Tiles(columns=2, rows=1))
+    with pytest.raises(ValidationError, match="need source_size"):
+        spec(schema_version=2, region_polygon=square)
+    with pytest.raises(ValidationError, match="cross each other"):
+        spec(**SIZED, hidden=[[square[0], square[2], square[1], square[3]]])

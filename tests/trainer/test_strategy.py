@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from contracts.bundle import Preprocessing
 from trainer.backbone import BaseModel, load_base_model
-from trainer.features import Pixels
+from trainer.features import Cached, Features, Pixels
+from trainer.finetune import Check, Lesson, _Kept
 from trainer.network import Network, settle_statistics
 from trainer.run import train
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.strategy import RECIPES
+from trainer.threshold import best_temperature
 from trainer.trained import TrainedModel
 from trainer.views import FLIPS, drawn
 
@@ -130,3 +132,43 @@ def test_looks_mirror_only_as_allowed() -> None:
     sides = drawn(left, ("", "h"))[:, 0].mean(1)
     mirrored = int((sides[:, 2] < sides[:, 13]).sum())
     assert 8 <= mirrored <= 32
+
+
+@pytest.mark.usefixtures("short")
+def test_whole_network_needs_no_validation_split(snapshot: Snapshot, small_base: BaseModel, tmp_path: Path) -> None:
+    merged = tuple(replace(e, split="train" if e.split == "validation" else e.split) for e in snapshot.examples)
+    model = trained(Snapshot(merged, snapshot.licence), small_base, tmp_path, "full")
+    assert model.record.test_metrics.examples == len(snapshot.of("test"))
+
+
+def held_out(groups: int) -> Lesson:
+    """Of 40 images, half of them of the second class."""
+    targets = torch.eye(2)[torch.arange(40) % 2]
+    features = Features(Cached(torch.empty(40, 1, 1, 1, 1, 1)), torch.empty(40, 1, 1, 4), torch.empty(40, 1))
+    return Lesson(features, targets, torch.ones(40), groups=tuple(str(n % groups) for n in range(40)))
+
+
+def check(step: int, lesson: Lesson, *, noise: float, seed: int = 0) -> Check:
+    drawn = torch.randn(40, 2, generator=torch.Generator().manual_seed(seed))
+    logits = 2 * lesson.targets + noise * drawn
+    _, loss = best_temperature(logits, lesson.targets, lesson.weights)
+    return Check(step, 0.0, loss, logits)
+
+
+@pytest.mark.parametrize(("latest", "groups", "kept_step"), [(True, 20, 2), (True, 1, 1), (False, 20, 1)])
+def test_latest_weights_are_kept_where_they_cannot_be_told_from_the_best(
+    latest: bool, groups: int, kept_step: int, small_base: BaseModel
+) -> None:
+    lesson = held_out(groups)
+    recipe = RECIPES["full"]
+    assert recipe is not None
+    first = check(0, lesson, noise=5.0)
+    network = Network(load_base_model(small_base)[0], 2)
+    kept = _Kept(replace(recipe, keeps_latest=latest), lesson, first, first, network)
+    checks = [check(1, lesson, noise=1.0, seed=1), check(2, lesson, noise=1.02, seed=1), check(3, lesson, noise=9.0)]
+    assert first.held_out_loss > checks[1].held_out_loss > checks[0].held_out_loss
+    for each in checks:
+        kept.look(each, network)
+    assert kept.best.step == kept_step
+    assert kept.lowest is checks[0]
+    assert kept.stale == 3 - kept_step

@@ -11,7 +11,6 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.bundle import Thresholds
 from runtime.decision import Rule, defect_scores
 from runtime.metrics import auroc, bootstrap_interval, wilson_interval
 from trainer.dataset import Example
@@ -136,13 +135,13 @@ def f1(answers: Answers, rows: NDArray[np.intp], kind: int) -> float | None:
 
 
 def cost_per_part(answers: Answers, rows: NDArray[np.intp]) -> float | None:
-    """Mean cost of escapes and false rejects."""
-    if not len(rows):
+    """Mean cost of escapes and false rejects a part, where defects come as often as the line expects (half of the parts
+    where nothing else was said), whatever their share in the test."""
+    good, defect = recall_good(answers, rows), recall_defect(answers, rows)
+    if good is None or defect is None:
         return None
-    thresholds: Thresholds = answers.rule.thresholds
-    stopped, defect = answers.stopped[rows], answers.defect[rows]
-    escapes, rejects = float((~stopped & defect).mean()), float((stopped & ~defect).mean())
-    return thresholds.cost_escape * escapes + thresholds.cost_false_reject * rejects
+    of_defects, of_good = answers.rule.thresholds.recall_weights
+    return (of_defects * (1 - defect) + of_good * (1 - good)) / 2
 
 
 def class_figures(answers: Answers) -> dict[str, ClassFigures]:

@@ -93,8 +93,9 @@ def _answer(
     """Probabilities [n, k], of the images as they are or under a fault."""
     logits = []
     with torch.inference_mode():
-        for start in range(0, len(examples), _BATCH):
-            images = [decode(example.path.read_bytes(), spec) for example in examples[start : start + _BATCH]]
+        size = max(1, _BATCH // spec.inputs)
+        for start in range(0, len(examples), size):
+            images = [decode(example.path.read_bytes(), spec) for example in examples[start : start + size]]
             if fault:
                 images = [befall(image, fault, severity, seed=start + n) for n, image in enumerate(images)]
             batch = torch.from_numpy(np.concatenate([prepare(image, spec) for image in images]))

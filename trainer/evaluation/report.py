@@ -103,7 +103,7 @@ class Evaluation(Wire):
     average_precision: Estimate
     macro_f1: Estimate
     cost_per_part: Estimate = Field(
-        description="mean cost of errors, a false reject and an escape as the site weighs them"
+        description="mean cost of errors as the site weighs them, where defects come as often as it expects"
     )
     smallest_difference: float | None = Field(
         description="in balanced accuracy: two models that differ by less cannot be told apart on these images"

@@ -75,9 +75,12 @@ def test_single_group_has_no_interval() -> None:
 
 def test_costs_weigh_escapes_and_false_rejects() -> None:
     answers = made(300)
-    escapes = float((~answers.stopped & answers.defect).mean())
-    rejects = float((answers.stopped & ~answers.defect).mean())
-    assert figures.cost_per_part(answers, ALL) == pytest.approx(10 * escapes + rejects)
+    missed = 1 - (figures.recall_defect(answers, ALL) or 0)
+    rejected = 1 - (figures.recall_good(answers, ALL) or 0)
+    assert figures.cost_per_part(answers, ALL) == pytest.approx((10 * missed + rejected) / 2)
+    rare = RULE.thresholds.model_copy(update={"defect_share": 0.1})
+    known = Answers(answers.examples, answers.probabilities, Rule(RULE.labels, RULE.good_labels, rare))
+    assert figures.cost_per_part(known, ALL) == pytest.approx(0.1 * 10 * missed + 0.9 * rejected)
 
 
 def test_images_of_one_group_count_as_one_another() -> None:
