@@ -46,6 +46,8 @@ def correct_biases(simplified: Path, int8: Path, images: Sequence[Image]) -> boo
     """
     float_graph, before, after = onnx.load(simplified), onnx.load(int8), onnx.load(int8)
     layers = _layers(after, {name for node in float_graph.graph.node for name in node.output})
+    if not layers:  # a network whose convolutions have no biases
+        return False
     wanted = _float_statistics(float_graph, layers, images)
     biases = {tensor.name: tensor for tensor in after.graph.initializer}
     for layer, (mean, active) in zip(layers, wanted, strict=True):

@@ -44,7 +44,9 @@ def boxes_of(example: Example) -> tuple[Box, ...]:
             left, top, right, bottom = (float(number) for number in text.replace(",", " ").split())
         except ValueError:
             left = top = right = bottom = math.nan
-        if not (0 <= left < right < math.inf and 0 <= top < bottom < math.inf):
+        if (left, top, right, bottom) == (0, 0, 0, 0):
+            continue
+        if not (0 <= left < right < math.inf and 0 <= top < bottom < math.inf) or max(right, bottom) <= 1:
             raise DatasetError(
                 f"{example.path}: {COLUMN} {text!r} is not 'left top right bottom' in pixels; correct it"
             )
