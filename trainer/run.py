@@ -24,6 +24,7 @@ from trainer.evaluate import cannot_promise, predict
 from trainer.features import Stem
 from trainer.licence import strictest
 from trainer.line import draw_line
+from trainer.memory import kept_memory
 from trainer.network import Network
 from trainer.progress import Progress, silent
 from trainer.resolution import fitting_tiles, too_coarse, usual_size
@@ -38,6 +39,7 @@ from trainer.yardstick import compare_with_random, negative_transfer
 __all__ = ["TrainedModel", "good_labels", "load_run", "train"]
 
 
+@kept_memory()
 def train(
     snapshot: Snapshot,
     base_model: BaseModel,

@@ -27,6 +27,7 @@ from trainer.evaluate import predict
 from trainer.evaluation import figures
 from trainer.evaluation.figures import Answers, estimate
 from trainer.evaluation.report import Estimate
+from trainer.memory import kept_memory
 from trainer.progress import Progress, silent
 from trainer.run import Origin, finish, train
 from trainer.settings import TrainingSettings
@@ -130,6 +131,7 @@ def matrix(models: dict[str, TrainedModel], snapshot: Snapshot, good: Sequence[s
     return found
 
 
+@kept_memory()
 def advise(
     snapshot: Snapshot, target: str, base: BaseModel, models: dict[str, TrainedModel], *,
     labels: int | None, settings: TrainingSettings, out: Path, progress: Progress = silent,
