@@ -16,7 +16,7 @@ _KEPT = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_MAX: 0}
 def kept_memory() -> Iterator[None]:
     """Within it, glibc gives no memory back to the system. A step of a training frees and asks for gigabytes, which the
     system would take and fill with zeros again each time: a third of a step's time (docs/decisions/strategies.md). The
-    peak stays what it is; at the end everything free goes back. Does nothing where the C library is another one."""
+    peak grows by a tenth; at the end everything free goes back. Does nothing where the C library is another one."""
     if platform.libc_ver()[0] != "glibc":
         yield
         return
