@@ -6,12 +6,15 @@ import io
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from contracts.frame import Decision, Verdict
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 _SIDE = 320  # pixels of a picture, at most
 
@@ -45,9 +48,11 @@ class Recent:
         self._lock = threading.Lock()
         self._number = 0
 
-    def add(self, verdict: Verdict, pixels: NDArray[np.uint8] | None) -> None:
-        """Remember a verdict; the pixels are thinned out, not copied whole."""
+    def add(self, verdict: Verdict, pixels: NDArray[np.uint8] | None, visible: NDArray[np.bool_] | None = None) -> None:
+        """Remember a verdict; the pixels are thinned out, not copied whole, and black where they are not `visible`."""
         picture = None if pixels is None else _thin(pixels)
+        if picture is not None and visible is not None:
+            picture *= _thin(visible)[:, :, np.newaxis]
         with self._lock:
             self._number += 1
             self._counts[verdict.decision.value] += 1
@@ -84,6 +89,7 @@ class Recent:
             return dict(self._counts)
 
 
-def _thin(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    step = -(-max(pixels.shape[:2]) // _SIDE)
-    return pixels[::step, ::step].copy()
+def _thin(values: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Every so many rows and columns of [h, w] or [h, w, 3]."""
+    step = -(-max(values.shape[:2]) // _SIDE)
+    return values[::step, ::step].copy()

@@ -109,7 +109,7 @@ class Station:
         self.answered += inspection.vector is not None
         keep = self._keeper.offer(inspection)
         self._beside.offer(inspection)
-        self._recent.add(inspection.verdict, inspection.kept)
+        self._recent.add(inspection.verdict, inspection.pixels, inspection.visible)
         self._metrics.count(inspection.verdict)
         return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep))
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contracts.bundle import GoldenSample, Preprocessing
-from exporter.source import Labelled, pixels
+from exporter.source import Labelled
 from runtime.preprocessing import decode, prepare, visible
 from runtime.session import Session
+from trainer.image import pixels_of
 
 FOLDER = "golden"
 
@@ -25,7 +26,7 @@ def write_golden_samples(
     samples = []
     for number, example in enumerate(examples, start=1):
         name = f"{FOLDER}/{number:02d}.png"
-        Image.fromarray(_small(pixels(example, spec), spec)).save(root / name, optimize=True)
+        Image.fromarray(_small(pixels_of(example.path, spec), spec)).save(root / name, optimize=True)
         tensor = prepare(decode((root / name).read_bytes(), spec), spec)
         expected = {
             session.variant: tuple(float(value) for value in session.infer(tensor).probabilities)

@@ -14,8 +14,9 @@ from torch import nn
 
 from contracts.bundle import Licence, Lineage, Preprocessing, Thresholds
 from contracts.errors import DatasetError
-from runtime.preprocessing import ImageError, decode, prepare
+from runtime.preprocessing import prepare
 from runtime.session import Signature
+from trainer.image import pixels_of
 from trainer.trained import TrainedModel
 
 
@@ -85,20 +86,10 @@ def source_of(model: TrainedModel) -> Source:
     return source
 
 
-def pixels(example: Labelled, spec: Preprocessing) -> NDArray[np.uint8]:
-    """The decoded image [h, w, 3]. Raises DatasetError naming the file."""
-    try:
-        return decode(example.path.read_bytes(), spec)
-    except OSError as error:
-        raise DatasetError(f"cannot read {example.path}: {error.strerror}; bring the image back") from error
-    except ImageError as error:
-        raise DatasetError(f"{example.path}: {error}") from error
-
-
 def tensors(examples: Sequence[Labelled], spec: Preprocessing) -> Iterator[NDArray[np.float32]]:
     """Network inputs [n, 3, h, w], one image at a time."""
     for example in examples:
-        yield prepare(pixels(example, spec), spec)
+        yield prepare(pixels_of(example.path, spec), spec)
 
 
 def balanced(examples: Sequence[Labelled], most: int, *, seed: int) -> list[Labelled]:

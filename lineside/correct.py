@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from contracts.errors import ConfigurationError, DatasetError
-from trainer.dataset import KNOWN_COLUMNS, Example
+from trainer.dataset import Example
+from trainer.snapshot import write_manifest
 from trainer.trained import load_run
 
 REMOVED = ""
@@ -24,7 +25,8 @@ def run_correct(run: Path, corrections: Path, out: Path) -> None:
     examples, changed = corrected(snapshot.examples, wanted)
     if not changed:
         raise DatasetError(f"{corrections} changes nothing: every label in it is what {run} was trained with already")
-    write_manifest(examples, out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_manifest(out, examples)
     removed = len(snapshot.examples) - len(examples)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{changed - removed} labels corrected, {removed} images removed: {out}")
@@ -68,15 +70,3 @@ def corrected(examples: Sequence[Example], wanted: Mapping[Path, str]) -> tuple[
         if label != REMOVED:
             found.append(replace(example, label=label))
     return tuple(found), changed
-
-
-def write_manifest(examples: Sequence[Example], out: Path) -> None:
-    """A CSV that `read_manifest` reads back: every image with its group, site, split and all its other columns."""
-    others = sorted({name for example in examples for name in example.attributes} - set(KNOWN_COLUMNS))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*KNOWN_COLUMNS, *others])
-        for example in examples:
-            row = (example.path.resolve(), example.label, example.site, example.group, example.split or "")
-            writer.writerow([*row, *(example.attributes.get(name, "") for name in others)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,12 +15,11 @@ from trainer.course import Course, held_out_parts
 from trainer.dataset import Example
 from trainer.evidence import standard_error
 from trainer.features import Stem
-from trainer.finetune import Lesson, cross_entropy, step_seconds, steps_of
+from trainer.finetune import Lesson, losses_of, step_seconds, steps_of
 from trainer.image import load_inputs
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.split import group_of
 from trainer.strategy import RECIPES
-from trainer.threshold import best_temperature
 from trainer.transferability import domain_distance
 from trainer.views import View
 from trainer.weighing import balanced_weights, soft_targets
@@ -33,11 +32,11 @@ _TRIED = 32  # images of a step whose time is taken
 
 @dataclass(frozen=True)
 class Outcome:
-    """The attempt that won, and why in sentences and numbers (JSON) for card and metrics."""
+    """The attempt that won, and why in sentences and numbers (JSON) for card and metrics; none where it was alone."""
 
     attempt: Attempt
-    reasons: tuple[str, ...]
-    numbers: dict[str, dict[str, float]]
+    reasons: tuple[str, ...] = ()
+    numbers: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def contest(task: Task, settings: TrainingSettings) -> Outcome:
@@ -125,8 +124,7 @@ def _losses(attempt: Attempt, images: Sequence[Example], *, by_class: bool) -> T
         logits = torch.stack([logits[:, good].logsumexp(1), logits[:, ~good].logsumexp(1)], dim=1)
         passes = torch.tensor([image.label in course.good for image in images])
         targets = torch.stack([passes, ~passes], dim=1).float() * (1 - 2 * noise) + noise
-    temperature, _ = best_temperature(logits, targets, weights)
-    return (cross_entropy(logits / temperature, targets) * weights).double()
+    return losses_of(logits, targets, weights)
 
 
 def expected_seconds(task: Task, settings: TrainingSettings) -> float:

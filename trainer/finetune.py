@@ -142,7 +142,8 @@ class _Kept:
             self.stale += 1
 
     def _as_good(self, check: Check) -> bool:
-        difference = _losses(check.logits, self.held_out) - _losses(self.lowest.logits, self.held_out)
+        targets, weights = self.held_out.targets, self.held_out.weights
+        difference = losses_of(check.logits, targets, weights) - losses_of(self.lowest.logits, targets, weights)
         error = standard_error(difference, self.held_out.groups)
         return math.isfinite(error) and float(difference.mean()) <= error  # a single group tells nothing
 
@@ -202,10 +203,11 @@ def answers(network: Network, maps: Maps, cut: int) -> Tensor:
     return torch.cat(parts).clone()
 
 
-def _losses(logits: Tensor, held_out: Lesson) -> Tensor:
-    """[n] weighted, at the temperature that suits best."""
-    temperature, _ = best_temperature(logits, held_out.targets, held_out.weights)
-    return (cross_entropy(logits / temperature, held_out.targets) * held_out.weights).double()
+def losses_of(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """[n] float64: weighted cross-entropy of logits [n, k] at the temperature that suits them best, for targets [n, k]
+    that are probabilities."""
+    temperature, _ = best_temperature(logits, targets, weights)
+    return (cross_entropy(logits / temperature, targets) * weights).double()
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from contracts.bundle import Preprocessing
 from contracts.errors import DatasetError
 from runtime.preprocessing import ImageError, decode, prepare
 from trainer.dataset import Example
+
+
+def pixels_of(path: Path, spec: Preprocessing) -> NDArray[np.uint8]:
+    """The decoded image [h, w, 3] of a file. Raises DatasetError naming the file."""
+    try:
+        return decode(path.read_bytes(), spec)
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror}; bring the image back") from error
+    except ImageError as error:
+        raise DatasetError(f"{path}: {error}") from error
 
 
 def load_images(examples: Sequence[Example], spec: Preprocessing) -> Tensor:
@@ -21,8 +33,8 @@ def load_images(examples: Sequence[Example], spec: Preprocessing) -> Tensor:
     mean, std = (np.array(values, dtype=np.float32).reshape(3, 1, 1) for values in (spec.mean, spec.std))
     for row, example in enumerate(examples):
         try:
-            tensor = prepare(decode(example.path.read_bytes(), spec), spec)  # [n, 3, h, w]
-        except (ImageError, OSError) as error:
+            tensor = prepare(pixels_of(example.path, spec), spec)  # [n, 3, h, w]
+        except ImageError as error:
             raise DatasetError(f"{example.path}: {error}") from error
         images[row] = torch.from_numpy(np.rint((tensor * std + mean) * 255.0).astype(np.uint8))
     return images

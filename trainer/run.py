@@ -69,7 +69,7 @@ def train(
     looked = prove_pinned(snapshot, workspace) if workspace else 0
     until = began + 0.85 * settings.max_seconds
     task = Task(snapshot, base_model, out, workspace, until=until, resume=resume, progress=progress)
-    held = contest(task, settings) if settings.strategy == "auto" else Outcome(task.attempt(settings), (), {})
+    held = contest(task, settings) if settings.strategy == "auto" else Outcome(task.attempt(settings))
     origin = Origin(site, product, parent_bundle, order_id)
     model = finish(task, held, origin, began=began, looked=looked)
     if workspace is not None and order_id is None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from contracts.bundle import Licence
 from contracts.errors import DatasetError
-from trainer.dataset import SPLITS, Dataset, Example, Split, read_manifest
+from trainer.dataset import KNOWN_COLUMNS, SPLITS, Dataset, Example, Split, read_manifest
 from trainer.licence import strictest
 from trainer.split import group_of, split
 
@@ -67,15 +67,20 @@ class Snapshot:
         """Write the snapshot; saving the same one again changes nothing. Returns its folder."""
         folder = workspace / "snapshots" / self.hash
         folder.mkdir(parents=True, exist_ok=True)
-        columns = list(dict.fromkeys(key for example in self.examples for key in example.attributes))
-        with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["path", "label", "site", "group", "split", "sha256", *columns])
-            writer.writeheader()
-            writer.writerows(_row(example) for example in self.examples)
+        write_manifest(folder / "manifest.csv", self.examples, (*KNOWN_COLUMNS, "sha256"))
         about = {"schema_version": 1, "hash": self.hash, "split_hash": self.split_hash, "parent": self.parent,
                  "licence": self.licence.model_dump(), "counts": self.counts()}  # fmt: skip
         (folder / "snapshot.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         return folder
+
+
+def write_manifest(path: Path, examples: Sequence[Example], columns: Sequence[str] = KNOWN_COLUMNS) -> None:
+    """A CSV that `read_manifest` reads back: every example with these columns, and then all those of its own."""
+    own = dict.fromkeys(key for example in examples for key in example.attributes)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*columns, *own], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(_row(example) for example in examples)
 
 
 def take_snapshot(dataset: Dataset, *, licence: Licence, seed: int, parent: Snapshot | None = None) -> Snapshot:

@@ -162,7 +162,7 @@ def advise(
         part = Snapshot(tuple(examples), snapshot.licence)
         task = Task(part, start, out / folder_of(name), None, math.inf, False, silent)
         attempts.append(task.attempt(_with_good(settings, part)))
-        models_of.append(finish(task, Outcome(attempts[-1], (), {}), Origin(target), began=began))
+        models_of.append(finish(task, Outcome(attempts[-1]), Origin(target), began=began))
     elsewhere = {group_of(example) for example in snapshot.examples if example.site != target}
     images = shared_images(attempts, lambda e: condition_of(e) == target and group_of(e) not in elsewhere)
     if not images:

@@ -13,6 +13,7 @@ from PIL import Image
 from contracts.errors import BundleError
 from contracts.frame import Decision
 from edge_agent.inspection import Inspector
+from edge_agent.recent import Recent
 from edge_agent.source import Capture
 from runtime.bundle import Bundle
 from tests.simulators.captures import frame
@@ -87,6 +88,20 @@ def test_a_region_of_interest_is_remembered_for_whoever_keeps_the_image(tmp_path
     seen = Inspector(bundle).inspect(Capture(frame(0), picture(100))).visible
     assert seen is not None
     assert (int(seen.sum()), seen[3, 2], seen[30, 29], seen[3, 1]) == (28 * 28, True, True, False)
+
+
+def test_the_page_remembers_only_what_may_be_kept(tmp_path: Path, small_bundle: Bundle) -> None:
+    spec = small_bundle.manifest.preprocessing.model_copy(update={"region_of_interest": (100, 100, 600, 600)})
+    inspector = Inspector(write_small_bundle(tmp_path / "roi", preprocessing=spec.model_dump()))
+    found = inspector.inspect(Capture(frame(0), picture(100, side=700)))
+    recent = Recent()
+    recent.add(found.verdict, found.pixels, found.visible)
+    (glance,) = recent.newest(1)
+    assert glance.picture is not None
+    assert found.kept is not None
+    assert np.array_equal(glance.picture, found.kept[::3, ::3])
+    assert glance.picture[:33].max() == 0
+    assert glance.picture[40:190, 40:190].min() > 0
 
 
 def test_what_is_hidden_is_black_from_the_first_pixel_on(tmp_path: Path, small_bundle: Bundle) -> None:

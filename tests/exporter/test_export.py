@@ -16,13 +16,14 @@ from contracts.errors import BundleError, ConfigurationError, DatasetError
 from drift.vector import VectorReference
 from exporter.export import export, export_source
 from exporter.settings import ExportSettings, Limits
-from exporter.source import Source, pixels, tensors
+from exporter.source import Source, tensors
 from runtime.bundle import Bundle, open_bundle
 from runtime.metrics import task_metrics
 from runtime.preprocessing import decode, prepare
 from runtime.probe import probe
 from runtime.session import Session
 from tests.simulators.small_network import LABELS, SIDE, Picture, small_network
+from trainer.image import pixels_of
 
 INT8, FP32 = "onnxruntime-cpu/int8", "onnxruntime-cpu/fp32"
 QUICK = ExportSettings(calibration_images=8, correction_images=4, latency_runs=2, reference_images=20)
@@ -109,7 +110,7 @@ def test_golden_samples_are_balanced_pictures_with_the_answers_of_both(
     for sample in samples:
         assert sample.file.endswith(".png")
         image = decode(bundle.read(sample.file), source.preprocessing)
-        same = [each.label for each in source.test if np.array_equal(pixels(each, source.preprocessing), image)]
+        same = [each.label for each in source.test if np.array_equal(pixels_of(each.path, source.preprocessing), image)]
         counts[same[0]] += 1
         for name, session in sessions.items():
             answer = session.infer(prepare(image, source.preprocessing)).probabilities

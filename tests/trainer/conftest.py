@@ -1,6 +1,7 @@
 """A tiny plant: grey plates with or without a dark spot, and a small network with random weights."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from contracts.bundle import Licence
 from trainer.backbone import BaseModel
 from trainer.dataset import Dataset, read_manifest
 from trainer.run import train
-from trainer.settings import TrainingSettings
+from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot, take_snapshot
+from trainer.strategy import RECIPES
 from trainer.trained import TrainedModel
 
 PlateMaker = Callable[..., Path]
@@ -68,3 +70,10 @@ def first_model(snapshot: Snapshot, small_base: BaseModel, workspace: Path) -> T
     settings = TrainingSettings(yardstick=True)
     out = workspace / "runs" / "first"
     return train(snapshot, small_base, settings=settings, out=out, site="plant-1", workspace=workspace)
+
+
+def shorten(monkeypatch: pytest.MonkeyPatch, name: StrategyName, **changes: int) -> None:
+    """For this test the strategy's schedule is another one."""
+    recipe = RECIPES[name]
+    assert recipe is not None
+    monkeypatch.setitem(RECIPES, name, replace(recipe, **changes))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from contracts.bundle import Preprocessing
+from tests.trainer.conftest import shorten
 from trainer.backbone import BaseModel, load_base_model
 from trainer.features import Cached, Features, Pixels
 from trainer.finetune import Check, Lesson, _Kept
@@ -47,10 +48,8 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few steps: enough to change weights, not to learn."""
-    for name in ("full", "scratch"):
-        recipe = RECIPES[name]
-        assert recipe is not None
-        monkeypatch.setitem(RECIPES, name, replace(recipe, fewest_steps=20, passes=1))
+    shorten(monkeypatch, "full", fewest_steps=20, passes=1)
+    shorten(monkeypatch, "scratch", fewest_steps=20, passes=1)
 
 
 @pytest.mark.usefixtures("short")
@@ -69,9 +68,7 @@ def test_strategy_learns_as_much_of_the_network_as_it_says(
 def test_whole_network_learns_to_tell_spotted_plates(
     snapshot: Snapshot, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = RECIPES["full"]
-    assert full is not None
-    monkeypatch.setitem(RECIPES, "full", replace(full, fewest_steps=100))
+    shorten(monkeypatch, "full", fewest_steps=100)
     model = trained(snapshot, small_base, tmp_path, "full")
     assert (model.record.test_metrics.auroc or 0.0) >= 0.9
     assert model.record.lineage.training["strategy"] == "full"

@@ -20,6 +20,7 @@ from lineside.training import TrainOptions, train_model
 from runtime.bundle import open_bundle
 from runtime.preprocessing import decode, prepare
 from runtime.session import Session
+from tests.trainer.conftest import shorten
 from trainer.attempt import preprocessing
 from trainer.backbone import BaseModel, load_base_model
 from trainer.course import Material, set_out
@@ -30,7 +31,6 @@ from trainer.resolution import fitting_tiles, pixels_in_network, smallest_marked
 from trainer.run import load_run, train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import take_snapshot
-from trainer.strategy import RECIPES
 from trainer.views import View
 
 WIDTH, HEIGHT = 192, 96
@@ -167,9 +167,7 @@ def test_marks_too_small_for_the_input_are_said(bars: Dataset) -> None:
 def test_the_smallest_defect_chooses_tiles_and_the_bundle_serves_them(
     bars: Dataset, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = RECIPES["full"]
-    assert full is not None
-    monkeypatch.setitem(RECIPES, "full", replace(full, fewest_steps=120))
+    shorten(monkeypatch, "full", fewest_steps=120)
     snapshot = take_snapshot(bars, licence=Licence(owner="plant", licence="our own"), seed=0)
     settings = TrainingSettings(smallest_defect=16.0, flips="none", strategy="full")
     model = train(snapshot, small_base, settings=settings, out=tmp_path / "run")

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from contracts.bundle import Preprocessing
 from contracts.errors import DatasetError
 from drift.vector import VectorReference, fit_reference
 from runtime.decision import Rule, defect_scores
-from runtime.preprocessing import ImageError, decode, prepare
+from runtime.preprocessing import prepare
 from trainer.dataset import IMAGE_SUFFIXES, Example
 from trainer.evaluation.report import Foreign
+from trainer.image import pixels_of
 from trainer.trained import TrainedModel
 
 Pixels = NDArray[np.uint8]  # [h, w, 3]
@@ -68,14 +68,14 @@ def judge_foreign(model: TrainedModel, pictures: Sequence[Path] = ()) -> tuple[F
     (None where a reference cannot be fitted), for each of `KINDS` and for the given pictures. Raises DatasetError for a
     picture that cannot be read."""
     spec = model.record.preprocessing
-    test = [_pixels(example.path, spec) for example in _some(model.snapshot.of("test"), _TRIED)]
+    test = [pixels_of(example.path, spec) for example in _some(model.snapshot.of("test"), _TRIED)]
     distance = _distance(model)
     sets = {
         name: [make(image, np.random.default_rng(number)) for number, image in enumerate(test)]
         for name, make in KINDS.items()
     }
     if pictures:
-        sets[YOUR_OWN] = [_pixels(path, spec) for path in pictures]
+        sets[YOUR_OWN] = [pixels_of(path, spec) for path in pictures]
     limit = np.inf
     if distance is not None:
         limit = float(np.quantile([distance(image, answer) for image, answer in _answers(model, test)], _ATYPICAL))
@@ -107,7 +107,7 @@ def pictures_in(folder: Path) -> list[Path]:
 def _distance(model: TrainedModel) -> Callable[[Pixels, _Answer], float] | None:
     """Mahalanobis distance from the training images of the answered class, as a station measures it."""
     spec, record = model.record.preprocessing, model.record
-    taught = [_pixels(example.path, spec) for example in _some(model.snapshot.of("train"), _TAUGHT)]
+    taught = [pixels_of(example.path, spec) for example in _some(model.snapshot.of("train"), _TAUGHT)]
     answers = [answer for _, answer in _answers(model, taught)]
     logits = np.stack([answer.logits for answer in answers])
     try:
@@ -133,13 +133,6 @@ def _passes(model: TrainedModel, answer: _Answer) -> bool:
     rule = Rule(record.labels, record.good_labels, record.thresholds)
     scaled = torch.from_numpy(answer.logits / record.temperature).double().softmax(0).numpy()
     return bool(defect_scores(scaled[np.newaxis], rule)[0] < record.thresholds.review_from)
-
-
-def _pixels(path: Path, spec: Preprocessing) -> Pixels:
-    try:
-        return decode(path.read_bytes(), spec)
-    except (OSError, ImageError) as error:
-        raise DatasetError(f"{path}: {error}") from error
 
 
 def _some(examples: Sequence[Example], most: int) -> Sequence[Example]:
