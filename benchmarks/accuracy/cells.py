@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lineside.machine import describe_commit
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,34 +30,47 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """A cell's outcome, the commit that measured it, and whether the code that makes it has changed since."""
+
+    found: dict[str, Any]
+    commit: str
+    outdated: bool = False
+
+
+@dataclass(frozen=True)
 class Shelf:
     """The cells that `folder` holds, `NAME.json` each."""
 
     folder: Path
 
-    def recall(self, cell: Cell) -> dict[str, Any] | None:
-        """What was measured of exactly this cell, or None."""
+    def recall(self, cell: Cell, *, older: bool = False) -> Kept | None:
+        """What was measured of exactly this cell, or None; with `older` also what other code made of the same data and
+        configuration."""
         try:
-            kept: dict[str, Any] = json.loads(self._path(cell).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            kept = json.loads(self._path(cell).read_text(encoding="utf-8"))
+            same = kept["inputs"] == json.loads(json.dumps(cell.inputs))
+            found = Kept(kept["found"], kept["commit"], outdated=kept["key"] != key_of(cell))
+        except (OSError, ValueError, KeyError):
             return None
-        return kept["found"] if kept.get("key") == key_of(cell) else None
+        return found if not found.outdated or (older and same) else None
 
-    def measure(self, cell: Cell) -> dict[str, Any]:
+    def measure(self, cell: Cell) -> Kept:
         """The cell's outcome, measured now where it is not known."""
         known = self.recall(cell)
         if known is not None:
             return known
         work = self.folder / "work" / key_of(cell)[:16]
         work.mkdir(parents=True, exist_ok=True)
-        found = cell.measure(work)
+        commit, found = describe_commit(), cell.measure(work)
         path = self._path(cell)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(path.name + ".unfinished")
-        unfinished.write_text(json.dumps({"key": key_of(cell), "inputs": cell.inputs, "found": found}), "utf-8")
+        kept = {"key": key_of(cell), "commit": commit, "inputs": cell.inputs, "found": found}
+        unfinished.write_text(json.dumps(kept), "utf-8")
         os.replace(unfinished, path)
         shutil.rmtree(work)
-        return found
+        return Kept(found, commit)
 
     def _path(self, cell: Cell) -> Path:
         return self.folder / f"{cell.name}.json"

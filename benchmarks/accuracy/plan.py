@@ -140,7 +140,7 @@ class Plan:
         return {
             "data": hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
             "base": self.base.sha256,
-            "settings": settings.model_dump(mode="json"),
+            "settings": settings.model_dump(mode="json", exclude_defaults=True),  # the defaults are code
         }
 
 

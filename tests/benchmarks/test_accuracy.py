@@ -81,12 +81,23 @@ def test_cell_is_measured_once_until_its_inputs_or_the_code_change(tmp_path: Pat
     cell = Cell("set/one", {"seed": 0}, "code-1", counting)
     shelf = Shelf(tmp_path)
     assert shelf.recall(cell) is None
-    assert shelf.measure(cell) == shelf.measure(cell) == {"calls": 1}
+    assert shelf.measure(cell).found == shelf.measure(cell).found == {"calls": 1}
     other = replace(cell, inputs={"seed": 1})
-    assert shelf.measure(other) == {"calls": 2}
-    assert shelf.measure(replace(other, code="code-2")) == {"calls": 3}
+    assert shelf.measure(other).found == {"calls": 2}
+    assert shelf.measure(replace(other, code="code-2")).found == {"calls": 3}
     assert shelf.recall(other) is None
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_cell_of_other_code_is_taken_only_when_asked_for_and_is_said_to_be_one(tmp_path: Path) -> None:
+    cell, shelf = Cell("set/one", {"seeds": (0, 1)}, "code-1", Counting()), Shelf(tmp_path)
+    measured = shelf.measure(cell)
+    assert measured.commit
+    assert not measured.outdated
+    newer = replace(cell, code="code-2")
+    assert shelf.recall(newer) is None
+    assert shelf.recall(newer, older=True) == replace(measured, outdated=True)
+    assert shelf.recall(replace(newer, inputs={"seeds": (0, 2)}), older=True) is None
 
 
 def test_cell_that_was_interrupted_is_measured_again_in_the_same_folder(tmp_path: Path) -> None:
@@ -105,14 +116,14 @@ def test_cell_that_was_interrupted_is_measured_again_in_the_same_folder(tmp_path
     def go_on(work: Path) -> dict[str, Any]:
         return {"found": (work / "half").exists(), "same": [work] == folders}
 
-    assert shelf.measure(Cell("one", {}, "code", go_on)) == {"found": True, "same": True}
+    assert shelf.measure(Cell("one", {}, "code", go_on)).found == {"found": True, "same": True}
 
 
 def test_damaged_cell_is_measured_again(tmp_path: Path) -> None:
     shelf, counting = Shelf(tmp_path), Counting()
     shelf.measure(Cell("one", {}, "code", counting))
     (tmp_path / "one.json").write_text('{"key": ')
-    assert shelf.measure(Cell("one", {}, "code", counting)) == {"calls": 2}
+    assert shelf.measure(Cell("one", {}, "code", counting)).found == {"calls": 2}
 
 
 def test_code_counts_and_words_about_it_do_not(tmp_path: Path) -> None:
