@@ -46,6 +46,16 @@ def merge(examples: Sequence[Example]) -> tuple[tuple[Example, ...], Agreement |
     return tuple(kept), agreement(list(rows.values()), tuple(disputed))
 
 
+def labels_of_raters(example: Example) -> tuple[str, ...]:
+    """What each rater of a merged image said; none where one person judged it.
+
+    >>> from pathlib import Path
+    >>> labels_of_raters(Example(Path("1.png"), "good", attributes={"ratings": "ann=good;bo=pit;cy=good"}))
+    ('good', 'pit', 'good')
+    """
+    return tuple(said.rpartition("=")[2] for said in example.attributes.get("ratings", "").split(";") if said)
+
+
 def agreement(images: Sequence[Sequence[Example]], disputed: tuple[Example, ...] = ()) -> Agreement:
     """Over the ratings of each image; images with one rating do not count."""
     several = [ratings for ratings in images if len(ratings) > 1]

@@ -1,5 +1,5 @@
-"""What simpler means reach on the same images: always the same answer, a classical feature with a linear model, and the
-pretrained network with nothing but a linear head."""
+"""What others reach on the same images: always the same answer, a classical feature with a linear model, the pretrained
+network with nothing but a linear head, and the people who labelled them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from trainer.dataset import Example
 from trainer.evaluation.figures import Answers, accuracy, balanced_accuracy, estimate
 from trainer.evaluation.report import Baseline
 from trainer.features import Stem
+from trainer.raters import labels_of_raters
 from trainer.views import View
 
 _SIDE, _CELLS, _TURNS, _GREYS = 128, 4, 8, 16
@@ -58,6 +59,19 @@ def frozen_probe(
     said = course.says(head, seen).double().softmax(1).numpy()
     note = f"{len(learned.examples)} images; pretrained features, linear head"
     return _baseline("frozen features, linear head", test, said, rule, time.monotonic() - began, note)
+
+
+def raters(test: Sequence[Example], rule: Rule) -> Baseline | None:
+    """Each single rating against what most raters of its image said, itself included; None without images that several
+    judged, or where nobody's class is known."""
+    rated = [(example, label) for example in test for label in labels_of_raters(example) if label in rule.labels]
+    if not rated:
+        return None
+    said = np.zeros((len(rated), len(rule.labels)))
+    said[np.arange(len(rated)), [rule.labels.index(label) for _, label in rated]] = 1.0
+    images = len({example.sha256 for example, _ in rated})
+    note = f"{len(rated)} ratings of {images} images, each against the majority that it belongs to"
+    return _baseline("the raters themselves", [example for example, _ in rated], said, rule, 0.0, note)
 
 
 def gradients(image: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from runtime.preprocessing import decode, prepare
 from trainer.course import Course, Material, set_out
 from trainer.dataset import Example
 from trainer.evaluation import figures
-from trainer.evaluation.baselines import classical, frozen_probe, majority
+from trainer.evaluation.baselines import classical, frozen_probe, majority, raters
 from trainer.evaluation.curve import learning_curve
 from trainer.evaluation.faults import FAULTS, befall
 from trainer.evaluation.figures import Answers, estimate
@@ -37,6 +37,8 @@ _BREAKS = 0.1  # balanced accuracy lost under a light fault
 _PASSES = 0.1  # share of pictures without a part that may be called good unnoticed
 _FEWEST = 20  # test images of good and of defect, below which no accuracy is claimed
 _FEWEST_GROUPS = 5
+_LEARNED_IMAGES = 160  # of those trained on, for the gap to the test
+_BY_HEART = 0.15  # of balanced accuracy between images trained on and the test
 _BEHIND = 0.1  # a slice's balanced accuracy below that of all
 
 
@@ -56,12 +58,14 @@ def evaluate(
     strangers = judge_foreign(model, foreign)
     beside, curve = _beside(model, rule, progress) if baselines else ((), None)
     overall = estimate(answers, figures.balanced_accuracy)
+    learned = _on_learned(model, rule)
     difference = figures.smallest_difference(answers)
     evaluation = Evaluation(
         images=len(test),
         groups=len(set(answers.groups)),
         accuracy=estimate(answers, figures.accuracy),
         balanced_accuracy=overall,
+        learned=learned,
         auroc=estimate(answers, figures.area),
         average_precision=estimate(answers, figures.average_precision),
         macro_f1=estimate(answers, figures.macro_f1),
@@ -77,6 +81,7 @@ def evaluate(
         failures=_failures(answers),
         warnings=(
             *_too_few(answers),
+            *_by_heart(overall, learned),
             *_behind(overall, parts),
             *_breaks(faults),
             *_fooled(strangers),
@@ -103,6 +108,13 @@ def _answer(
     return np.asarray((torch.cat(logits) / model.record.temperature).double().softmax(1).numpy())
 
 
+def _on_learned(model: TrainedModel, rule: Rule) -> Estimate:
+    """Balanced accuracy on some of the images that the model was trained on."""
+    train = model.snapshot.of("train")
+    some = train[:: max(1, -(-len(train) // _LEARNED_IMAGES))]
+    return estimate(Answers(some, _answer(model, some, model.record.preprocessing), rule), figures.balanced_accuracy)
+
+
 def _under_faults(model: TrainedModel, answers: Answers, progress: Progress) -> tuple[UnderFault, ...]:
     rows = sorted(random.Random(0).sample(range(len(answers.examples)), min(len(answers.examples), _FAULTED_IMAGES)))
     chosen = answers.rows(rows)
@@ -123,7 +135,7 @@ def _beside(model: TrainedModel, rule: Rule, progress: Progress) -> tuple[tuple[
     """Simpler means, and the learning curve of the one with frozen features."""
     train, test = model.snapshot.of("train", "validation"), model.snapshot.of("test")
     progress("simpler means", 0.7)
-    found = (majority(train, test, rule), classical(train, test, rule))
+    found = tuple(filter(None, (majority(train, test, rule), classical(train, test, rule), raters(test, rule))))
     frozen = _frozen(model, rule)
     if frozen is None:
         return found, None
@@ -175,6 +187,18 @@ def _too_few(answers: Answers) -> list[str]:
             f"The test has {groups} groups, fewer than {_FEWEST_GROUPS}: intervals are too narrow, or not there at all."
         )
     return found
+
+
+def _by_heart(overall: Estimate, learned: Estimate) -> list[str]:
+    """Where images that were trained on are answered much better than the test: more than its interval explains."""
+    if overall.value is None or overall.high is None or learned.value is None:
+        return []
+    if learned.value - overall.value <= _BY_HEART or learned.value <= overall.high:
+        return []
+    return [
+        f"Knows its training images by heart: balanced accuracy {learned.value:.2f} on them and {overall.value:.2f} on "
+        "the test. More images, or a strategy that learns less of the network, would help."
+    ]
 
 
 def _behind(overall: Estimate, parts: Sequence[Slice]) -> list[str]:

@@ -14,6 +14,7 @@ from trainer.trained import TrainedModel
 
 _FIGURES = (
     ("balanced accuracy", "balanced_accuracy"),
+    ("balanced accuracy on images trained on", "learned"),
     ("accuracy", "accuracy"),
     ("AUROC", "auroc"),
     ("average precision of defects", "average_precision"),

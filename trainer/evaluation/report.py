@@ -99,6 +99,9 @@ class Evaluation(Wire):
     groups: int = Field(ge=0, description="intervals resample these: images of one group are not independent")
     accuracy: Estimate
     balanced_accuracy: Estimate
+    learned: Estimate = Field(
+        default=Estimate(value=None), description="balanced accuracy on images that it was trained on"
+    )
     auroc: Estimate
     average_precision: Estimate
     macro_f1: Estimate

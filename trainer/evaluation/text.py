@@ -26,6 +26,7 @@ def card_part(evaluation: Evaluation) -> str:
             f"| {name} | {_value(found)} | {_interval(found)} |"
             for name, found in (
                 ("balanced accuracy", evaluation.balanced_accuracy),
+                ("balanced accuracy on images trained on", evaluation.learned),
                 ("accuracy", evaluation.accuracy),
                 ("AUROC", evaluation.auroc),
                 ("average precision of defects", evaluation.average_precision),

@@ -21,14 +21,14 @@ from tests.simulators.browser import PROGRAM, browser
 from tests.trainer.conftest import draw_plate
 from trainer.dataset import Example, gather, read_manifest
 from trainer.evaluation import figures
-from trainer.evaluation.baselines import classical, gradients, majority
+from trainer.evaluation.baselines import classical, gradients, majority, raters
 from trainer.evaluation.curve import extrapolate
 from trainer.evaluation.faults import FAULTS, befall
 from trainer.evaluation.figures import Answers, estimate
 from trainer.evaluation.foreign import KINDS, judge_foreign, pictures_in
-from trainer.evaluation.judge import evaluate
+from trainer.evaluation.judge import _by_heart, evaluate
 from trainer.evaluation.page import page
-from trainer.evaluation.report import Evaluation, Failure
+from trainer.evaluation.report import Estimate, Evaluation, Failure
 from trainer.evaluation.sheet import contact_sheet
 from trainer.evaluation.text import add_to_card, card_part
 from trainer.trained import TrainedModel
@@ -181,6 +181,28 @@ def test_run_is_judged_beside_simpler_means_and_under_faults(first_model: Traine
     text = card_part(evaluation)
     assert "lost under faults" in text
     assert add_to_card(add_to_card("# Card\n", evaluation), evaluation).count("## Evaluation on") == 1
+
+
+def test_raters_are_measured_by_their_majority() -> None:
+    ratings = ["ann=good;bo=good;cy=scratch", "ann=scratch;bo=scratch;cy=scratch", "", "ann=good;bo=unheard of"]
+    labels = ["good", "scratch", "good", "good"]
+    test = [
+        Example(Path(f"{row}.png"), label, group=f"g{row}", sha256=f"{row}", attributes={"ratings": said})
+        for row, (label, said) in enumerate(zip(labels, ratings, strict=True))
+    ]
+    found = raters(test, RULE)
+    assert found is not None
+    assert found.accuracy == pytest.approx(6 / 7)  # of seven ratings of known classes one is not the majority's
+    assert found.note.startswith("7 ratings of 3 images")
+    assert raters([test[2]], RULE) is None
+
+
+def test_model_that_knows_its_training_images_by_heart_is_told() -> None:
+    test = Estimate(value=0.7, low=0.6, high=0.8)
+    assert "by heart" in _by_heart(test, Estimate(value=0.97))[0]
+    assert not _by_heart(test, Estimate(value=0.84))
+    assert not _by_heart(Estimate(value=0.7, low=0.4, high=0.98), Estimate(value=0.97))
+    assert not _by_heart(Estimate(value=None), Estimate(value=0.97))
 
 
 def test_learning_curve_continues_a_power_law_and_never_rises() -> None:
