@@ -140,7 +140,8 @@ class Plan:
         return {
             "data": hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
             "base": self.base.sha256,
-            "settings": settings.model_dump(mode="json", exclude_defaults=True),  # the defaults are code
+            # the defaults are code; threads change rounding and time alone
+            "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"threads"}),
         }
 
 

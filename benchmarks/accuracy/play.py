@@ -48,6 +48,7 @@ def ask(model: TrainedModel, out: Path, *, threads: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     return {
         "train_seconds": model.record.seconds,
+        "threads": threads,
         "export_seconds": seconds,
         "certified": certificate.passed,
         "latency_seconds": certificate.latency.p50_seconds,
