@@ -157,6 +157,10 @@ def train(
         Literal["auto", "none", "horizontal", "vertical", "both", "square"],
         typer.Option(help="Mirrorings that leave a part what it is; square: quarter turns too; auto: tries."),
     ] = "auto",
+    average: Annotated[
+        bool,
+        typer.Option("--average", help="The line averages over these mirrorings: steadier, as many times the compute."),
+    ] = False,
     smallest_defect: Annotated[
         float | None,
         typer.Option(help="Side of the smallest defect that matters, pixels of the image: chooses the tiles.", min=0.1),
@@ -207,7 +211,7 @@ def train(
         split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume,
         settings={
             "strategy": strategy, "input_width": size, "input_height": size, "max_seconds": max_seconds,
-            "flips": flips, "smallest_defect": smallest_defect, "tiles": tiles,
+            "flips": flips, "average": average, "smallest_defect": smallest_defect, "tiles": tiles,
             "region_polygon": region_polygon, "hidden": hidden or (),
             "cost_escape": cost_escape, "cost_false_reject": cost_false_reject, "defect_share": defect_share,
             "review_fraction": review_fraction,

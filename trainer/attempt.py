@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -73,7 +73,14 @@ class Task:
         recipe = RECIPES[settings.strategy]
         if recipe is not None and recipe.learns_statistics:
             settle_statistics(course.network, self._some(stem.spec))
+        if settings.average and stem.cut:
+            raise ConfigurationError(
+                f"averaging over mirrorings needs a strategy that sees the images anew, not {settings.strategy}: "
+                "say --strategy full, or leave --average out"
+            )
         chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, self.snapshot.of("train"))})
+        if chosen.average:
+            course = replace(course, looks=FLIPS[chosen.flips])
         train, validation = self._materials(stem, chosen.flips)
         taught = course.teach(
             train, validation, until=self.until, progress=self.progress, checkpoint=self._checkpoint(chosen)

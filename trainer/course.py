@@ -21,8 +21,8 @@ from contracts.bundle import Preprocessing
 from trainer.backbone import BaseModel, load_base_model
 from trainer.checkpoint import Checkpoint
 from trainer.dataset import Example
-from trainer.features import Features, Stem, tail_start
-from trainer.finetune import Lesson, Tuned, cross_entropy, finetune, frozen
+from trainer.features import Features, Maps, Stem, tail_start
+from trainer.finetune import Lesson, Tuned, answers, cross_entropy, finetune, frozen
 from trainer.head import Head, fit_head
 from trainer.marks import tile_lesson
 from trainer.network import Network, settle_statistics
@@ -30,6 +30,7 @@ from trainer.progress import Progress
 from trainer.settings import TrainingSettings
 from trainer.split import folds, group_of
 from trainer.strategy import RECIPES
+from trainer.views import AS_IT_IS, Flip
 from trainer.weighing import HOME, balanced_weights, condition_of, soft_targets
 
 _ENOUGH = 25  # validation images of good and of defect each, from which on that split is believed by itself
@@ -80,6 +81,7 @@ class Course:
     labels: tuple[str, ...]
     good: tuple[str, ...]
     settings: TrainingSettings
+    looks: tuple[Flip, ...] = AS_IT_IS  # that the line averages over
 
     def teach(
         self,
@@ -110,9 +112,25 @@ class Course:
                 if checkpoint and not done.hurried:
                     checkpoint.keep(number, done)
             rounds.append(done)
-        held_out, logits = _gather(train, validation, parts[: len(rounds)], rounds)
+        said = [
+            self.answers(tuned, validation.plus(train.rows(part)))
+            for tuned, part in zip(rounds, parts, strict=False)
+        ]  # fmt: skip
+        held_out, logits = _gather(train, validation, parts[: len(rounds)], said)
         hurried = len(rounds) < len(parts) or any(tuned.hurried for tuned in rounds)
-        return Taught(self._united(rounds, train), held_out, logits, penalty, tuple(rounds), hurried)
+        network = self._united(rounds, train)
+        network.looks = self.looks
+        return Taught(network, held_out, logits, penalty, tuple(rounds), hurried)
+
+    def answers(self, tuned: Tuned, held_out: Material) -> Tensor:
+        """Logits [n, k] of a round for what it has held out, over the looks that the line will have."""
+        if self.looks == AS_IT_IS:
+            return tuned.best.logits
+        return self.over_looks(tuned.network, held_out.features.maps)
+
+    def over_looks(self, network: Network, maps: Maps) -> Tensor:
+        """Logits [n, k], the mean over the looks that the line will have."""
+        return torch.stack([answers(network, maps.mirrored(look), self.cut) for look in self.looks]).mean(0)
 
     def _united(self, rounds: Sequence[Tuned], train: Material) -> Network:
         """One network of all rounds. From random weights the rounds have little in common: the best one stays."""
@@ -238,11 +256,11 @@ def averaged(networks: Sequence[Network]) -> Network:
 
 
 def _gather(
-    train: Material, validation: Material, parts: Sequence[Sequence[int]], rounds: Sequence[Tuned]
+    train: Material, validation: Material, parts: Sequence[Sequence[int]], said: Sequence[Tensor]
 ) -> tuple[tuple[Example, ...], Tensor]:
     """Validation images under the mean of the rounds' answers, then every left-out image under its own round's."""
     count = len(validation.examples)
-    shared = torch.stack([tuned.best.logits[:count] for tuned in rounds]).mean(0)
-    own = [tuned.best.logits[count:] for tuned in rounds]
+    shared = torch.stack([logits[:count] for logits in said]).mean(0)
+    own = [logits[count:] for logits in said]
     left_out = tuple(train.examples[row] for part in parts for row in part)
     return (*validation.examples, *left_out), torch.cat([shared, *own])

@@ -22,7 +22,7 @@ from trainer.image import as_input, load_images
 from trainer.marks import shown_defects
 from trainer.network import Network
 from trainer.progress import Progress, silent
-from trainer.views import Flip, View, drawn, look
+from trainer.views import Flip, View, drawn, flipped, look
 
 _BATCH = 16
 _FORMAT = 2  # of the files of the cache
@@ -44,6 +44,10 @@ class Maps(Protocol):
 
     def drawn(self) -> Tensor:
         """[n * t, c, h, w] float32, one look at each image, drawn from torch's generator."""
+        ...
+
+    def mirrored(self, flip: Flip) -> Maps:
+        """The same images, mirrored as the camera would see them. Raises TypeError where only their maps are kept."""
         ...
 
     def plus(self, other: Maps) -> Maps:
@@ -70,6 +74,11 @@ class Cached:
         views = torch.randint(0, self.maps.shape[1], (len(self),))
         return entering(self.maps[torch.arange(len(self)), views].flatten(0, 1))
 
+    def mirrored(self, flip: Flip) -> Cached:
+        if flip:
+            raise TypeError("cached maps of an image are not those of the mirrored image")
+        return self
+
     def plus(self, other: Maps) -> Cached:
         if not isinstance(other, Cached):
             raise TypeError("cached maps are joined with cached maps only")
@@ -95,6 +104,10 @@ class Pixels:
 
     def drawn(self) -> Tensor:
         return as_input(drawn(self.images.flatten(0, 1), self.flips), self.spec)
+
+    def mirrored(self, flip: Flip) -> Pixels:
+        seen = flipped(self.images.flatten(0, 1), flip)
+        return Pixels(seen.unflatten(0, self.images.shape[:2]), self.spec, self.flips)
 
     def plus(self, other: Maps) -> Pixels:
         if not isinstance(other, Pixels):

@@ -8,7 +8,6 @@ from torch import Tensor
 from contracts.bundle import Thresholds
 from trainer.course import Course, Taught
 from trainer.features import Stem
-from trainer.finetune import answers
 from trainer.network import Network
 from trainer.snapshot import Snapshot
 from trainer.threshold import Calibration, calibrate, carried
@@ -58,8 +57,8 @@ def _carry(
     if len(taught.rounds) < 2 or not unseen:
         return calibration
     maps = stem.features(unseen, (View(0),)).maps
-    rounds = [answers(tuned.network, maps, course.cut) for tuned in taught.rounds]
-    return carried(calibration, rounds, answers(taught.network, maps, course.cut), course.good_mask())
+    rounds = [course.over_looks(tuned.network, maps) for tuned in taught.rounds]
+    return carried(calibration, rounds, course.over_looks(taught.network, maps), course.good_mask())
 
 
 def _move(network: Network, calibration: Calibration, good: Tensor) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from contracts.errors import ConfigurationError
+from trainer.views import AS_IT_IS, Flip, flipped
 
 _NEVER = 1e4  # takes a class out of a maximum
 
@@ -19,16 +20,26 @@ class Network(nn.Module):
 
     The head sees the embedding through the constants `centre` and `scale`, so that its weights are comparable; the
     embedding that is returned is the plain pooled one, the mean over an image's inputs. `good` [k] tells the classes
-    that pass; needed where n > 1.
+    that pass; needed where n > 1. With several `looks` the answer is the mean over each of these mirrorings of the
+    image, as logits and as embedding.
     """
 
     centre: Tensor
     scale: Tensor
     good: Tensor
 
-    def __init__(self, backbone: nn.Module, labels: int, *, inputs: int = 1, good: Sequence[bool] = ()) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        labels: int,
+        *,
+        inputs: int = 1,
+        good: Sequence[bool] = (),
+        looks: tuple[Flip, ...] = AS_IT_IS,
+    ) -> None:
         super().__init__()
         self.inputs = inputs
+        self.looks = looks
         self.register_buffer("good", torch.tensor(good), persistent=False)
         self.stages = nn.ModuleList(cut(backbone))
         width = embedding_width(backbone)
@@ -37,9 +48,21 @@ class Network(nn.Module):
         self.head = nn.Linear(width, labels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.looks == AS_IT_IS:
+            return self.answer(x)
+        seen = torch.cat([flipped(x, look) for look in self.looks])
+        logits, embedding = self.answer(seen)  # [looks * b, ...]
+        return self._over_looks(logits), self._over_looks(embedding)
+
+    def answer(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and embedding of the images just as they are."""
         embedding = self.embed(self.run(x, 0, len(self.stages)))
         pooled = embedding if self.inputs == 1 else embedding.view(-1, self.inputs, embedding.shape[1]).mean(1)
         return self.united(self.classify(embedding)), pooled
+
+    def _over_looks(self, values: Tensor) -> Tensor:
+        """[looks * b, k] -> [b, k], the mean."""
+        return values.view(len(self.looks), -1, values.shape[1]).mean(0)
 
     def run(self, x: Tensor, first: int, last: int) -> Tensor:
         """Feature maps after stage `last` - 1, given those that enter stage `first`."""

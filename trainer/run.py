@@ -115,6 +115,7 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
         temperature=calibration.temperature,
         base_model=task.base,
         embedding_width=taught.network.head.in_features,
+        looks=taught.network.looks,
         model_sha256="0" * 64,
         snapshot=snapshot.save(task.workspace or task.out).resolve(),
         licence=strictest([snapshot.licence, task.base.licence]),

@@ -46,6 +46,10 @@ class TrainingSettings(Settings):
     flips: FlipsName = Field(
         default="auto", description="mirrorings that leave a part what it is; square: quarter turns too; auto: tries"
     )
+    average: bool = Field(
+        default=False, description="the line sees every image in each of these mirrorings and answers with their mean: "
+        "steadier, for as many times the compute"
+    )  # fmt: skip
     strategy: StrategyName = Field(
         default="tail", description="probe: a head on the frozen backbone; tail: its last blocks too; full: all of it; "
         "scratch: all of it from random weights, the yardstick; auto: two of these compete within max_seconds"

@@ -23,6 +23,7 @@ from trainer.backbone import BaseModel, load_base_model, sha256_of
 from trainer.finetune import Tuned
 from trainer.network import Network
 from trainer.snapshot import Snapshot, load_snapshot
+from trainer.views import AS_IT_IS, Flip
 
 RUN_NAME = "run.json"
 MODEL_NAME = "model.safetensors"
@@ -43,6 +44,7 @@ class RunRecord(Wire):
     temperature: float = Field(default=1.0, gt=0.0, description="logits are divided by it before the softmax")
     base_model: BaseModel = Field(description="architecture of the network; its weights are not needed any more")
     embedding_width: int = Field(ge=1)
+    looks: tuple[Flip, ...] = Field(default=AS_IT_IS, description="mirrorings over which the network averages")
     model_sha256: Sha256
     snapshot: Path = Field(description="folder of the snapshot")
     licence: Licence
@@ -83,7 +85,7 @@ def load_run(folder: Path) -> TrainedModel:
         raise ConfigurationError(f"{folder / MODEL_NAME} has SHA-256 {found}, the run says {record.model_sha256}")
     backbone, _ = load_base_model(record.base_model.model_copy(update={"weights": None}))
     good = [label in record.good_labels for label in record.labels]
-    module = Network(backbone, len(record.labels), inputs=record.preprocessing.inputs, good=good)
+    module = Network(backbone, len(record.labels), inputs=record.preprocessing.inputs, good=good, looks=record.looks)
     module.load_state_dict(load_file(folder / MODEL_NAME))
     return TrainedModel(folder, record, module.eval(), load_snapshot(record.snapshot))
 

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 Flip = Literal["", "h", "v", "hv", "t", "th", "tv", "thv"]
 """h and v mirror left-right and top-bottom; t (transpose) first swaps the axes, which makes the quarter turns."""
 
+AS_IT_IS: tuple[Flip, ...] = ("",)
+
 FLIPS: dict[str, tuple[Flip, ...]] = {
-    "none": ("",),
+    "none": AS_IT_IS,
     "horizontal": ("", "h"),
     "vertical": ("", "v"),
     "both": ("", "h", "v", "hv"),
