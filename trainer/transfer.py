@@ -186,15 +186,15 @@ def folder_of(way: str) -> str:
 
 
 def _some(snapshot: Snapshot, target: str, labels: int | None, good: Sequence[str]) -> list[Example]:
-    """The target's images with its site as their condition: whole groups until there are `labels`, and the test."""
+    """The target's images with its site as their condition: group after group until there are `labels`, of the last one
+    as many as are missing, and the test."""
     own = [replace(e, attributes={**e.attributes, "order": target}) for e in snapshot.examples if e.site == target]
     labelled = [example for example in own if example.split in ("train", "validation")]
     groups = sorted({group_of(example) for example in labelled})
     random.Random(0).shuffle(groups)
-    sizes = [sum(group_of(example) == group for example in labelled) for group in groups]
-    reached = np.cumsum(sizes)
-    kept = set(groups if labels is None else [g for g, total in zip(groups, reached, strict=True) if total <= labels])
-    found = [*(e for e in labelled if group_of(e) in kept), *(e for e in own if e.split == "test")]
+    order = sorted(labelled, key=lambda e: (groups.index(group_of(e)), e.sha256))
+    kept = {example.sha256 for example in order[:labels]}
+    found = [*(e for e in labelled if e.sha256 in kept), *(e for e in own if e.split == "test")]
     _usable(found, good, f"{target} with {labels} labels")
     return found
 
