@@ -29,7 +29,7 @@ from trainer.network import Network, settle_statistics
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
 from trainer.split import folds, group_of
-from trainer.strategy import RECIPES
+from trainer.strategy import PIXELS, RECIPES, recipe_of
 from trainer.weighing import HOME, balanced_weights, condition_of, soft_targets
 
 _ENOUGH = 25  # validation images of good and of defect each, from which on that split is believed by itself
@@ -132,7 +132,7 @@ class Course:
     ) -> Tuned:
         lesson, test = self.lesson(learned), self.lesson(held_out)
         head = self.head(lesson, penalty)
-        recipe = RECIPES[self.settings.strategy]
+        recipe = recipe_of(self.settings)
         if recipe is None:
             return frozen(self.network, head, test, cut=self.cut)
         return finetune(
@@ -207,7 +207,7 @@ def set_out(
     backbone, found = load_base_model(base, seed=settings.seed)
     passes = [label in good for label in labels]
     network = Network(backbone, len(labels), inputs=spec.inputs, good=passes).eval().requires_grad_(False)
-    cut = 0 if settings.strategy in ("full", "scratch") else tail_start(network, spec)
+    cut = 0 if settings.strategy in PIXELS else tail_start(network, spec)
     stem = Stem(network, cut, spec, base=found or f"random weights, seed {settings.seed}", folder=folder)
     return Course(network, cut, labels, good, settings), stem, found
 

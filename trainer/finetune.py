@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from trainer.evidence import standard_error
 from trainer.features import Features, Maps
 from trainer.head import Head
+from trainer.lora import adapt, hold_base
 from trainer.marks import TileLesson
 from trainer.network import Network
 from trainer.strategy import Recipe
 from trainer.threshold import best_temperature
+from trainer.unfreezing import first_released, release
 
 _DROPOUT = 0.2
 _WEIGHT_DECAY = 0.05
@@ -90,9 +92,9 @@ def finetune(
     model = copy.deepcopy(network).eval()
     adopt(model, head)
     averaged = copy.deepcopy(model)
-    pairs = list(zip(_followed(averaged, cut), _followed(model, cut), strict=True))
+    optimizer = _learner(model, cut, recipe, seed)
+    followed = list(_followed(averaged, model, cut))
     steps = steps_of(recipe, len(lesson))
-    optimizer = _optimizer(model, cut, recipe)
     rates = [group["lr"] for group in optimizer.param_groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=0.2)
     if recipe.learns_statistics:
@@ -103,9 +105,12 @@ def finetune(
     hurried = False
     torch.manual_seed(seed)  # dropout
     for step, rows in enumerate(_batches(len(lesson), steps, seed), start=1):
+        if recipe.groups:
+            release(model, first_released(step, steps, stages=len(model.stages), groups=recipe.groups))
         losses.append(_step(model, optimizer, lesson.rows(rows), cut))
         schedule.step()
-        follow(pairs, min(recipe.memory, (step + 1) / (step + 10)))
+        latest = ((average, getattr(layer, name)) for average, layer, name in followed)
+        follow(latest, min(recipe.memory, (step + 1) / (step + 10)))
         if step % math.ceil(steps / recipe.checks) and step < steps:
             continue
         checks.append(_check(averaged, held_out, cut, step, sum(losses) / len(losses)))
@@ -156,7 +161,7 @@ def steps_of(recipe: Recipe, images: int) -> int:
 def step_seconds(network: Network, lesson: Lesson, *, cut: int, recipe: Recipe) -> float:
     """What a step over a batch takes on this machine: the faster of two, on a copy of the network."""
     model = copy.deepcopy(network).eval()
-    optimizer = _optimizer(model, cut, recipe)
+    optimizer = _learner(model, cut, recipe, seed=0)
     times = []
     for _ in range(2):
         began = time.monotonic()
@@ -182,7 +187,7 @@ def adopt(network: Network, head: Head) -> None:
         network.head.bias.copy_(head.bias)
 
 
-def follow(pairs: Sequence[tuple[Tensor, Tensor]], memory: float) -> None:
+def follow(pairs: Iterable[tuple[Tensor, Tensor]], memory: float) -> None:
     """Each first tensor moves by 1 - memory towards its second."""
     with torch.no_grad():
         for average, latest in pairs:
@@ -226,10 +231,25 @@ def _trained(network: Network, cut: int) -> list[nn.Parameter]:
     return [*body, *network.head.parameters()]
 
 
-def _followed(network: Network, cut: int) -> list[Tensor]:
-    """What is averaged over the steps: the trained weights and the statistics of their BatchNorm layers."""
-    statistics = [buffer for stage in network.stages[cut:] for buffer in stage.buffers() if buffer.is_floating_point()]
-    return [*_trained(network, cut), *statistics]
+def _followed(averaged: Network, model: Network, cut: int) -> Iterator[tuple[Tensor, nn.Module, str]]:
+    """What is averaged over the steps, and where its latest value is read: the trained weights (an adapter's merged
+    into its layer's) and the statistics of their BatchNorm layers."""
+    for name, tensor in averaged.state_dict(keep_vars=True).items():
+        part, _, rest = name.partition(".")
+        trained = part == "head" or (part == "stages" and int(rest.partition(".")[0]) >= cut)
+        if trained and tensor.is_floating_point():
+            layer, _, attribute = name.rpartition(".")
+            yield tensor, model.get_submodule(layer), attribute
+
+
+def _learner(model: Network, cut: int, recipe: Recipe, seed: int) -> torch.optim.Optimizer:
+    """The optimizer of what the recipe trains: the weights themselves, or adapters that are put on them."""
+    if not recipe.rank:
+        return _optimizer(model, cut, recipe)
+    adapt(model.stages[cut:], rank=recipe.rank, seed=seed)
+    optimizer = _optimizer(model, cut, recipe)
+    hold_base(model.stages[cut:])
+    return optimizer
 
 
 def _optimizer(network: Network, cut: int, recipe: Recipe) -> torch.optim.Optimizer:
