@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from trainer.backbone import sha256_of
-from trainer.finetune import Check, Tuned
+from trainer.kept import Check, Tuned
 from trainer.network import Network
 
 _LOGITS = "best.logits"
@@ -43,8 +43,8 @@ class Checkpoint:
             return None
         logits = tensors.pop(_LOGITS)
         blank.load_state_dict(tensors)
-        checks = tuple(Check(step, loss, held_out, logits) for step, loss, held_out in about["checks"])
-        return Tuned(blank, checks[about["best"]], checks)
+        checks = tuple(Check(step, loss, held_out, logits, pace) for step, loss, held_out, pace in about["checks"])
+        return Tuned(blank, checks[about["best"]], checks, jumps=tuple(about["jumps"]))
 
     def keep(self, number: int, tuned: Tuned) -> None:
         """Write a finished round; complete or not there at all, whenever the process dies."""
@@ -56,7 +56,8 @@ class Checkpoint:
             "key": self.key,
             "sha256": sha256_of(path),
             "best": next(number for number, check in enumerate(tuned.checks) if check is tuned.best),
-            "checks": [(check.step, check.loss, check.held_out_loss) for check in tuned.checks],
+            "checks": [(check.step, check.loss, check.held_out_loss, check.pace) for check in tuned.checks],
+            "jumps": tuned.jumps,
         }
         fresh = path.with_suffix(".fresh")
         fresh.write_text(json.dumps(about), encoding="utf-8")

@@ -21,9 +21,11 @@ from contracts.bundle import Preprocessing
 from trainer.backbone import BaseModel, load_base_model
 from trainer.checkpoint import Checkpoint
 from trainer.dataset import Example
+from trainer.evidence import cross_entropy
 from trainer.features import Features, Stem, tail_start
-from trainer.finetune import Lesson, Tuned, cross_entropy, finetune, frozen
+from trainer.finetune import Lesson, finetune, frozen
 from trainer.head import Head, fit_head
+from trainer.kept import Tuned
 from trainer.marks import tile_lesson
 from trainer.network import Network, settle_statistics
 from trainer.progress import Progress

@@ -26,6 +26,7 @@ class Recipe:
     patience: int = 3  # checks without improvement, after which the training ends
     memory: float = 0.98  # of the averaged weights, in steps
     keeps_latest: bool = False  # that is within one standard error of the lowest loss, instead of the lowest itself
+    from_random: bool = False  # weights: the start is no measure of what training must not lose (see `jump`)
     groups: int = 0  # of stages, released from the top back (see `unfreezing`); 0: all learn from the first step on
     rank: int = 0  # of the adapters that learn in place of the weights below the head; 0: the weights themselves
 
@@ -41,7 +42,9 @@ RECIPES: dict[StrategyName, Recipe | None] = {
         1e-3, 1 / 8, 1 / 3, passes=14, fewest_steps=600, most_steps=1500, patience=9, groups=4, **_TO_THE_END
     ),
     "lora": Recipe(3e-3, 1.0, 1 / 3, passes=14, fewest_steps=600, most_steps=1500, patience=6, rank=8, **_ALL_STEPS),
-    "scratch": Recipe(2e-3, 1.0, 1.0, passes=16, fewest_steps=300, most_steps=1500, patience=9, **_TO_THE_END),
+    "scratch": Recipe(
+        2e-3, 1.0, 1.0, passes=16, fewest_steps=300, most_steps=1500, patience=9, from_random=True, **_TO_THE_END
+    ),
 }
 """Of each strategy; None: nothing but the head is learned."""
 
