@@ -27,6 +27,7 @@ from trainer.finetune import Lesson, finetune, frozen
 from trainer.head import Head, fit_head
 from trainer.kept import Tuned
 from trainer.marks import tile_lesson
+from trainer.midway import Midway
 from trainer.network import Network, settle_statistics
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
@@ -93,7 +94,7 @@ class Course:
         checkpoint: Checkpoint | None = None,
     ) -> Taught:
         """All rounds; the one running at `until` (seconds of `time.monotonic`) ends at its next check, as the last.
-        Rounds that the checkpoint has are taken from it."""
+        Rounds that the checkpoint has are taken from it, and one that it has in part goes on."""
         parts = held_out_parts(train.examples, validation.examples, self.good, seed=self.settings.seed)
         penalty = self.best_penalty(train)
         rounds: list[Tuned] = []
@@ -108,13 +109,15 @@ class Course:
             limit = now + (until - now) / (len(parts) - number)
             done = checkpoint.recall(number, copy.deepcopy(self.network)) if checkpoint else None
             if done is None:
-                done = self._round(train.without(part), validation.plus(train.rows(part)), penalty, limit, tick)
+                midway = checkpoint.midway(number) if checkpoint else None
+                held_out = validation.plus(train.rows(part))
+                done = self._round(train.without(part), held_out, penalty, limit, tick, midway)
                 if checkpoint and not done.hurried:
                     checkpoint.keep(number, done)
             rounds.append(done)
-        held_out, logits = _gather(train, validation, parts[: len(rounds)], rounds)
+        images, logits = _gather(train, validation, parts[: len(rounds)], rounds)
         hurried = len(rounds) < len(parts) or any(tuned.hurried for tuned in rounds)
-        return Taught(self._united(rounds, train), held_out, logits, penalty, tuple(rounds), hurried)
+        return Taught(self._united(rounds, train), images, logits, penalty, tuple(rounds), hurried)
 
     def _united(self, rounds: Sequence[Tuned], train: Material) -> Network:
         """One network of all rounds. From random weights the rounds have little in common: the best one stays."""
@@ -130,8 +133,9 @@ class Course:
         return soup
 
     def _round(
-        self, learned: Material, held_out: Material, penalty: float, until: float, tick: Callable[[float], None]
-    ) -> Tuned:
+        self, learned: Material, held_out: Material, penalty: float, until: float, tick: Callable[[float], None],
+        midway: Midway | None,
+    ) -> Tuned:  # fmt: skip
         lesson, test = self.lesson(learned), self.lesson(held_out)
         head = self.head(lesson, penalty)
         recipe = recipe_of(self.settings)
@@ -147,6 +151,7 @@ class Course:
             seed=self.settings.seed,
             until=until,
             tick=tick,
+            midway=midway,
         )
 
     def good_mask(self) -> Tensor:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
+from trainer.averaging import follow, followed
 from trainer.evidence import cross_entropy
 from trainer.features import Features, Maps
 from trainer.head import Head
@@ -18,6 +20,7 @@ from trainer.jump import jump
 from trainer.kept import Check, Judges, Kept, Tuned
 from trainer.lora import adapt, hold_base
 from trainer.marks import TileLesson
+from trainer.midway import Midway
 from trainer.network import Network
 from trainer.standing import Standing
 from trainer.strategy import Recipe
@@ -63,6 +66,7 @@ def finetune(
     seed: int,
     until: float = math.inf,
     tick: Callable[[float], None] = lambda _: None,
+    midway: Midway | None = None,
 ) -> Tuned:
     """Train the stages from `cut` on and the head, which starts as `head`; the input network is not changed.
 
@@ -71,7 +75,7 @@ def finetune(
     images (plain views): those with the lowest weighted loss are kept (see `Kept`), and `recipe.patience` checks in a
     row that are not kept end the training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out
     image the last weights stay. A curve that jumps (see `jump`) begins anew once, at half the rates; if it jumps again,
-    the best weights so far stay.
+    the best weights so far stay. Checks are written down `midway`, and a round that was killed goes on after the last.
     """
     begun = copy.deepcopy(network).eval()
     adopt(begun, head)
@@ -80,11 +84,15 @@ def finetune(
     kept = Kept(recipe, judges, checks[0], checks[0], copy.deepcopy(begun))
     jumps: list[str] = []
     hurried = False
-    for pace in _PACES:
-        standing = _begin(
-            begun, kept, checks, cut=cut, recipe=recipe, steps=steps_of(recipe, len(lesson)), seed=seed, pace=pace
+    written = midway.recall() if midway else None
+    for pace in _PACES[len(written[1]["jumps"]) if written else 0 :]:
+        standing = _begin(begun, kept, checks, jumps, len(lesson), cut=cut, recipe=recipe, seed=seed, pace=pace)
+        if written:
+            standing.restore(*written)
+            written = None
+        why, hurried = _train(
+            standing, lesson, held_out, cut=cut, recipe=recipe, seed=seed, until=until, tick=tick, midway=midway
         )
-        why, hurried = _train(standing, lesson, held_out, cut=cut, recipe=recipe, seed=seed, until=until, tick=tick)
         if why is None:
             break
         jumps.append(why)
@@ -92,18 +100,20 @@ def finetune(
 
 
 def _begin(
-    begun: Network, kept: Kept, checks: list[Check], *, cut: int, recipe: Recipe, steps: int, seed: int, pace: float
-) -> Standing:
+    begun: Network, kept: Kept, checks: list[Check], jumps: list[str], images: int, *, cut: int, recipe: Recipe,
+    seed: int, pace: float,
+) -> Standing:  # fmt: skip
     """Before the first step of a schedule of `pace` times the recipe's rates."""
     model, averaged = copy.deepcopy(begun), copy.deepcopy(begun)
     optimizer = _learner(model, cut, recipe, seed)
     rates = [group["lr"] * pace for group in optimizer.param_groups]
+    steps = steps_of(recipe, images)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=_WARM_UP)
     if recipe.learns_statistics:
         model.stages[cut:].train()
     kept.stale = 0
     torch.manual_seed(seed)  # dropout
-    return Standing(model, averaged, optimizer, schedule, kept, checks, pace)
+    return Standing(model, averaged, optimizer, schedule, kept, checks, jumps, pace)
 
 
 def _train(
@@ -116,24 +126,25 @@ def _train(
     seed: int,
     until: float,
     tick: Callable[[float], None],
+    midway: Midway | None,
 ) -> tuple[str | None, bool]:
     """Step until the schedule, the images, the clock or a jump end it: why it jumped, and whether it was the clock."""
     model, kept = standing.model, standing.kept
-    followed = list(_followed(standing.averaged, model, cut))
+    pairs = followed(standing.averaged, model, cut)
     steps = steps_of(recipe, len(lesson))
     losses: list[float] = []
-    for step, rows in enumerate(_batches(len(lesson), steps, seed), start=1):
+    batches = islice(_batches(len(lesson), steps, seed), standing.step, None)
+    for step, rows in enumerate(batches, start=standing.step + 1):
         if recipe.groups:
             release(model, first_released(step, steps, stages=len(model.stages), groups=recipe.groups))
         losses.append(_step(model, standing.optimizer, lesson.rows(rows), cut))
         standing.schedule.step()
-        latest = ((average, getattr(layer, name)) for average, layer, name in followed)
-        follow(latest, min(recipe.memory, (step + 1) / (step + 10)))
+        follow(pairs, min(recipe.memory, (step + 1) / (step + 10)))
         if step % math.ceil(steps / recipe.checks) and step < steps:
             continue
         check = _check(standing.averaged, held_out, cut, step, sum(losses) / len(losses), standing.pace)
         standing.checks.append(check)
-        losses = []
+        standing.step, losses = step, []
         if why := jump(check, standing.checks[0], kept.judges, recipe, warm=step > _WARM_UP * steps):
             return why, False
         kept.look(check, standing.averaged)
@@ -141,6 +152,8 @@ def _train(
         hurried = time.monotonic() > until and step < steps and kept.stale < recipe.patience
         if kept.stale >= recipe.patience or hurried:
             return None, hurried
+        if midway and step < steps:
+            midway.keep(standing)
     return None, False
 
 
@@ -178,13 +191,6 @@ def adopt(network: Network, head: Head) -> None:
         network.head.bias.copy_(head.bias)
 
 
-def follow(pairs: Iterable[tuple[Tensor, Tensor]], memory: float) -> None:
-    """Each first tensor moves by 1 - memory towards its second."""
-    with torch.no_grad():
-        for average, latest in pairs:
-            average.lerp_(latest, 1 - memory)
-
-
 def answers(network: Network, maps: Maps, cut: int) -> Tensor:
     """Logits [n, k] of the images as they are."""
     if not len(maps):
@@ -208,17 +214,6 @@ def precision(cut: int) -> torch.autocast:
 def _trained(network: Network, cut: int) -> list[nn.Parameter]:
     body = [parameter for stage in network.stages[cut:] for parameter in stage.parameters()]
     return [*body, *network.head.parameters()]
-
-
-def _followed(averaged: Network, model: Network, cut: int) -> Iterator[tuple[Tensor, nn.Module, str]]:
-    """What is averaged over the steps, and where its latest value is read: the trained weights (an adapter's merged
-    into its layer's) and the statistics of their BatchNorm layers."""
-    for name, tensor in averaged.state_dict(keep_vars=True).items():
-        part, _, rest = name.partition(".")
-        trained = part == "head" or (part == "stages" and int(rest.partition(".")[0]) >= cut)
-        if trained and tensor.is_floating_point():
-            layer, _, attribute = name.rpartition(".")
-            yield tensor, model.get_submodule(layer), attribute
 
 
 def _learner(model: Network, cut: int, recipe: Recipe, seed: int) -> torch.optim.Optimizer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +15,8 @@ from trainer.network import Network
 
 @dataclass
 class Standing:
-    """The networks, the optimizer and its schedule, what is kept, and the checks so far (the first is the start)."""
+    """The networks, the optimizer and its schedule, what is kept, the checks (the first is the start) and jumps so far.
+    The order of the images is not here: it follows from the seed, and the steps done are left out of it."""
 
     model: Network
     averaged: Network
@@ -23,10 +24,9 @@ class Standing:
     schedule: torch.optim.lr_scheduler.OneCycleLR
     kept: Kept
     checks: list[Check]
-    pace: float = 1.0
+    jumps: list[str]
+    pace: float
     step: int = 0
-    jumps: list[str] = field(default_factory=list)
-    hurried: bool = False
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights, AdamW's averages by the names of their weights, torch's generator, the checks' logits [c, n, k]."""
@@ -67,7 +67,7 @@ class Standing:
             for (step, loss, held_out, pace), logits in zip(about["checks"], tensors["logits"], strict=True)
         ]
         self.kept.best, self.kept.lowest = self.checks[about["best"]], self.checks[about["lowest"]]
-        self.kept.stale, self.jumps = about["stale"], list(about["jumps"])
+        self.kept.stale, self.jumps[:] = about["stale"], about["jumps"]
         torch.set_rng_state(tensors["random"])
 
     def _networks(self) -> dict[str, Network]:
