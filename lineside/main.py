@@ -143,12 +143,13 @@ def train(
         Literal["group", "time"], typer.Option(help="time: train on the past, test on the last days (captured_at).")
     ] = "group",
     strategy: Annotated[
-        Literal["auto", "probe", "tail", "full", "scratch"],
+        Literal["auto", "probe", "tail", "full", "gradual", "lora", "scratch"],
         typer.Option(
-            help="What is learned: a head; the last blocks too; everything; everything from random weights. "
-            "auto: two compete within --max-seconds."
+            help="What is learned: a head; the last blocks too; everything; everything from the head back; "
+            "low-rank adapters everywhere; everything from random weights. auto: two compete within --max-seconds."
         ),
     ] = "tail",
+    lora_rank: Annotated[int, typer.Option(help="Rank of the adapters of --strategy lora.", min=1, max=256)] = 8,
     size: Annotated[
         int | None,
         typer.Option(help="Pixels a side of the network's input; default: the base model's.", min=32, max=1024),
@@ -210,8 +211,9 @@ def train(
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
         split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume,
         settings={
-            "strategy": strategy, "input_width": size, "input_height": size, "max_seconds": max_seconds,
-            "flips": flips, "average": average, "smallest_defect": smallest_defect, "tiles": tiles,
+            "strategy": strategy, "lora_rank": lora_rank, "input_width": size, "input_height": size,
+            "max_seconds": max_seconds, "flips": flips, "average": average, "smallest_defect": smallest_defect,
+            "tiles": tiles,
             "region_polygon": region_polygon, "hidden": hidden or (),
             "cost_escape": cost_escape, "cost_false_reject": cost_false_reject, "defect_share": defect_share,
             "review_fraction": review_fraction,

@@ -13,7 +13,7 @@ from torch import Tensor
 from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError
 from trainer.backbone import BaseModel
-from trainer.checkpoint import Checkpoint, key_of
+from trainer.checkpoint import Checkpoint, code_hash, key_of
 from trainer.course import Course, Material, Taught, set_out
 from trainer.features import Stem
 from trainer.image import load_inputs
@@ -106,7 +106,7 @@ class Task:
     def _checkpoint(self, settings: TrainingSettings) -> Checkpoint:
         decisive = settings.model_dump(mode="json", exclude={"max_seconds", "yardstick"})
         base = self.base.model_dump(mode="json")
-        key = key_of(snapshot=self.snapshot.hash, settings=decisive, base=base, code=code_version())
+        key = key_of(snapshot=self.snapshot.hash, settings=decisive, base=base, code=[code_version(), code_hash()])
         checkpoint = Checkpoint(self._checkpoints / settings.strategy, key)
         if not self.resume:
             checkpoint.remove()

@@ -29,6 +29,7 @@ def card(record: RunRecord, snapshot: Snapshot) -> str:
         f"`{lineage.base_model_sha256 or 'random weights'}`",
         *([f"- **accepted risk of the backbone**: {risk}"] if (risk := record.base_model.accepted_risk) else []),
         *_contest(record),
+        *_restarts(record),
         f"- parent bundle: `{lineage.parent_bundle}`, order {lineage.order_id}" if lineage.parent_bundle else "",
         "",
         f"## On {metrics.examples} test images that chose nothing",
@@ -60,6 +61,12 @@ def _contest(record: RunRecord) -> list[str]:
     reasons = (record.details.get("contest") or {}).get("reasons", [])
     strategy = record.details.get("strategy", "tail")
     return [f"- strategy: {strategy}" + (f". {' '.join(reasons)}" if reasons else "")]
+
+
+def _restarts(record: RunRecord) -> list[str]:
+    """What was begun again at half the learning rate."""
+    jumps = record.details.get("restarts", [])
+    return [f"- begun again at half the learning rate where its curve jumped: {'; '.join(jumps)}"] if jumps else []
 
 
 def _pinned(record: RunRecord, snapshot: Snapshot) -> list[str]:

@@ -1,7 +1,8 @@
-"""Finished rounds of a training, kept beside its run so that a killed training goes on where it was.
+"""Rounds of a training, kept beside its run so that a killed training goes on where it was.
 
-A round is the unit: it begins from the same seed whenever it is begun, so a training that was killed in its third round
-and resumed ends with the weights of one that was left alone. The frozen features are kept by `features` anyway.
+A round begins from the same seed whenever it is begun, and one that is under way stands on disk as it stood at a check
+(`midway`), so a training that was killed at any time and resumed ends with the weights of one that was left alone. The
+frozen features are kept by `features` anyway.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from trainer.backbone import sha256_of
-from trainer.finetune import Check, Tuned
+from trainer.kept import Check, Tuned
+from trainer.midway import Midway
 from trainer.network import Network
 
 _LOGITS = "best.logits"
@@ -43,8 +46,8 @@ class Checkpoint:
             return None
         logits = tensors.pop(_LOGITS)
         blank.load_state_dict(tensors)
-        checks = tuple(Check(step, loss, held_out, logits) for step, loss, held_out in about["checks"])
-        return Tuned(blank, checks[about["best"]], checks)
+        checks = tuple(Check(step, loss, held_out, logits, pace) for step, loss, held_out, pace in about["checks"])
+        return Tuned(blank, checks[about["best"]], checks, jumps=tuple(about["jumps"]))
 
     def keep(self, number: int, tuned: Tuned) -> None:
         """Write a finished round; complete or not there at all, whenever the process dies."""
@@ -56,11 +59,17 @@ class Checkpoint:
             "key": self.key,
             "sha256": sha256_of(path),
             "best": next(number for number, check in enumerate(tuned.checks) if check is tuned.best),
-            "checks": [(check.step, check.loss, check.held_out_loss) for check in tuned.checks],
+            "checks": [(check.step, check.loss, check.held_out_loss, check.pace) for check in tuned.checks],
+            "jumps": tuned.jumps,
         }
         fresh = path.with_suffix(".fresh")
         fresh.write_text(json.dumps(about), encoding="utf-8")
         os.replace(fresh, path.with_suffix(".json"))
+        self.midway(number).remove()
+
+    def midway(self, number: int) -> Midway:
+        """The round of that number while it is under way."""
+        return Midway(self.folder / f"round-{number}.midway.safetensors", self.key)
 
     def remove(self) -> None:
         """The training is over, or begins anew."""
@@ -70,3 +79,11 @@ class Checkpoint:
 def key_of(**parts: Any) -> str:
     """One key of everything that decides the weights."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def code_hash() -> str:
+    """SHA-256 of the trainer's source: other code may compute other weights."""
+    found = hashlib.sha256(torch.__version__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()

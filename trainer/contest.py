@@ -13,9 +13,9 @@ from torch import Tensor
 from trainer.attempt import Attempt, Task
 from trainer.course import Course, held_out_parts
 from trainer.dataset import Example
-from trainer.evidence import standard_error
+from trainer.evidence import losses_of, standard_error
 from trainer.features import Stem
-from trainer.finetune import Lesson, losses_of, step_seconds, steps_of
+from trainer.finetune import Lesson, step_seconds, steps_of
 from trainer.image import load_inputs
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.split import group_of

@@ -21,15 +21,18 @@ from contracts.bundle import Preprocessing
 from trainer.backbone import BaseModel, load_base_model
 from trainer.checkpoint import Checkpoint
 from trainer.dataset import Example
+from trainer.evidence import cross_entropy
 from trainer.features import Features, Maps, Stem, tail_start
-from trainer.finetune import Lesson, Tuned, answers, cross_entropy, finetune, frozen
+from trainer.finetune import Lesson, answers, finetune, frozen
 from trainer.head import Head, fit_head
+from trainer.kept import Tuned
 from trainer.marks import tile_lesson
+from trainer.midway import Midway
 from trainer.network import Network, settle_statistics
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
 from trainer.split import folds, group_of
-from trainer.strategy import RECIPES
+from trainer.strategy import PIXELS, RECIPES, recipe_of
 from trainer.views import AS_IT_IS, Flip
 from trainer.weighing import HOME, balanced_weights, condition_of, soft_targets
 
@@ -93,7 +96,7 @@ class Course:
         checkpoint: Checkpoint | None = None,
     ) -> Taught:
         """All rounds; the one running at `until` (seconds of `time.monotonic`) ends at its next check, as the last.
-        Rounds that the checkpoint has are taken from it."""
+        Rounds that the checkpoint has are taken from it, and one that it has in part goes on."""
         parts = held_out_parts(train.examples, validation.examples, self.good, seed=self.settings.seed)
         penalty = self.best_penalty(train)
         rounds: list[Tuned] = []
@@ -108,27 +111,23 @@ class Course:
             limit = now + (until - now) / (len(parts) - number)
             done = checkpoint.recall(number, copy.deepcopy(self.network)) if checkpoint else None
             if done is None:
-                done = self._round(train.without(part), validation.plus(train.rows(part)), penalty, limit, tick)
+                midway = checkpoint.midway(number) if checkpoint else None
+                held_out = validation.plus(train.rows(part))
+                done = self._round(train.without(part), held_out, penalty, limit, tick, midway)
                 if checkpoint and not done.hurried:
                     checkpoint.keep(number, done)
             rounds.append(done)
-        said = [
-            self.answers(tuned, validation.plus(train.rows(part)))
-            for tuned, part in zip(rounds, parts, strict=False)
-        ]  # fmt: skip
-        held_out, logits = _gather(train, validation, parts[: len(rounds)], said)
+        said = [tuned.best.logits for tuned in rounds]
+        if self.looks != AS_IT_IS:
+            held_out_maps = (validation.plus(train.rows(part)).features.maps for part in parts)
+            said = [self.answers(tuned.network, maps) for tuned, maps in zip(rounds, held_out_maps, strict=False)]
+        images, logits = _gather(train, validation, parts[: len(rounds)], said)
         hurried = len(rounds) < len(parts) or any(tuned.hurried for tuned in rounds)
         network = self._united(rounds, train)
         network.looks = self.looks
-        return Taught(network, held_out, logits, penalty, tuple(rounds), hurried)
+        return Taught(network, images, logits, penalty, tuple(rounds), hurried)
 
-    def answers(self, tuned: Tuned, held_out: Material) -> Tensor:
-        """Logits [n, k] of a round for what it has held out, over the looks that the line will have."""
-        if self.looks == AS_IT_IS:
-            return tuned.best.logits
-        return self.over_looks(tuned.network, held_out.features.maps)
-
-    def over_looks(self, network: Network, maps: Maps) -> Tensor:
+    def answers(self, network: Network, maps: Maps) -> Tensor:
         """Logits [n, k], the mean over the looks that the line will have."""
         return torch.stack([answers(network, maps.mirrored(look), self.cut) for look in self.looks]).mean(0)
 
@@ -146,11 +145,12 @@ class Course:
         return soup
 
     def _round(
-        self, learned: Material, held_out: Material, penalty: float, until: float, tick: Callable[[float], None]
-    ) -> Tuned:
+        self, learned: Material, held_out: Material, penalty: float, until: float, tick: Callable[[float], None],
+        midway: Midway | None,
+    ) -> Tuned:  # fmt: skip
         lesson, test = self.lesson(learned), self.lesson(held_out)
         head = self.head(lesson, penalty)
-        recipe = RECIPES[self.settings.strategy]
+        recipe = recipe_of(self.settings)
         if recipe is None:
             return frozen(self.network, head, test, cut=self.cut)
         return finetune(
@@ -163,6 +163,7 @@ class Course:
             seed=self.settings.seed,
             until=until,
             tick=tick,
+            midway=midway,
         )
 
     def good_mask(self) -> Tensor:
@@ -225,7 +226,7 @@ def set_out(
     backbone, found = load_base_model(base, seed=settings.seed)
     passes = [label in good for label in labels]
     network = Network(backbone, len(labels), inputs=spec.inputs, good=passes).eval().requires_grad_(False)
-    cut = 0 if settings.strategy in ("full", "scratch") else tail_start(network, spec)
+    cut = 0 if settings.strategy in PIXELS else tail_start(network, spec)
     stem = Stem(network, cut, spec, base=found or f"random weights, seed {settings.seed}", folder=folder)
     return Course(network, cut, labels, good, settings), stem, found
 

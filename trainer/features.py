@@ -107,7 +107,7 @@ class Pixels:
 
     def mirrored(self, flip: Flip) -> Pixels:
         seen = flipped(self.images.flatten(0, 1), flip)
-        return Pixels(seen.unflatten(0, self.images.shape[:2]), self.spec, self.flips)
+        return Pixels(seen.reshape(self.images.shape), self.spec, self.flips)
 
     def plus(self, other: Maps) -> Pixels:
         if not isinstance(other, Pixels):

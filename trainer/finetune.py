@@ -5,23 +5,33 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
-from trainer.evidence import standard_error
+from trainer.averaging import follow, followed
+from trainer.evidence import cross_entropy
 from trainer.features import Features, Maps
 from trainer.head import Head
+from trainer.jump import jump
+from trainer.kept import Check, Judges, Kept, Tuned
+from trainer.lora import adapt, hold_base
 from trainer.marks import TileLesson
+from trainer.midway import Midway
 from trainer.network import Network
+from trainer.standing import Standing
 from trainer.strategy import Recipe
 from trainer.threshold import best_temperature
+from trainer.unfreezing import first_released, release
 
 _DROPOUT = 0.2
 _WEIGHT_DECAY = 0.05
 _BATCH = 32
+_WARM_UP = 0.2  # of the steps: the rates rise
+_PACES = (1.0, 0.5)  # of the recipe's rates; the second after a jump
 
 
 @dataclass(frozen=True)
@@ -45,28 +55,6 @@ class Lesson:
         return Lesson(self.features.rows(index), self.targets[index], self.weights[index], tiles, groups)
 
 
-@dataclass(frozen=True)
-class Check:
-    """One look at the averaged weights. `held_out_loss` is at the best temperature, so that it tells how well the
-    images are told apart and not how sure the network sounds; infinite without held-out images."""
-
-    step: int
-    loss: float
-    held_out_loss: float
-    logits: Tensor
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """The network at its best check, and all checks; `best` is the one whose weights were kept. `hurried`: the clock
-    ended it, not the images."""
-
-    network: Network
-    best: Check
-    checks: tuple[Check, ...]
-    hurried: bool = False
-
-
 def finetune(
     network: Network,
     head: Head,
@@ -78,74 +66,95 @@ def finetune(
     seed: int,
     until: float = math.inf,
     tick: Callable[[float], None] = lambda _: None,
+    midway: Midway | None = None,
 ) -> Tuned:
     """Train the stages from `cut` on and the head, which starts as `head`; the input network is not changed.
 
     AdamW with a one-cycle schedule, dropout before the head, weights averaged over the steps (Polyak), bfloat16 where
     the processor computes with it (`precision`). As often as the recipe says the averaged weights answer the held-out
-    images (plain views): those with the lowest weighted loss are kept (see `_Kept`), and `recipe.patience` checks in a
+    images (plain views): those with the lowest weighted loss are kept (see `Kept`), and `recipe.patience` checks in a
     row that are not kept end the training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out
-    image the last weights stay.
+    image the last weights stay. A curve that jumps (see `jump`) begins anew once, at half the rates; if it jumps again,
+    the best weights so far stay. Checks are written down `midway`, and a round that was killed goes on after the last.
     """
-    model = copy.deepcopy(network).eval()
-    adopt(model, head)
-    averaged = copy.deepcopy(model)
-    pairs = list(zip(_followed(averaged, cut), _followed(model, cut), strict=True))
-    steps = steps_of(recipe, len(lesson))
-    optimizer = _optimizer(model, cut, recipe)
-    rates = [group["lr"] for group in optimizer.param_groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=0.2)
+    begun = copy.deepcopy(network).eval()
+    adopt(begun, head)
+    checks = [_check(begun, held_out, cut, 0, math.nan)]
+    judges = Judges(held_out.targets, held_out.weights, held_out.groups)
+    kept = Kept(recipe, judges, checks[0], checks[0], copy.deepcopy(begun))
+    jumps: list[str] = []
+    hurried = False
+    written = midway.recall() if midway else None
+    for pace in _PACES[len(written[1]["jumps"]) if written else 0 :]:
+        standing = _begin(begun, kept, checks, jumps, len(lesson), cut=cut, recipe=recipe, seed=seed, pace=pace)
+        if written:
+            standing.restore(*written)
+            written = None
+        why, hurried = _train(
+            standing, lesson, held_out, cut=cut, recipe=recipe, seed=seed, until=until, tick=tick, midway=midway
+        )
+        if why is None:
+            break
+        jumps.append(why)
+    return Tuned(kept.network, kept.best, tuple(checks), hurried, tuple(jumps))
+
+
+def _begin(
+    begun: Network, kept: Kept, checks: list[Check], jumps: list[str], images: int, *, cut: int, recipe: Recipe,
+    seed: int, pace: float,
+) -> Standing:  # fmt: skip
+    """Before the first step of a schedule of `pace` times the recipe's rates."""
+    model, averaged = copy.deepcopy(begun), copy.deepcopy(begun)
+    optimizer = _learner(model, cut, recipe, seed)
+    rates = [group["lr"] * pace for group in optimizer.param_groups]
+    steps = steps_of(recipe, images)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=_WARM_UP)
     if recipe.learns_statistics:
         model.stages[cut:].train()
-    checks = [_check(averaged, held_out, cut, 0, math.nan)]
-    kept = _Kept(recipe, held_out, checks[0], checks[0], copy.deepcopy(averaged))
-    losses: list[float] = []
-    hurried = False
+    kept.stale = 0
     torch.manual_seed(seed)  # dropout
-    for step, rows in enumerate(_batches(len(lesson), steps, seed), start=1):
-        losses.append(_step(model, optimizer, lesson.rows(rows), cut))
-        schedule.step()
+    return Standing(model, averaged, optimizer, schedule, kept, checks, jumps, pace)
+
+
+def _train(
+    standing: Standing,
+    lesson: Lesson,
+    held_out: Lesson,
+    *,
+    cut: int,
+    recipe: Recipe,
+    seed: int,
+    until: float,
+    tick: Callable[[float], None],
+    midway: Midway | None,
+) -> tuple[str | None, bool]:
+    """Step until the schedule, the images, the clock or a jump end it: why it jumped, and whether it was the clock."""
+    model, kept = standing.model, standing.kept
+    pairs = followed(standing.averaged, model, cut)
+    steps = steps_of(recipe, len(lesson))
+    losses: list[float] = []
+    batches = islice(_batches(len(lesson), steps, seed), standing.step, None)
+    for step, rows in enumerate(batches, start=standing.step + 1):
+        if recipe.groups:
+            release(model, first_released(step, steps, stages=len(model.stages), groups=recipe.groups))
+        losses.append(_step(model, standing.optimizer, lesson.rows(rows), cut))
+        standing.schedule.step()
         follow(pairs, min(recipe.memory, (step + 1) / (step + 10)))
         if step % math.ceil(steps / recipe.checks) and step < steps:
             continue
-        checks.append(_check(averaged, held_out, cut, step, sum(losses) / len(losses)))
-        losses = []
-        kept.look(checks[-1], averaged)
+        check = _check(standing.averaged, held_out, cut, step, sum(losses) / len(losses), standing.pace)
+        standing.checks.append(check)
+        standing.step, losses = step, []
+        if why := jump(check, standing.checks[0], kept.judges, recipe, warm=step > _WARM_UP * steps):
+            return why, False
+        kept.look(check, standing.averaged)
         tick(step / steps)
         hurried = time.monotonic() > until and step < steps and kept.stale < recipe.patience
         if kept.stale >= recipe.patience or hurried:
-            break
-    return Tuned(kept.network, kept.best, tuple(checks), hurried)
-
-
-@dataclass
-class _Kept:
-    """Which weights to keep: those of the `lowest` held-out loss, or where the recipe says so the latest that are not
-    worse than them by more than one standard error over groups. The schedule ends at a rate of zero, and a loss that
-    has few images of a rare class is lowest where chance wants it."""
-
-    recipe: Recipe
-    held_out: Lesson
-    lowest: Check
-    best: Check
-    network: Network
-    stale: int = 0  # checks since the kept one
-
-    def look(self, check: Check, averaged: Network) -> None:
-        """At the latest weights."""
-        lower = check.held_out_loss < self.lowest.held_out_loss or not len(self.held_out)
-        if lower:
-            self.lowest = check
-        if lower or (self.recipe.keeps_latest and self._as_good(check)):
-            self.best, self.network, self.stale = check, copy.deepcopy(averaged), 0
-        else:
-            self.stale += 1
-
-    def _as_good(self, check: Check) -> bool:
-        targets, weights = self.held_out.targets, self.held_out.weights
-        difference = losses_of(check.logits, targets, weights) - losses_of(self.lowest.logits, targets, weights)
-        error = standard_error(difference, self.held_out.groups)
-        return math.isfinite(error) and float(difference.mean()) <= error  # a single group tells nothing
+            return None, hurried
+        if midway and step < steps:
+            midway.keep(standing)
+    return None, False
 
 
 def steps_of(recipe: Recipe, images: int) -> int:
@@ -156,7 +165,7 @@ def steps_of(recipe: Recipe, images: int) -> int:
 def step_seconds(network: Network, lesson: Lesson, *, cut: int, recipe: Recipe) -> float:
     """What a step over a batch takes on this machine: the faster of two, on a copy of the network."""
     model = copy.deepcopy(network).eval()
-    optimizer = _optimizer(model, cut, recipe)
+    optimizer = _learner(model, cut, recipe, seed=0)
     times = []
     for _ in range(2):
         began = time.monotonic()
@@ -182,13 +191,6 @@ def adopt(network: Network, head: Head) -> None:
         network.head.bias.copy_(head.bias)
 
 
-def follow(pairs: Sequence[tuple[Tensor, Tensor]], memory: float) -> None:
-    """Each first tensor moves by 1 - memory towards its second."""
-    with torch.no_grad():
-        for average, latest in pairs:
-            average.lerp_(latest, 1 - memory)
-
-
 def answers(network: Network, maps: Maps, cut: int) -> Tensor:
     """Logits [n, k] of the images as they are."""
     if not len(maps):
@@ -203,18 +205,6 @@ def answers(network: Network, maps: Maps, cut: int) -> Tensor:
     return torch.cat(parts).clone()
 
 
-def losses_of(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """[n] float64: weighted cross-entropy of logits [n, k] at the temperature that suits them best, for targets [n, k]
-    that are probabilities."""
-    temperature, _ = best_temperature(logits, targets, weights)
-    return (cross_entropy(logits / temperature, targets) * weights).double()
-
-
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """[n], for targets [n, k] that are probabilities."""
-    return -(targets * nn.functional.log_softmax(logits, dim=1)).sum(1)
-
-
 def precision(cut: int) -> torch.autocast:
     """bfloat16 where the whole network is trained and the processor computes with it; float32 otherwise."""
     fast = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
@@ -226,10 +216,14 @@ def _trained(network: Network, cut: int) -> list[nn.Parameter]:
     return [*body, *network.head.parameters()]
 
 
-def _followed(network: Network, cut: int) -> list[Tensor]:
-    """What is averaged over the steps: the trained weights and the statistics of their BatchNorm layers."""
-    statistics = [buffer for stage in network.stages[cut:] for buffer in stage.buffers() if buffer.is_floating_point()]
-    return [*_trained(network, cut), *statistics]
+def _learner(model: Network, cut: int, recipe: Recipe, seed: int) -> torch.optim.Optimizer:
+    """The optimizer of what the recipe trains: the weights themselves, or adapters that are put on them."""
+    if not recipe.rank:
+        return _optimizer(model, cut, recipe)
+    adapt(model.stages[cut:], rank=recipe.rank, seed=seed)
+    optimizer = _optimizer(model, cut, recipe)
+    hold_base(model.stages[cut:])
+    return optimizer
 
 
 def _optimizer(network: Network, cut: int, recipe: Recipe) -> torch.optim.Optimizer:
@@ -282,9 +276,9 @@ def _loss(network: Network, lesson: Lesson, cut: int) -> Tensor:
     return loss + (cross_entropy(logits, targets) * weights).mean()
 
 
-def _check(network: Network, held_out: Lesson, cut: int, step: int, loss: float) -> Check:
+def _check(network: Network, held_out: Lesson, cut: int, step: int, loss: float, pace: float = 1.0) -> Check:
     logits = answers(network, held_out.features.maps, cut)
     if not len(held_out):
-        return Check(step, loss, math.inf, logits)
+        return Check(step, loss, math.inf, logits, pace)
     _, held_out_loss = best_temperature(logits, held_out.targets, held_out.weights)
-    return Check(step, loss, held_out_loss, logits)
+    return Check(step, loss, held_out_loss, logits, pace)

@@ -57,8 +57,8 @@ def _carry(
     if len(taught.rounds) < 2 or not unseen:
         return calibration
     maps = stem.features(unseen, (View(0),)).maps
-    rounds = [course.over_looks(tuned.network, maps) for tuned in taught.rounds]
-    return carried(calibration, rounds, course.over_looks(taught.network, maps), course.good_mask())
+    rounds = [course.answers(tuned.network, maps) for tuned in taught.rounds]
+    return carried(calibration, rounds, course.answers(taught.network, maps), course.good_mask())
 
 
 def _move(network: Network, calibration: Calibration, good: Tensor) -> None:

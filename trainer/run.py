@@ -209,6 +209,7 @@ def _details(held: Outcome, calibration: Calibration) -> dict[str, Any]:
         "head_penalty": taught.penalty,
         "rounds": len(taught.rounds),
         "kept_steps": [tuned.best.step for tuned in taught.rounds],
+        "restarts": [f"round {n}: {why}" for n, tuned in enumerate(taught.rounds, 1) for why in tuned.jumps],
         "calibration_shift": calibration.shift,
         "temperature": calibration.temperature,
     }

@@ -11,7 +11,7 @@ from contracts.settings import Settings
 
 FlipsName = Literal["auto", "none", "horizontal", "vertical", "both", "square"]
 
-StrategyName = Literal["auto", "probe", "tail", "full", "scratch"]
+StrategyName = Literal["auto", "probe", "tail", "full", "gradual", "lora", "scratch"]
 
 
 def _grid(said: object) -> object:
@@ -52,8 +52,10 @@ class TrainingSettings(Settings):
     )  # fmt: skip
     strategy: StrategyName = Field(
         default="tail", description="probe: a head on the frozen backbone; tail: its last blocks too; full: all of it; "
+        "gradual: all of it, from the head back; lora: low-rank adapters on its pointwise layers; "
         "scratch: all of it from random weights, the yardstick; auto: two of these compete within max_seconds"
     )  # fmt: skip
+    lora_rank: int = Field(default=8, ge=1, le=256, description="of the adapters that the strategy lora trains")
     label_noise: float = Field(default=0.03, ge=0.0, lt=0.5, description="share of labels that may be wrong")
     input_width: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
     input_height: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")

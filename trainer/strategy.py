@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from trainer.settings import StrategyName
+from trainer.settings import StrategyName, TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,33 @@ class Recipe:
     patience: int = 3  # checks without improvement, after which the training ends
     memory: float = 0.98  # of the averaged weights, in steps
     keeps_latest: bool = False  # that is within one standard error of the lowest loss, instead of the lowest itself
+    from_random: bool = False  # weights: the start is no measure of what training must not lose (see `jump`)
+    groups: int = 0  # of stages, released from the top back (see `unfreezing`); 0: all learn from the first step on
+    rank: int = 0  # of the adapters that learn in place of the weights below the head; 0: the weights themselves
 
 
-_TO_THE_END: dict[str, Any] = {"learns_statistics": True, "checks": 12, "keeps_latest": True}
+_ALL_STEPS: dict[str, Any] = {"checks": 12, "keeps_latest": True}
+_TO_THE_END: dict[str, Any] = {"learns_statistics": True, **_ALL_STEPS}
 
 RECIPES: dict[StrategyName, Recipe | None] = {
     "probe": None,
     "tail": Recipe(None, 1.0, 1 / 3, passes=8, fewest_steps=80, most_steps=1000),
     "full": Recipe(1e-3, 0.2, 1 / 3, passes=14, fewest_steps=600, most_steps=1500, patience=6, **_TO_THE_END),
-    "scratch": Recipe(2e-3, 1.0, 1.0, passes=16, fewest_steps=300, most_steps=1500, patience=9, **_TO_THE_END),
+    "gradual": Recipe(
+        1e-3, 1 / 8, 1 / 3, passes=14, fewest_steps=600, most_steps=1500, patience=9, groups=4, **_TO_THE_END
+    ),
+    "lora": Recipe(3e-3, 1.0, 1 / 3, passes=14, fewest_steps=600, most_steps=1500, patience=6, rank=8, **_ALL_STEPS),
+    "scratch": Recipe(
+        2e-3, 1.0, 1.0, passes=16, fewest_steps=300, most_steps=1500, patience=9, from_random=True, **_TO_THE_END
+    ),
 }
 """Of each strategy; None: nothing but the head is learned."""
+
+PIXELS: tuple[StrategyName, ...] = ("full", "gradual", "lora", "scratch")
+"""Nothing below them stays as it is, so nothing is cached: they see the images anew at every step."""
+
+
+def recipe_of(settings: TrainingSettings) -> Recipe | None:
+    """The strategy's, with what the settings say about it."""
+    recipe = RECIPES[settings.strategy]
+    return replace(recipe, rank=settings.lora_rank) if recipe is not None and recipe.rank else recipe

@@ -9,8 +9,8 @@ import torch
 from contracts.errors import ConfigurationError
 from trainer.course import Course, Material
 from trainer.dataset import Example
+from trainer.evidence import cross_entropy
 from trainer.features import Stem
-from trainer.finetune import cross_entropy
 from trainer.settings import FlipsName
 from trainer.split import folds
 from trainer.views import View

@@ -20,7 +20,7 @@ from contracts.bundle import Licence, Lineage, Preprocessing, TaskMetrics, Thres
 from contracts.errors import ConfigurationError
 from contracts.names import Label, Moment, Name, Sha256, Wire
 from trainer.backbone import BaseModel, load_base_model, sha256_of
-from trainer.finetune import Tuned
+from trainer.kept import Tuned
 from trainer.network import Network
 from trainer.snapshot import Snapshot, load_snapshot
 from trainer.views import AS_IT_IS, Flip
@@ -103,9 +103,8 @@ def _metrics(record: RunRecord) -> str:
 def _write_curves(path: Path, rounds: Sequence[Tuned]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("round", "step", "loss", "held_out_loss", "kept"))
+        writer.writerow(("round", "step", "loss", "held_out_loss", "kept", "pace"))
         for number, tuned in enumerate(rounds, start=1):
             for check in tuned.checks:
-                writer.writerow(
-                    (number, check.step, check.loss, check.held_out_loss, int(check.step == tuned.best.step))
-                )
+                kept = int(check is tuned.best)
+                writer.writerow((number, check.step, check.loss, check.held_out_loss, kept, check.pace))

@@ -24,7 +24,7 @@ from trainer.settings import TrainingSettings
 SEEDS = (0, 1, 2)
 FOLDS = range(5)
 LABELS = (100, 200, 300, 400)
-STRATEGIES = ("probe", "tail", "full", "auto")
+STRATEGIES = ("probe", "tail", "full", "gradual", "lora", "auto")
 """Compared at 160 pixels, three minutes each."""
 
 _ELPV_PX = 288  # the images have 300

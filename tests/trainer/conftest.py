@@ -3,18 +3,23 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from contracts.bundle import Licence
+from contracts.bundle import Licence, Preprocessing
 from trainer.backbone import BaseModel
 from trainer.dataset import Dataset, read_manifest
+from trainer.features import Features, Pixels
+from trainer.finetune import Lesson
+from trainer.head import Head
 from trainer.run import train
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot, take_snapshot
-from trainer.strategy import RECIPES
+from trainer.strategy import RECIPES, Recipe
 from trainer.trained import TrainedModel
 
 PlateMaker = Callable[..., Path]
@@ -72,8 +77,28 @@ def first_model(snapshot: Snapshot, small_base: BaseModel, workspace: Path) -> T
     return train(snapshot, small_base, settings=settings, out=out, site="plant-1", workspace=workspace)
 
 
+def small_lesson(count: int, *, seed: int = 0, side: int = 32) -> Lesson:
+    """Noisy images, every other one of the second class, with a bright corner; two of a group."""
+    images = torch.randint(40, 120, (count, 1, 3, side, side), generator=torch.Generator().manual_seed(seed))
+    images[1::2, :, :, : side // 2, : side // 2] += 100
+    spec = Preprocessing(width=side, height=side, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    features = Features(Pixels(images.byte(), spec, ("",)), torch.empty(count, 1, 1, 1), torch.empty(count, 1))
+    targets = torch.eye(2)[torch.arange(count) % 2]
+    return Lesson(features, targets, torch.ones(count), groups=tuple(str(row // 2) for row in range(count)))
+
+
+def blank_head(width: int) -> Head:
+    """It says nothing yet."""
+    return Head(torch.zeros(width), torch.ones(width), torch.zeros(2, width), torch.zeros(2))
+
+
+def recipe(name: StrategyName, **changes: Any) -> Recipe:
+    """The strategy's, changed."""
+    found = RECIPES[name]
+    assert found is not None
+    return replace(found, **changes)
+
+
 def shorten(monkeypatch: pytest.MonkeyPatch, name: StrategyName, **changes: int) -> None:
     """For this test the strategy's schedule is another one."""
-    recipe = RECIPES[name]
-    assert recipe is not None
-    monkeypatch.setitem(RECIPES, name, replace(recipe, **changes))
+    monkeypatch.setitem(RECIPES, name, recipe(name, **changes))

@@ -13,7 +13,8 @@ from contracts.bundle import Preprocessing
 from tests.trainer.conftest import shorten
 from trainer.backbone import BaseModel, load_base_model
 from trainer.features import Cached, Features, Pixels
-from trainer.finetune import Check, Lesson, _Kept
+from trainer.finetune import Lesson
+from trainer.kept import Check, Judges, Kept
 from trainer.network import Network, settle_statistics
 from trainer.run import train
 from trainer.settings import StrategyName, TrainingSettings
@@ -159,9 +160,10 @@ def test_latest_weights_are_kept_where_they_cannot_be_told_from_the_best(
     lesson = held_out(groups)
     recipe = RECIPES["full"]
     assert recipe is not None
+    judges = Judges(lesson.targets, lesson.weights, lesson.groups)
     first = check(0, lesson, noise=5.0)
     network = Network(load_base_model(small_base)[0], 2)
-    kept = _Kept(replace(recipe, keeps_latest=latest), lesson, first, first, network)
+    kept = Kept(replace(recipe, keeps_latest=latest), judges, first, first, network)
     alike = sorted((check(0, lesson, noise=2.0, seed=seed) for seed in (1, 2)), key=lambda each: each.held_out_loss)
     checks = [*(replace(each, step=step) for step, each in enumerate(alike, start=1)), check(3, lesson, noise=9.0)]
     assert first.held_out_loss > checks[1].held_out_loss > checks[0].held_out_loss

@@ -17,12 +17,12 @@ _INK, _LOUD, _MUTE = "#1c2330", "#b3261e", "#9aa3b0"
 
 
 def training_curves(curves: Path) -> bytes | None:
-    """`curves.csv` of a run: loss of the training and of the held-out images over the steps, a line for each round; a
-    dot where the weights were kept. None where nothing was trained step by step."""
-    rounds: dict[int, list[dict[str, str]]] = defaultdict(list)
+    """`curves.csv` of a run: loss of the training and of the held-out images over the steps, a line for each round
+    (two where it was begun again); a dot where the weights were kept. None where nothing was trained step by step."""
+    rounds: dict[tuple[int, str], list[dict[str, str]]] = defaultdict(list)
     with curves.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            rounds[int(row["round"])].append(row)
+            rounds[int(row["round"]), row.get("pace", "1.0")].append(row)
     if all(len(rows) < 2 for rows in rounds.values()):
         return None
     figure, axes = _axes("training", "step", "loss")
@@ -33,7 +33,8 @@ def training_curves(curves: Path) -> bytes | None:
         held_out = [float(row["held_out_loss"]) for row in rows]
         axes.plot(steps, held_out, color=_INK, label="held-out" if first else None)
         kept = [(step, loss) for step, loss, row in zip(steps, held_out, rows, strict=True) if row["kept"] == "1"]
-        axes.plot(*zip(*kept, strict=True), "o", color=_LOUD, label="kept" if first else None)
+        if kept:
+            axes.plot(*zip(*kept, strict=True), "o", color=_LOUD, label="kept" if first else None)
     axes.legend(frameon=False)
     return _png(figure)
 
