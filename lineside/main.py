@@ -181,6 +181,15 @@ def train(
     max_seconds: Annotated[
         float, typer.Option(help="A training that takes longer is cut short, and says so.")
     ] = 3600.0,
+    tune: Annotated[
+        int, typer.Option(help="Try so many other values of the recipe within --max-seconds; 20 is a start.", min=0)
+    ] = 0,
+    rate_factor: Annotated[float, typer.Option(help="Times the learning rates of the recipe.", min=0.01, max=10)] = 1.0,
+    depth_ratio: Annotated[
+        float | None, typer.Option(help="Rate of the deepest trained stage over the top one's.", min=0.001, max=1)
+    ] = None,
+    steps_factor: Annotated[float, typer.Option(help="Times the steps of the recipe.", min=0.01, max=10)] = 1.0,
+    label_noise: Annotated[float, typer.Option(help="Share of labels that may be wrong.", min=0, max=0.49)] = 0.03,
     seed: Annotated[int, typer.Option(help="Same seed, same model (on the same CPU).")] = 0,
     threads: Threads = 2,
     yardstick: Annotated[
@@ -204,13 +213,14 @@ def train(
     options = TrainOptions(
         data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
-        split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume,
+        split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume, tune=tune,
         settings={
             "strategy": strategy, "input_width": size, "input_height": size, "max_seconds": max_seconds,
             "flips": flips, "smallest_defect": smallest_defect, "tiles": tiles,
             "region_polygon": region_polygon, "hidden": hidden or (),
             "cost_escape": cost_escape, "cost_false_reject": cost_false_reject, "defect_share": defect_share,
-            "review_fraction": review_fraction,
+            "review_fraction": review_fraction, "rate_factor": rate_factor, "depth_ratio": depth_ratio,
+            "steps_factor": steps_factor, "label_noise": label_noise,
         },
     )  # fmt: skip
     carry_out(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)

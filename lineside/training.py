@@ -51,6 +51,7 @@ class TrainOptions:
     yardstick: bool = False
     split_by: Literal["group", "time"] = "group"
     resume: bool = False
+    tune: int = 0
     settings: dict[str, object] = field(default_factory=dict)
 
 
@@ -81,6 +82,7 @@ def train_model(options: TrainOptions, progress: Callable[..., None]) -> Trained
         product=options.product,
         workspace=options.workspace,
         resume=options.resume,
+        trials=options.tune,
     )
 
 

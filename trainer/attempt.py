@@ -21,7 +21,7 @@ from trainer.network import settle_statistics
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
-from trainer.strategy import RECIPES
+from trainer.strategy import recipe_of
 from trainer.symmetry import harmless_flips
 from trainer.views import FLIPS, View, views
 
@@ -70,7 +70,7 @@ class Task:
         """Train with the strategy that the settings name. Raises ConfigurationError and DatasetError."""
         began = time.monotonic()
         course, stem, found = self.begin(settings)
-        recipe = RECIPES[settings.strategy]
+        recipe = recipe_of(settings)
         if recipe is not None and recipe.learns_statistics:
             settle_statistics(course.network, self._some(stem.spec))
         chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, self.snapshot.of("train"))})

@@ -59,7 +59,9 @@ def _contest(record: RunRecord) -> list[str]:
     """How much of the network was trained, and why."""
     reasons = (record.details.get("contest") or {}).get("reasons", [])
     strategy = record.details.get("strategy", "tail")
-    return [f"- strategy: {strategy}" + (f". {' '.join(reasons)}" if reasons else "")]
+    tuned = (record.details.get("tuning") or {}).get("reasons", [])
+    said = [f"- strategy: {strategy}" + (f". {' '.join(reasons)}" if reasons else "")]
+    return [*said, f"- tuning: {' '.join(tuned)} All of them: trials.csv."] if tuned else said
 
 
 def _pinned(record: RunRecord, snapshot: Snapshot) -> list[str]:

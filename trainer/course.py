@@ -29,7 +29,7 @@ from trainer.network import Network, settle_statistics
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
 from trainer.split import folds, group_of
-from trainer.strategy import RECIPES
+from trainer.strategy import recipe_of
 from trainer.weighing import HOME, balanced_weights, condition_of, soft_targets
 
 _ENOUGH = 25  # validation images of good and of defect each, from which on that split is believed by itself
@@ -119,7 +119,7 @@ class Course:
         if self.settings.strategy == "scratch":
             return min(rounds, key=lambda tuned: tuned.best.held_out_loss).network
         soup = averaged([tuned.network for tuned in rounds])
-        recipe = RECIPES[self.settings.strategy]
+        recipe = recipe_of(self.settings)
         if len(rounds) > 1 and recipe is not None and recipe.learns_statistics:
             order = torch.randperm(len(train.examples), generator=torch.Generator().manual_seed(0))
             parts = torch.split(order, max(1, 32 // soup.inputs))
@@ -132,7 +132,7 @@ class Course:
     ) -> Tuned:
         lesson, test = self.lesson(learned), self.lesson(held_out)
         head = self.head(lesson, penalty)
-        recipe = RECIPES[self.settings.strategy]
+        recipe = recipe_of(self.settings)
         if recipe is None:
             return frozen(self.network, head, test, cut=self.cut)
         return finetune(

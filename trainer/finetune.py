@@ -150,7 +150,8 @@ class _Kept:
 
 def steps_of(recipe: Recipe, images: int) -> int:
     """How long the schedule is."""
-    return max(recipe.fewest_steps, min(recipe.most_steps, recipe.passes * math.ceil(images / _BATCH)))
+    steps = max(recipe.fewest_steps, min(recipe.most_steps, recipe.passes * math.ceil(images / _BATCH)))
+    return max(1, round(steps * recipe.steps_factor))
 
 
 def step_seconds(network: Network, lesson: Lesson, *, cut: int, recipe: Recipe) -> float:
@@ -236,7 +237,7 @@ def _optimizer(network: Network, cut: int, recipe: Recipe) -> torch.optim.Optimi
     network.requires_grad_(False)
     for parameter in _trained(network, cut):
         parameter.requires_grad_(True)
-    top = recipe.rate or 0.01 / math.sqrt(network.head.in_features)
+    top = recipe.rate_factor * (recipe.rate or 0.01 / math.sqrt(network.head.in_features))
     stages = list(network.stages[cut:])
     groups = []
     for number, stage in enumerate(stages, start=1):

@@ -53,14 +53,15 @@ def train(
     parent_bundle: str | None = None,
     order_id: str | None = None,
     resume: bool = False,
+    trials: int = 0,
 ) -> TrainedModel:
     """Fine-tune `base_model` on the snapshot's train split and write the run folder `out`.
 
     The snapshot is saved in `workspace` (default: inside `out`), where a first training also leaves what a later
     `retrain` needs to know. The same arguments give the same model on the same CPU, unless `settings.max_seconds` cut
     it short. With `resume` the finished rounds of a training that was killed in `out` are taken over, if it was of
-    exactly this snapshot, base model and settings, and the weights are those of an undisturbed one. Raises
-    ConfigurationError and DatasetError.
+    exactly this snapshot, base model and settings, and the weights are those of an undisturbed one. `trials` other
+    values of the recipe are tried in the time that is left (see `tuning`). Raises ConfigurationError and DatasetError.
     """
     began = time.monotonic()
     torch.set_num_threads(settings.threads)
@@ -70,6 +71,7 @@ def train(
     until = began + 0.85 * settings.max_seconds
     task = Task(snapshot, base_model, out, workspace, until=until, resume=resume, progress=progress)
     held = contest(task, settings) if settings.strategy == "auto" else Outcome(task.attempt(settings))
+    held = _tuned(task, held, trials) if trials else held
     origin = Origin(site, product, parent_bundle, order_id)
     model = finish(task, held, origin, began=began, looked=looked)
     if workspace is not None and order_id is None:
@@ -77,6 +79,12 @@ def train(
             workspace, SiteRecord(site=site, product=product, base_model=base_model, settings=held.attempt.settings)
         )
     return model
+
+
+def _tuned(task: Task, held: Outcome, trials: int) -> Outcome:
+    from trainer.tuning import search  # Optuna takes half a second to import, which others need not wait for
+
+    return search(task, held, trials=trials)
 
 
 @dataclass(frozen=True)
@@ -205,6 +213,7 @@ def _details(held: Outcome, calibration: Calibration) -> dict[str, Any]:
     return {
         "strategy": held.attempt.settings.strategy,
         "contest": {"reasons": held.reasons, "attempts": held.numbers} if held.reasons else None,
+        **({"tuning": held.tuning} if held.tuning else {}),
         "head_penalty": taught.penalty,
         "rounds": len(taught.rounds),
         "kept_steps": [tuned.best.step for tuned in taught.rounds],

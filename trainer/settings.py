@@ -51,6 +51,11 @@ class TrainingSettings(Settings):
         "scratch: all of it from random weights, the yardstick; auto: two of these compete within max_seconds"
     )  # fmt: skip
     label_noise: float = Field(default=0.03, ge=0.0, lt=0.5, description="share of labels that may be wrong")
+    rate_factor: float = Field(default=1.0, gt=0.0, le=10.0, description="times the learning rates of the recipe")
+    depth_ratio: float | None = Field(
+        default=None, gt=0.0, le=1.0, description="rate of the deepest trained stage over the top one's; None: recipe's"
+    )
+    steps_factor: float = Field(default=1.0, gt=0.0, le=10.0, description="times the steps of the recipe")
     input_width: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
     input_height: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
     resize: Literal["stretch", "pad"] = "stretch"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from trainer.settings import StrategyName
+from trainer.settings import StrategyName, TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Recipe:
     checks: int = 6  # of the averaged weights against the held-out images
     patience: int = 3  # checks without improvement, after which the training ends
     memory: float = 0.98  # of the averaged weights, in steps
+    rate_factor: float = 1.0  # times all rates
+    steps_factor: float = 1.0  # times the steps that passes and bounds give
     keeps_latest: bool = False  # that is within one standard error of the lowest loss, instead of the lowest itself
 
 
@@ -37,3 +39,12 @@ RECIPES: dict[StrategyName, Recipe | None] = {
     "scratch": Recipe(2e-3, 1.0, 1.0, passes=16, fewest_steps=300, most_steps=1500, patience=9, **_TO_THE_END),
 }
 """Of each strategy; None: nothing but the head is learned."""
+
+
+def recipe_of(settings: TrainingSettings) -> Recipe | None:
+    """The recipe of the settings' strategy, with what a run changes of it."""
+    recipe = RECIPES[settings.strategy]
+    if recipe is None:
+        return None
+    deepest = recipe.deepest if settings.depth_ratio is None else settings.depth_ratio
+    return replace(recipe, deepest=deepest, rate_factor=settings.rate_factor, steps_factor=settings.steps_factor)
