@@ -322,11 +322,14 @@ def retrain(
     workspace: Workspace = Path("workspace"),
     threads: Threads = 2,
     components: Components = None,
+    replay: Annotated[
+        int | None, typer.Option(help="Learn about so many old images again, whole groups; default: all.", min=1)
+    ] = None,
 ) -> None:
     """Obey a retrain order: base snapshot + new labels -> candidate bundle. Started by the monitor."""
     from lineside.training import run_retrain
 
-    carry_out(run_retrain, order, out, workspace=workspace, threads=threads, components=components)
+    carry_out(run_retrain, order, out, workspace=workspace, threads=threads, components=components, replay=replay)
 
 
 @app.command(rich_help_panel=_SERVICES)

@@ -151,10 +151,12 @@ def obey(
     *,
     threads: int,
     use_gate_labels: bool = False,
+    replay: int | None = None,
     progress: Callable[..., None] = lambda *_, **__: None,
 ) -> TrainedModel:
     """The model that the retrain order in `order_file` asks for. `use_gate_labels` trains on the gate's labels as well,
-    for a comparison only: such a model must never meet the gate. Raises OrderError when the order cannot be read."""
+    for a comparison only: such a model must never meet the gate. `replay`: about so many old images are learned
+    again. Raises OrderError when the order cannot be read."""
     from trainer.retrain import retrain
     from trainer.workspace import recall_site
 
@@ -165,6 +167,8 @@ def obey(
     if use_gate_labels:
         order = order.model_copy(update={"labels_manifest": str(_without_gate(Path(order.labels_manifest), out))})
     settings = recall_site(workspace).settings.model_copy(update={"threads": threads})
+    if replay is not None:
+        settings = settings.model_copy(update={"replay": replay})
     return retrain(order, workspace, out, settings=settings, progress=progress)
 
 
@@ -182,13 +186,15 @@ def _without_gate(labels: Path, out: Path) -> Path:
     return copy
 
 
-def run_retrain(order_file: Path, out: Path, *, workspace: Path, threads: int, components: int | None) -> None:
+def run_retrain(
+    order_file: Path, out: Path, *, workspace: Path, threads: int, components: int | None, replay: int | None = None
+) -> None:
     """`lineside retrain`: writes `out/run` and `out/bundle`; one line of JSON a step on standard output."""
 
     def say(stage: str, fraction: float | None = None, note: str = "") -> None:
         print(json.dumps({"stage": stage, "fraction": fraction, "note": note}), flush=True)
 
-    model = obey(order_file, workspace, out / "run", threads=threads, progress=say)
+    model = obey(order_file, workspace, out / "run", threads=threads, replay=replay, progress=say)
     bundle = export_model(model, out / "bundle", threads=threads, components=components, progress=say)
     say("done", 1.0, bundle.hash)
 

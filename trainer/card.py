@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from trainer.forgetting import Kept, in_words
 from trainer.snapshot import Snapshot
 from trainer.trained import RunRecord
 
 
-def card(record: RunRecord, snapshot: Snapshot) -> str:
-    """Markdown."""
+def card(record: RunRecord, snapshot: Snapshot, kept: Sequence[Kept] = ()) -> str:
+    """Markdown; `kept` is what a retrained model has kept of its parent."""
     metrics, lineage = record.test_metrics, record.lineage
     counts = snapshot.counts()
     lines = [
@@ -48,6 +51,7 @@ def card(record: RunRecord, snapshot: Snapshot) -> str:
         "",
         f"Threshold {record.thresholds.ng:.2f} on the defect score: {record.thresholds.chosen_by}.",
         "",
+        *in_words(kept),
         "## What it does not promise",
         "",
         *(f"- {sentence}" for sentence in record.cannot_promise),

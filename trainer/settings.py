@@ -56,6 +56,9 @@ class TrainingSettings(Settings):
         default=None, gt=0.0, le=1.0, description="rate of the deepest trained stage over the top one's; None: recipe's"
     )
     steps_factor: float = Field(default=1.0, gt=0.0, le=10.0, description="times the steps of the recipe")
+    replay: int | None = Field(
+        default=None, ge=1, description="old training images that a retrain learns again, about; None: all"
+    )
     input_width: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
     input_height: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
     resize: Literal["stretch", "pad"] = "stretch"
