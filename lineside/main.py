@@ -192,6 +192,9 @@ def train(
     label_noise: Annotated[float, typer.Option(help="Share of labels that may be wrong.", min=0, max=0.49)] = 0.03,
     seed: Annotated[int, typer.Option(help="Same seed, same model (on the same CPU).")] = 0,
     threads: Threads = 2,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where networks compute; auto: on a GPU if there is one.")
+    ] = "cpu",
     yardstick: Annotated[
         bool, typer.Option(help="Also measure random weights: does the base model help at all?")
     ] = True,
@@ -220,7 +223,7 @@ def train(
             "region_polygon": region_polygon, "hidden": hidden or (),
             "cost_escape": cost_escape, "cost_false_reject": cost_false_reject, "defect_share": defect_share,
             "review_fraction": review_fraction, "rate_factor": rate_factor, "depth_ratio": depth_ratio,
-            "steps_factor": steps_factor, "label_noise": label_noise,
+            "device": device, "steps_factor": steps_factor, "label_noise": label_noise,
         },
     )  # fmt: skip
     carry_out(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
@@ -325,11 +328,15 @@ def retrain(
     replay: Annotated[
         int | None, typer.Option(help="Learn about so many old images again, whole groups; default: all.", min=1)
     ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where networks compute; default: as the first model.")
+    ] = None,
 ) -> None:
     """Obey a retrain order: base snapshot + new labels -> candidate bundle. Started by the monitor."""
     from lineside.training import run_retrain
 
-    carry_out(run_retrain, order, out, workspace=workspace, threads=threads, components=components, replay=replay)
+    changes = {name: value for name, value in {"replay": replay, "device": device}.items() if value is not None}
+    carry_out(run_retrain, order, out, workspace=workspace, threads=threads, components=components, changes=changes)
 
 
 @app.command(rich_help_panel=_SERVICES)

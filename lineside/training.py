@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -151,12 +151,12 @@ def obey(
     *,
     threads: int,
     use_gate_labels: bool = False,
-    replay: int | None = None,
+    changes: Mapping[str, object] = {},
     progress: Callable[..., None] = lambda *_, **__: None,
 ) -> TrainedModel:
     """The model that the retrain order in `order_file` asks for. `use_gate_labels` trains on the gate's labels as well,
-    for a comparison only: such a model must never meet the gate. `replay`: about so many old images are learned
-    again. Raises OrderError when the order cannot be read."""
+    for a comparison only: such a model must never meet the gate. `changes`: other settings than the first
+    model's. Raises OrderError when the order cannot be read."""
     from trainer.retrain import retrain
     from trainer.workspace import recall_site
 
@@ -166,9 +166,7 @@ def obey(
         raise OrderError(f"{order_file} is not a retrain order: {error}") from error
     if use_gate_labels:
         order = order.model_copy(update={"labels_manifest": str(_without_gate(Path(order.labels_manifest), out))})
-    settings = recall_site(workspace).settings.model_copy(update={"threads": threads})
-    if replay is not None:
-        settings = settings.model_copy(update={"replay": replay})
+    settings = recall_site(workspace).settings.model_copy(update={"threads": threads, **changes})
     return retrain(order, workspace, out, settings=settings, progress=progress)
 
 
@@ -187,14 +185,20 @@ def _without_gate(labels: Path, out: Path) -> Path:
 
 
 def run_retrain(
-    order_file: Path, out: Path, *, workspace: Path, threads: int, components: int | None, replay: int | None = None
+    order_file: Path,
+    out: Path,
+    *,
+    workspace: Path,
+    threads: int,
+    components: int | None,
+    changes: Mapping[str, object] = {},
 ) -> None:
     """`lineside retrain`: writes `out/run` and `out/bundle`; one line of JSON a step on standard output."""
 
     def say(stage: str, fraction: float | None = None, note: str = "") -> None:
         print(json.dumps({"stage": stage, "fraction": fraction, "note": note}), flush=True)
 
-    model = obey(order_file, workspace, out / "run", threads=threads, replay=replay, progress=say)
+    model = obey(order_file, workspace, out / "run", threads=threads, changes=changes, progress=say)
     bundle = export_model(model, out / "bundle", threads=threads, components=components, progress=say)
     say("done", 1.0, bundle.hash)
 

@@ -15,6 +15,7 @@ from contracts.errors import ConfigurationError
 from trainer.backbone import BaseModel
 from trainer.checkpoint import Checkpoint, key_of
 from trainer.course import Course, Material, Taught, set_out
+from trainer.device import device_for
 from trainer.features import Stem
 from trainer.image import load_inputs
 from trainer.network import settle_statistics
@@ -99,7 +100,8 @@ class Task:
     def _checkpoint(self, settings: TrainingSettings) -> Checkpoint:
         decisive = settings.model_dump(mode="json", exclude={"max_seconds", "yardstick"})
         base = self.base.model_dump(mode="json")
-        key = key_of(snapshot=self.snapshot.hash, settings=decisive, base=base, code=code_version())
+        device = device_for(settings.device).type
+        key = key_of(snapshot=self.snapshot.hash, settings=decisive, base=base, code=code_version(), device=device)
         checkpoint = Checkpoint(self._checkpoints / settings.strategy, key)
         if not self.resume:
             checkpoint.remove()

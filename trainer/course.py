@@ -21,6 +21,7 @@ from contracts.bundle import Preprocessing
 from trainer.backbone import BaseModel, load_base_model
 from trainer.checkpoint import Checkpoint
 from trainer.dataset import Example
+from trainer.device import CPU, device_for, placed
 from trainer.features import Features, Stem, tail_start
 from trainer.finetune import Lesson, Tuned, cross_entropy, finetune, frozen
 from trainer.head import Head, fit_head
@@ -207,8 +208,11 @@ def set_out(
     backbone, found = load_base_model(base, seed=settings.seed)
     passes = [label in good for label in labels]
     network = Network(backbone, len(labels), inputs=spec.inputs, good=passes).eval().requires_grad_(False)
+    device = device_for(settings.device)
     cut = 0 if settings.strategy in ("full", "scratch") else tail_start(network, spec)
-    stem = Stem(network, cut, spec, base=found or f"random weights, seed {settings.seed}", folder=folder)
+    placed(network, device)
+    weights = found or f"random weights, seed {settings.seed}"
+    stem = Stem(network, cut, spec, base=weights if device == CPU else f"{weights} on {device}", folder=folder)
     return Course(network, cut, labels, good, settings), stem, found
 
 

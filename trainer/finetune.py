@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from trainer.device import device_of, precision
 from trainer.evidence import standard_error
 from trainer.features import Features, Maps
 from trainer.head import Head
@@ -81,9 +82,9 @@ def finetune(
 ) -> Tuned:
     """Train the stages from `cut` on and the head, which starts as `head`; the input network is not changed.
 
-    AdamW with a one-cycle schedule, dropout before the head, weights averaged over the steps (Polyak), bfloat16 where
-    the processor computes with it (`precision`). As often as the recipe says the averaged weights answer the held-out
-    images (plain views): those with the lowest weighted loss are kept (see `_Kept`), and `recipe.patience` checks in a
+    AdamW with a one-cycle schedule, dropout before the head, weights averaged over the steps (Polyak), bfloat16 as
+    `device.precision` says. As often as the recipe says the averaged weights answer the held-out images (plain views):
+    those with the lowest weighted loss are kept (see `_Kept`), and `recipe.patience` checks in a
     row that are not kept end the training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out
     image the last weights stay.
     """
@@ -197,11 +198,13 @@ def answers(network: Network, maps: Maps, cut: int) -> Tensor:
     with torch.inference_mode():
         parts = [
             network.united(
-                network.classify(network.embed(network.run(maps.rows(rows).plain(), cut, len(network.stages))))
+                network.classify(
+                    network.embed(network.run(maps.rows(rows).plain().to(device_of(network)), cut, len(network.stages)))
+                )
             )
             for rows in torch.split(torch.arange(len(maps)), max(1, 64 // network.inputs))
         ]
-    return torch.cat(parts).clone()
+    return torch.cat(parts).cpu().clone()
 
 
 def losses_of(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -214,12 +217,6 @@ def losses_of(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """[n], for targets [n, k] that are probabilities."""
     return -(targets * nn.functional.log_softmax(logits, dim=1)).sum(1)
-
-
-def precision(cut: int) -> torch.autocast:
-    """bfloat16 where the whole network is trained and the processor computes with it; float32 otherwise."""
-    fast = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=cut == 0 and fast)
 
 
 def _trained(network: Network, cut: int) -> list[nn.Parameter]:
@@ -271,15 +268,17 @@ def _step(network: Network, optimizer: torch.optim.Optimizer, lesson: Lesson, cu
 
 
 def _loss(network: Network, lesson: Lesson, cut: int) -> Tensor:
-    maps = lesson.features.maps.drawn()  # [b, c, h, w]
-    with precision(cut):
+    device = device_of(network)
+    maps = lesson.features.maps.drawn().to(device)  # [b, c, h, w]
+    with precision(device, whole=cut == 0):
         embedding = network.embed(network.run(maps, cut, len(network.stages))).float()
     embedding = nn.functional.dropout(embedding - network.centre, _DROPOUT) + network.centre
     logits = network.classify(embedding)  # [b * t, k]
-    loss = (cross_entropy(network.united(logits), lesson.targets) * lesson.weights).mean()
+    targets, weights = lesson.targets.to(device), lesson.weights.to(device)
+    loss = (cross_entropy(network.united(logits), targets) * weights).mean()
     if lesson.tiles is None:
         return loss
-    targets, weights = lesson.tiles.targets.flatten(0, 1), lesson.tiles.weights.flatten()
+    targets, weights = lesson.tiles.targets.flatten(0, 1).to(device), lesson.tiles.weights.flatten().to(device)
     return loss + (cross_entropy(logits, targets) * weights).mean()
 
 

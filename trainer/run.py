@@ -20,6 +20,7 @@ from trainer.card import card
 from trainer.contest import Outcome, contest
 from trainer.course import Material, Taught
 from trainer.dataset import Example
+from trainer.device import device_of
 from trainer.evaluate import cannot_promise, predict
 from trainer.features import Stem
 from trainer.forgetting import UNKNOWN, Judge, forgetting, losses_in_words
@@ -226,6 +227,7 @@ def _details(held: Outcome, calibration: Calibration) -> dict[str, Any]:
         "strategy": held.attempt.settings.strategy,
         "contest": {"reasons": held.reasons, "attempts": held.numbers} if held.reasons else None,
         **({"tuning": held.tuning} if held.tuning else {}),
+        "device": str(device_of(taught.network)),
         "head_penalty": taught.penalty,
         "rounds": len(taught.rounds),
         "kept_steps": [tuned.best.step for tuned in taught.rounds],

@@ -11,6 +11,8 @@ from contracts.settings import Settings
 
 FlipsName = Literal["auto", "none", "horizontal", "vertical", "both", "square"]
 
+DeviceName = Literal["auto", "cpu", "cuda"]
+
 StrategyName = Literal["auto", "probe", "tail", "full", "scratch"]
 
 
@@ -39,6 +41,7 @@ class TrainingSettings(Settings):
 
     seed: int = 0
     threads: int = Field(default=1, ge=1, le=64, description="of torch")
+    device: DeviceName = Field(default="cpu", description="where networks compute; auto: cuda where there is a GPU")
     max_seconds: float = Field(
         default=3600.0, gt=0.0, description="training stops refining in time to end by then; the card says so"
     )

@@ -25,6 +25,7 @@ from torch import Tensor
 from trainer.attempt import Attempt, Task, code_version
 from trainer.checkpoint import Checkpoint, key_of
 from trainer.contest import Outcome
+from trainer.device import device_for
 from trainer.evidence import standard_error
 from trainer.finetune import losses_of
 from trainer.progress import silent
@@ -210,4 +211,11 @@ def _images(default: Attempt) -> str:
 def _key(task: Task, default: Attempt) -> str:
     decisive = default.settings.model_dump(mode="json", exclude={"max_seconds", "yardstick"})
     base = task.base.model_dump(mode="json")
-    return key_of(snapshot=task.snapshot.hash, settings=decisive, base=base, code=code_version(), ranges=_RANGES)
+    return key_of(
+        snapshot=task.snapshot.hash,
+        settings=decisive,
+        base=base,
+        code=code_version(),
+        ranges=_RANGES,
+        device=device_for(default.settings.device).type,
+    )
