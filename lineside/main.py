@@ -211,7 +211,7 @@ def train(
     """Images -> fine-tuned model, with metrics, curves, a model card and a report on the images."""
     from lineside.check import check_before_training
     from lineside.evaluation import run_evaluate
-    from lineside.training import TrainOptions, run_train
+    from lineside.training import TrainOptions, run_train, together
 
     options = TrainOptions(
         data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,
@@ -226,10 +226,12 @@ def train(
             "device": device, "steps_factor": steps_factor, "label_noise": label_noise,
         },
     )  # fmt: skip
-    carry_out(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
-    carry_out(run_train, options)
-    if evaluate:
-        carry_out(run_evaluate, out, baselines=True)
+    with together(device) as leads:
+        if leads:
+            carry_out(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
+        carry_out(run_train, options)
+        if evaluate and leads:
+            carry_out(run_evaluate, out, baselines=True)
 
 
 @app.command("evaluate", rich_help_panel=_PARTS)

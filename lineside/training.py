@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+import torch
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -19,13 +20,14 @@ from contracts.bundle import TaskMetrics
 from contracts.errors import ConfigurationError, OrderError
 from contracts.orders import Retrain
 from runtime.bundle import Bundle
+from trainer import ranks
 from trainer.backbone import BaseModel
 from trainer.catalogue import read_catalogue
 from trainer.dataset import Dataset, checked, read
 from trainer.licence import found, stated
 from trainer.policy import choose
 from trainer.run import TrainedModel, train
-from trainer.settings import TrainingSettings
+from trainer.settings import DeviceName, TrainingSettings
 from trainer.snapshot import take_snapshot
 from trainer.split import by_time
 
@@ -114,11 +116,19 @@ def _dataset(options: TrainOptions) -> Dataset:
     return checked(by_time(dataset.examples), dataset.source) if options.split_by == "time" else dataset
 
 
+@contextmanager
+def together(device: DeviceName) -> Iterator[bool]:
+    """With the other processes that torchrun started, if it did; whether this one speaks and writes for all."""
+    with ranks.joined(gpu=device != "cpu" and torch.cuda.is_available()):
+        yield ranks.leads()
+
+
 def run_train(options: TrainOptions) -> None:
     """`lineside train`."""
-    with shown_progress() as progress:
+    with shown_progress(quiet=not ranks.leads()) as progress:
         model = train_model(options, progress)
-    print_trained(model)
+    if ranks.leads():
+        print_trained(model)
 
 
 def export_model(

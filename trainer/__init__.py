@@ -5,11 +5,11 @@ with them), `split` and `snapshot` (what is trained on and what never is, conten
 `catalogue`, `policy` and `verify` (which pretrained models there are, and which may be used), `transferability` and
 `ranking` (which of them fits), `backbone`, `network` and `device` (one of them, cut, and where it computes), `image`
 (images as tensors), `folding` and `features` (what the frozen part answers), `strategy`, `head` and `finetune` (the
-stages of training), `course` (their rounds), `attempt` and `contest` (one strategy carried out, two compared), `trials`
-and `tuning` (other values of a recipe searched), `threshold` and `line` (where good ends), `trained` (the run folder),
-`run` (all of it in one go), `evaluation/` (how good it is and where it breaks), `transfer` (what sites can give each
-other), `workspace`, `replay`, `forgetting` and `retrain` (the same on a monitor's order). `torchvision_shim` is called
-before timm.
+stages of training), `ranks` (several processes at it), `course` (their rounds), `attempt` and `contest` (one strategy
+carried out, two compared), `trials` and `tuning` (other values of a recipe searched), `threshold` and `line` (where
+good ends), `trained` (the run folder), `run` (all of it in one go), `evaluation/` (how good it is and where it breaks),
+`transfer` (what sites can give each other), `workspace`, `replay`, `forgetting` and `retrain` (the same on a monitor's
+order). `torchvision_shim` is called before timm.
 
 Torch and timm live here and in the exporter; agent and monitor never import this package.
 """

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError
+from trainer import ranks
 from trainer.backbone import BaseModel
 from trainer.checkpoint import Checkpoint, key_of
 from trainer.course import Course, Material, Taught, set_out
@@ -74,11 +75,11 @@ class Task:
         recipe = recipe_of(settings)
         if recipe is not None and recipe.learns_statistics:
             settle_statistics(course.network, self._some(stem.spec))
-        chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, self.snapshot.of("train"))})
-        train, validation = self._materials(stem, chosen.flips)
-        taught = course.teach(
-            train, validation, until=self.until, progress=self.progress, checkpoint=self._checkpoint(chosen)
-        )
+        with ranks.leader_first():
+            chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, self.snapshot.of("train"))})
+            train, validation = self._materials(stem, chosen.flips)
+        checkpoint = self._checkpoint(chosen) if ranks.leads() else None
+        taught = course.teach(train, validation, until=self.until, progress=self.progress, checkpoint=checkpoint)
         return Attempt(chosen, course, stem, found, train, validation, taught, time.monotonic() - began)
 
     def _some(self, spec: Preprocessing) -> Iterator[Tensor]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from contracts.bundle import Preprocessing
+from trainer import ranks
 from trainer.backbone import BaseModel, load_base_model
 from trainer.checkpoint import Checkpoint
 from trainer.dataset import Example
@@ -98,7 +99,7 @@ class Course:
         rounds: list[Tuned] = []
         for number, part in enumerate(parts):
             now = time.monotonic()
-            if rounds and now >= until:
+            if ranks.agreed(bool(rounds) and now >= until, self.network):
                 break
 
             def tick(done: float, number: int = number) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from trainer import ranks
 from trainer.device import device_of, precision
 from trainer.evidence import standard_error
 from trainer.features import Features, Maps
@@ -90,6 +91,7 @@ def finetune(
     """
     model = copy.deepcopy(network).eval()
     adopt(model, head)
+    ranks.same_start(model)
     averaged = copy.deepcopy(model)
     pairs = list(zip(_followed(averaged, cut), _followed(model, cut), strict=True))
     steps = steps_of(recipe, len(lesson))
@@ -114,7 +116,7 @@ def finetune(
         kept.look(checks[-1], averaged)
         tick(step / steps)
         hurried = time.monotonic() > until and step < steps and kept.stale < recipe.patience
-        if kept.stale >= recipe.patience or hurried:
+        if ranks.agreed(kept.stale >= recipe.patience or hurried, model):
             break
     return Tuned(kept.network, kept.best, tuple(checks), hurried)
 
@@ -263,23 +265,29 @@ def _step(network: Network, optimizer: torch.optim.Optimizer, lesson: Lesson, cu
         loss = _loss(network, lesson.rows(rows), cut) * (len(rows) / len(lesson))
         torch.autograd.backward(loss)
         total += loss.item()
+    total = ranks.summed(optimizer, total)
     optimizer.step()
     return total
 
 
 def _loss(network: Network, lesson: Lesson, cut: int) -> Tensor:
     device = device_of(network)
-    maps = lesson.features.maps.drawn().to(device)  # [b, c, h, w]
+    drawn = lesson.features.maps.drawn()  # [b * t, c, h, w]
+    noise = nn.functional.dropout(torch.ones(len(drawn), network.head.in_features), _DROPOUT)
+    images = ranks.share(len(lesson))
+    inputs = slice(images.start * network.inputs, images.stop * network.inputs)
+    maps = drawn[inputs].to(device)
     with precision(device, whole=cut == 0):
         embedding = network.embed(network.run(maps, cut, len(network.stages))).float()
-    embedding = nn.functional.dropout(embedding - network.centre, _DROPOUT) + network.centre
+    embedding = (embedding - network.centre) * noise[inputs].to(device) + network.centre
     logits = network.classify(embedding)  # [b * t, k]
-    targets, weights = lesson.targets.to(device), lesson.weights.to(device)
-    loss = (cross_entropy(network.united(logits), targets) * weights).mean()
+    targets, weights = lesson.targets[images].to(device), lesson.weights[images].to(device)
+    loss = (cross_entropy(network.united(logits), targets) * weights).sum() / len(lesson)
     if lesson.tiles is None:
         return loss
-    targets, weights = lesson.tiles.targets.flatten(0, 1).to(device), lesson.tiles.weights.flatten().to(device)
-    return loss + (cross_entropy(logits, targets) * weights).mean()
+    targets = lesson.tiles.targets[images].flatten(0, 1).to(device)
+    weights = lesson.tiles.weights[images].flatten().to(device)
+    return loss + (cross_entropy(logits, targets) * weights).sum() / len(drawn)
 
 
 def _check(network: Network, held_out: Lesson, cut: int, step: int, loss: float) -> Check:

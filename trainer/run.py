@@ -14,6 +14,7 @@ from contracts.bundle import Lineage, Preprocessing, TaskMetrics
 from contracts.errors import ConfigurationError, DatasetError
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
+from trainer import ranks
 from trainer.attempt import Attempt, Task, code_version, good_labels, preprocessing
 from trainer.backbone import BaseModel
 from trainer.card import card
@@ -69,6 +70,7 @@ def train(
     """
     began = time.monotonic()
     torch.set_num_threads(settings.threads)
+    ranks.refuse_together(settings, trials=trials, resume=resume)
     _refuse_leak(snapshot, base_model)
     settings = _for_these_images(settings, base_model, snapshot)
     looked = prove_pinned(snapshot, workspace) if workspace else 0
@@ -76,6 +78,9 @@ def train(
     task = Task(snapshot, base_model, out, workspace, until=until, resume=resume, progress=progress)
     held = contest(task, settings) if settings.strategy == "auto" else Outcome(task.attempt(settings))
     held = _tuned(task, held, trials) if trials else held
+    if not ranks.leads():
+        ranks.wait()
+        return load_run(out)
     origin = Origin(site, product, parent_bundle, order_id, parent)
     model = finish(task, held, origin, began=began, looked=looked)
     if workspace is not None:
@@ -84,6 +89,7 @@ def train(
         remember_site(
             workspace, SiteRecord(site=site, product=product, base_model=base_model, settings=held.attempt.settings)
         )
+    ranks.wait()
     return model
 
 
