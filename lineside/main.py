@@ -186,8 +186,20 @@ def train(
     max_seconds: Annotated[
         float, typer.Option(help="A training that takes longer is cut short, and says so.")
     ] = 3600.0,
+    tune: Annotated[
+        int, typer.Option(help="Try so many other values of the recipe within --max-seconds; 20 is a start.", min=0)
+    ] = 0,
+    rate_factor: Annotated[float, typer.Option(help="Times the learning rates of the recipe.", min=0.01, max=10)] = 1.0,
+    depth_ratio: Annotated[
+        float | None, typer.Option(help="Rate of the deepest trained stage over the top one's.", min=0.001, max=1)
+    ] = None,
+    steps_factor: Annotated[float, typer.Option(help="Times the steps of the recipe.", min=0.01, max=10)] = 1.0,
+    label_noise: Annotated[float, typer.Option(help="Share of labels that may be wrong.", min=0, max=0.49)] = 0.03,
     seed: Annotated[int, typer.Option(help="Same seed, same model (on the same CPU).")] = 0,
     threads: Threads = 2,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where networks compute; auto: on a GPU if there is one.")
+    ] = "cpu",
     yardstick: Annotated[
         bool, typer.Option(help="Also measure random weights: does the base model help at all?")
     ] = True,
@@ -204,25 +216,28 @@ def train(
     """Images -> fine-tuned model, with metrics, curves, a model card and a report on the images."""
     from lineside.check import check_before_training
     from lineside.evaluation import run_evaluate
-    from lineside.training import TrainOptions, run_train
+    from lineside.training import TrainOptions, run_train, together
 
     options = TrainOptions(
         data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
-        split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume,
+        split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume, tune=tune,
         settings={
             "strategy": strategy, "lora_rank": lora_rank, "input_width": size, "input_height": size,
             "max_seconds": max_seconds, "flips": flips, "average": average, "smallest_defect": smallest_defect,
             "tiles": tiles,
             "region_polygon": region_polygon, "hidden": hidden or (),
             "cost_escape": cost_escape, "cost_false_reject": cost_false_reject, "defect_share": defect_share,
-            "review_fraction": review_fraction,
+            "review_fraction": review_fraction, "rate_factor": rate_factor, "depth_ratio": depth_ratio,
+            "device": device, "steps_factor": steps_factor, "label_noise": label_noise,
         },
     )  # fmt: skip
-    carry_out(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
-    carry_out(run_train, options)
-    if evaluate:
-        carry_out(run_evaluate, out, baselines=True)
+    with together(device) as leads:
+        if leads:
+            carry_out(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
+        carry_out(run_train, options)
+        if evaluate and leads:
+            carry_out(run_evaluate, out, baselines=True)
 
 
 @app.command("evaluate", rich_help_panel=_PARTS)
@@ -318,11 +333,18 @@ def retrain(
     workspace: Workspace = Path("workspace"),
     threads: Threads = 2,
     components: Components = None,
+    replay: Annotated[
+        int | None, typer.Option(help="Learn about so many old images again, whole groups; default: all.", min=1)
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where networks compute; default: as the first model.")
+    ] = None,
 ) -> None:
     """Obey a retrain order: base snapshot + new labels -> candidate bundle. Started by the monitor."""
     from lineside.training import run_retrain
 
-    carry_out(run_retrain, order, out, workspace=workspace, threads=threads, components=components)
+    changes = {name: value for name, value in {"replay": replay, "device": device}.items() if value is not None}
+    carry_out(run_retrain, order, out, workspace=workspace, threads=threads, components=components, changes=changes)
 
 
 @app.command(rich_help_panel=_SERVICES)

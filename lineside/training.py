@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+import torch
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -19,13 +20,14 @@ from contracts.bundle import TaskMetrics
 from contracts.errors import ConfigurationError, OrderError
 from contracts.orders import Retrain
 from runtime.bundle import Bundle
+from trainer import ranks
 from trainer.backbone import BaseModel
 from trainer.catalogue import read_catalogue
 from trainer.dataset import Dataset, checked, read
 from trainer.licence import found, stated
 from trainer.policy import choose
 from trainer.run import TrainedModel, train
-from trainer.settings import TrainingSettings
+from trainer.settings import DeviceName, TrainingSettings
 from trainer.snapshot import take_snapshot
 from trainer.split import by_time
 
@@ -51,6 +53,7 @@ class TrainOptions:
     yardstick: bool = False
     split_by: Literal["group", "time"] = "group"
     resume: bool = False
+    tune: int = 0
     settings: dict[str, object] = field(default_factory=dict)
 
 
@@ -81,6 +84,7 @@ def train_model(options: TrainOptions, progress: Callable[..., None]) -> Trained
         product=options.product,
         workspace=options.workspace,
         resume=options.resume,
+        trials=options.tune,
     )
 
 
@@ -112,11 +116,19 @@ def _dataset(options: TrainOptions) -> Dataset:
     return checked(by_time(dataset.examples), dataset.source) if options.split_by == "time" else dataset
 
 
+@contextmanager
+def together(device: DeviceName) -> Iterator[bool]:
+    """With the other processes that torchrun started, if it did; whether this one speaks and writes for all."""
+    with ranks.joined(gpu=device != "cpu" and torch.cuda.is_available()):
+        yield ranks.leads()
+
+
 def run_train(options: TrainOptions) -> None:
     """`lineside train`."""
-    with shown_progress() as progress:
+    with shown_progress(quiet=not ranks.leads()) as progress:
         model = train_model(options, progress)
-    print_trained(model)
+    if ranks.leads():
+        print_trained(model)
 
 
 def export_model(
@@ -149,10 +161,12 @@ def obey(
     *,
     threads: int,
     use_gate_labels: bool = False,
+    changes: Mapping[str, object] = {},
     progress: Callable[..., None] = lambda *_, **__: None,
 ) -> TrainedModel:
     """The model that the retrain order in `order_file` asks for. `use_gate_labels` trains on the gate's labels as well,
-    for a comparison only: such a model must never meet the gate. Raises OrderError when the order cannot be read."""
+    for a comparison only: such a model must never meet the gate. `changes`: other settings than the first
+    model's. Raises OrderError when the order cannot be read."""
     from trainer.retrain import retrain
     from trainer.workspace import recall_site
 
@@ -162,7 +176,7 @@ def obey(
         raise OrderError(f"{order_file} is not a retrain order: {error}") from error
     if use_gate_labels:
         order = order.model_copy(update={"labels_manifest": str(_without_gate(Path(order.labels_manifest), out))})
-    settings = recall_site(workspace).settings.model_copy(update={"threads": threads})
+    settings = recall_site(workspace).settings.model_copy(update={"threads": threads, **changes})
     return retrain(order, workspace, out, settings=settings, progress=progress)
 
 
@@ -180,13 +194,21 @@ def _without_gate(labels: Path, out: Path) -> Path:
     return copy
 
 
-def run_retrain(order_file: Path, out: Path, *, workspace: Path, threads: int, components: int | None) -> None:
+def run_retrain(
+    order_file: Path,
+    out: Path,
+    *,
+    workspace: Path,
+    threads: int,
+    components: int | None,
+    changes: Mapping[str, object] = {},
+) -> None:
     """`lineside retrain`: writes `out/run` and `out/bundle`; one line of JSON a step on standard output."""
 
     def say(stage: str, fraction: float | None = None, note: str = "") -> None:
         print(json.dumps({"stage": stage, "fraction": fraction, "note": note}), flush=True)
 
-    model = obey(order_file, workspace, out / "run", threads=threads, progress=say)
+    model = obey(order_file, workspace, out / "run", threads=threads, changes=changes, progress=say)
     bundle = export_model(model, out / "bundle", threads=threads, components=components, progress=say)
     say("done", 1.0, bundle.hash)
 

@@ -12,16 +12,18 @@ from torch import Tensor
 
 from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError
+from trainer import ranks
 from trainer.backbone import BaseModel
 from trainer.checkpoint import Checkpoint, code_hash, key_of
 from trainer.course import Course, Material, Taught, set_out
+from trainer.device import device_for
 from trainer.features import Stem
 from trainer.image import load_inputs
 from trainer.network import settle_statistics
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
-from trainer.strategy import RECIPES
+from trainer.strategy import recipe_of
 from trainer.symmetry import harmless_flips
 from trainer.views import FLIPS, View, views
 
@@ -70,7 +72,7 @@ class Task:
         """Train with the strategy that the settings name. Raises ConfigurationError and DatasetError."""
         began = time.monotonic()
         course, stem, found = self.begin(settings)
-        recipe = RECIPES[settings.strategy]
+        recipe = recipe_of(settings)
         if recipe is not None and recipe.learns_statistics:
             settle_statistics(course.network, self._some(stem.spec))
         if settings.average and stem.cut:
@@ -78,13 +80,13 @@ class Task:
                 f"averaging over mirrorings needs a strategy that sees the images anew, not {settings.strategy}: "
                 "say --strategy full, or leave --average out"
             )
-        chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, self.snapshot.of("train"))})
+        with ranks.leader_first():
+            chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, self.snapshot.of("train"))})
+            train, validation = self._materials(stem, chosen.flips)
         if chosen.average:
             course = replace(course, looks=FLIPS[chosen.flips])
-        train, validation = self._materials(stem, chosen.flips)
-        taught = course.teach(
-            train, validation, until=self.until, progress=self.progress, checkpoint=self._checkpoint(chosen)
-        )
+        checkpoint = self._checkpoint(chosen) if ranks.leads() else None
+        taught = course.teach(train, validation, until=self.until, progress=self.progress, checkpoint=checkpoint)
         return Attempt(chosen, course, stem, found, train, validation, taught, time.monotonic() - began)
 
     def _some(self, spec: Preprocessing) -> Iterator[Tensor]:
@@ -106,7 +108,8 @@ class Task:
     def _checkpoint(self, settings: TrainingSettings) -> Checkpoint:
         decisive = settings.model_dump(mode="json", exclude={"max_seconds", "yardstick"})
         base = self.base.model_dump(mode="json")
-        key = key_of(snapshot=self.snapshot.hash, settings=decisive, base=base, code=[code_version(), code_hash()])
+        code, device = [code_version(), code_hash()], device_for(settings.device).type
+        key = key_of(snapshot=self.snapshot.hash, settings=decisive, base=base, code=code, device=device)
         checkpoint = Checkpoint(self._checkpoints / settings.strategy, key)
         if not self.resume:
             checkpoint.remove()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from trainer.forgetting import Kept, in_words
 from trainer.snapshot import Snapshot
 from trainer.trained import RunRecord
 
 
-def card(record: RunRecord, snapshot: Snapshot) -> str:
-    """Markdown."""
+def card(record: RunRecord, snapshot: Snapshot, kept: Sequence[Kept] = ()) -> str:
+    """Markdown; `kept` is what a retrained model has kept of its parent."""
     metrics, lineage = record.test_metrics, record.lineage
     counts = snapshot.counts()
     lines = [
@@ -49,6 +52,7 @@ def card(record: RunRecord, snapshot: Snapshot) -> str:
         "",
         f"Threshold {record.thresholds.ng:.2f} on the defect score: {record.thresholds.chosen_by}.",
         "",
+        *in_words(kept),
         "## What it does not promise",
         "",
         *(f"- {sentence}" for sentence in record.cannot_promise),
@@ -60,7 +64,9 @@ def _contest(record: RunRecord) -> list[str]:
     """How much of the network was trained, and why."""
     reasons = (record.details.get("contest") or {}).get("reasons", [])
     strategy = record.details.get("strategy", "tail")
-    return [f"- strategy: {strategy}" + (f". {' '.join(reasons)}" if reasons else "")]
+    tuned = (record.details.get("tuning") or {}).get("reasons", [])
+    said = [f"- strategy: {strategy}" + (f". {' '.join(reasons)}" if reasons else "")]
+    return [*said, f"- tuning: {' '.join(tuned)} All of them: trials.csv."] if tuned else said
 
 
 def _restarts(record: RunRecord) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from trainer.finetune import Lesson, step_seconds, steps_of
 from trainer.image import load_inputs
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.split import group_of
-from trainer.strategy import RECIPES
+from trainer.strategy import recipe_of
 from trainer.transferability import domain_distance
 from trainer.views import View
 from trainer.weighing import balanced_weights, soft_targets
@@ -32,11 +33,13 @@ _TRIED = 32  # images of a step whose time is taken
 
 @dataclass(frozen=True)
 class Outcome:
-    """The attempt that won, and why in sentences and numbers (JSON) for card and metrics; none where it was alone."""
+    """The attempt that won, and why in sentences and numbers (JSON) for card and metrics; none where it was alone.
+    `tuning`: what a search over its recipe has found (JSON, see `tuning`); empty where none was asked for."""
 
     attempt: Attempt
     reasons: tuple[str, ...] = ()
     numbers: dict[str, dict[str, float]] = field(default_factory=dict)
+    tuning: dict[str, Any] = field(default_factory=dict)
 
 
 def contest(task: Task, settings: TrainingSettings) -> Outcome:
@@ -129,7 +132,7 @@ def _losses(attempt: Attempt, images: Sequence[Example], *, by_class: bool) -> T
 
 def expected_seconds(task: Task, settings: TrainingSettings) -> float:
     """What the steps of a strategy would take, from the time of two of them on this machine."""
-    recipe = RECIPES[settings.strategy]
+    recipe = recipe_of(settings)
     if recipe is None:
         return 0.0
     course, stem, _ = task.begin(settings)

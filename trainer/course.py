@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 
 from contracts.bundle import Preprocessing
+from trainer import ranks
 from trainer.backbone import BaseModel, load_base_model
 from trainer.checkpoint import Checkpoint
 from trainer.dataset import Example
+from trainer.device import CPU, device_for, placed
 from trainer.evidence import cross_entropy
 from trainer.features import Features, Maps, Stem, tail_start
 from trainer.finetune import Lesson, answers, finetune, frozen
@@ -32,7 +34,7 @@ from trainer.network import Network, settle_statistics
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
 from trainer.split import folds, group_of
-from trainer.strategy import PIXELS, RECIPES, recipe_of
+from trainer.strategy import PIXELS, recipe_of
 from trainer.views import AS_IT_IS, Flip
 from trainer.weighing import HOME, balanced_weights, condition_of, soft_targets
 
@@ -102,7 +104,7 @@ class Course:
         rounds: list[Tuned] = []
         for number, part in enumerate(parts):
             now = time.monotonic()
-            if rounds and now >= until:
+            if ranks.agreed(bool(rounds) and now >= until, self.network):
                 break
 
             def tick(done: float, number: int = number) -> None:
@@ -136,7 +138,7 @@ class Course:
         if self.settings.strategy == "scratch":
             return min(rounds, key=lambda tuned: tuned.best.held_out_loss).network
         soup = averaged([tuned.network for tuned in rounds])
-        recipe = RECIPES[self.settings.strategy]
+        recipe = recipe_of(self.settings)
         if len(rounds) > 1 and recipe is not None and recipe.learns_statistics:
             order = torch.randperm(len(train.examples), generator=torch.Generator().manual_seed(0))
             parts = torch.split(order, max(1, 32 // soup.inputs))
@@ -226,8 +228,11 @@ def set_out(
     backbone, found = load_base_model(base, seed=settings.seed)
     passes = [label in good for label in labels]
     network = Network(backbone, len(labels), inputs=spec.inputs, good=passes).eval().requires_grad_(False)
+    device = device_for(settings.device)
     cut = 0 if settings.strategy in PIXELS else tail_start(network, spec)
-    stem = Stem(network, cut, spec, base=found or f"random weights, seed {settings.seed}", folder=folder)
+    placed(network, device)
+    weights = found or f"random weights, seed {settings.seed}"
+    stem = Stem(network, cut, spec, base=weights if device == CPU else f"{weights} on {device}", folder=folder)
     return Course(network, cut, labels, good, settings), stem, found
 
 

@@ -15,9 +15,10 @@ from typing import Literal
 from contracts.errors import DatasetError
 from runtime.preprocessing import ImageError, decode_plain
 
-Split = Literal["train", "validation", "test", "gate"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test", "gate")
-"""Labels of `gate` images are for the monitor's gate alone: they are never trained on, and choose nothing."""
+Split = Literal["train", "validation", "test", "gate", "rest"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test", "gate", "rest")
+"""Labels of `gate` images are for the monitor's gate alone: they are never trained on, and choose nothing. `rest`:
+training images that a retrain did not draw (see `replay`)."""
 
 KNOWN_COLUMNS = ("path", "label", "site", "group", "split")
 REQUIRED_COLUMNS = ("path", "label")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from contracts.bundle import Preprocessing, TaskMetrics
 from runtime.metrics import wilson_interval
 from trainer.dataset import Example
+from trainer.device import device_of
 from trainer.image import load_inputs
 from trainer.snapshot import Snapshot
 
@@ -19,11 +20,11 @@ _FEW = 20  # images of a class below which its figure is called a guess
 
 def predict(network: nn.Module, examples: Sequence[Example], spec: Preprocessing) -> Tensor:
     """Logits [n, k] of the images as they are."""
-    parts = []
+    parts, device = [], device_of(network)
     with torch.inference_mode():
         batch = max(1, _BATCH // spec.inputs)
         for start in range(0, len(examples), batch):
-            parts.append(network(load_inputs(examples[start : start + batch], spec))[0])
+            parts.append(network(load_inputs(examples[start : start + batch], spec).to(device))[0].cpu())
     return torch.cat(parts).clone()
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from contracts.bundle import Preprocessing
 from trainer.dataset import Example
+from trainer.device import device_of
 from trainer.folding import folded
 from trainer.image import as_input, load_images
 from trainer.marks import shown_defects
@@ -189,7 +190,8 @@ class Stem:
         return folded(list(self.network.stages[: self.cut]), (1, 3, self.spec.height, self.spec.width))
 
     def _none(self, looks: int) -> Features:
-        shape = self.network.run(torch.zeros(1, 3, self.spec.height, self.spec.width), 0, self.cut).shape[1:]
+        blank = torch.zeros(1, 3, self.spec.height, self.spec.width, device=device_of(self.network))
+        shape = self.network.run(blank, 0, self.cut).shape[1:]
         inputs = self.spec.inputs
         maps = torch.empty(0, looks, inputs, *shape, dtype=torch.float16)
         embeddings = torch.empty(0, looks, inputs, self.network.head.in_features)
@@ -208,7 +210,8 @@ class Stem:
     def _compute(self, examples: Sequence[Example], looks: Sequence[View]) -> list[_Seen]:
         images, seeds = load_images(examples, self.spec).flatten(0, 1), self._seeds(examples)
         with torch.inference_mode():
-            seen = [self._stages(as_input(look(images, view, seeds), self.spec)).half() for view in looks]
+            looked = (as_input(look(images, view, seeds), self.spec) for view in looks)
+            seen = [self._stages(inputs.to(device_of(self.network))).half().cpu() for inputs in looked]
         maps = torch.stack(seen)  # [v, b * t, c, h, w]
         embeddings = self._embed(maps.flatten(0, 1)).view(*maps.shape[:2], -1)
         shape = len(looks), len(examples), self.spec.inputs
@@ -230,7 +233,9 @@ class Stem:
         """[n, d] float32 of maps [n, c, h, w]."""
         with torch.inference_mode():
             parts = [
-                self.network.embed(self.network.run(entering(batch), self.cut, len(self.network.stages)))
+                self.network.embed(
+                    self.network.run(entering(batch).to(device_of(self.network)), self.cut, len(self.network.stages))
+                ).cpu()
                 for batch in torch.split(maps, 64)
             ]
         return torch.cat(parts).clone()

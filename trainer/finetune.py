@@ -12,7 +12,9 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
+from trainer import ranks
 from trainer.averaging import follow, followed
+from trainer.device import device_of, precision
 from trainer.evidence import cross_entropy
 from trainer.features import Features, Maps
 from trainer.head import Head
@@ -70,15 +72,16 @@ def finetune(
 ) -> Tuned:
     """Train the stages from `cut` on and the head, which starts as `head`; the input network is not changed.
 
-    AdamW with a one-cycle schedule, dropout before the head, weights averaged over the steps (Polyak), bfloat16 where
-    the processor computes with it (`precision`). As often as the recipe says the averaged weights answer the held-out
-    images (plain views): those with the lowest weighted loss are kept (see `Kept`), and `recipe.patience` checks in a
+    AdamW with a one-cycle schedule, dropout before the head, weights averaged over the steps (Polyak), bfloat16 as
+    `device.precision` says. As often as the recipe says the averaged weights answer the held-out images (plain views):
+    those with the lowest weighted loss are kept (see `Kept`), and `recipe.patience` checks in a
     row that are not kept end the training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out
     image the last weights stay. A curve that jumps (see `jump`) begins anew once, at half the rates; if it jumps again,
     the best weights so far stay. Checks are written down `midway`, and a round that was killed goes on after the last.
     """
     begun = copy.deepcopy(network).eval()
     adopt(begun, head)
+    ranks.same_start(begun)
     checks = [_check(begun, held_out, cut, 0, math.nan)]
     judges = Judges(held_out.targets, held_out.weights, held_out.groups)
     kept = Kept(recipe, judges, checks[0], checks[0], copy.deepcopy(begun))
@@ -150,7 +153,7 @@ def _train(
         kept.look(check, standing.averaged)
         tick(step / steps)
         hurried = time.monotonic() > until and step < steps and kept.stale < recipe.patience
-        if kept.stale >= recipe.patience or hurried:
+        if ranks.agreed(kept.stale >= recipe.patience or hurried, model):
             return None, hurried
         if midway and step < steps:
             midway.keep(standing)
@@ -159,7 +162,8 @@ def _train(
 
 def steps_of(recipe: Recipe, images: int) -> int:
     """How long the schedule is."""
-    return max(recipe.fewest_steps, min(recipe.most_steps, recipe.passes * math.ceil(images / _BATCH)))
+    steps = max(recipe.fewest_steps, min(recipe.most_steps, recipe.passes * math.ceil(images / _BATCH)))
+    return max(1, round(steps * recipe.steps_factor))
 
 
 def step_seconds(network: Network, lesson: Lesson, *, cut: int, recipe: Recipe) -> float:
@@ -198,17 +202,13 @@ def answers(network: Network, maps: Maps, cut: int) -> Tensor:
     with torch.inference_mode():
         parts = [
             network.united(
-                network.classify(network.embed(network.run(maps.rows(rows).plain(), cut, len(network.stages))))
+                network.classify(
+                    network.embed(network.run(maps.rows(rows).plain().to(device_of(network)), cut, len(network.stages)))
+                )
             )
             for rows in torch.split(torch.arange(len(maps)), max(1, 64 // network.inputs))
         ]
-    return torch.cat(parts).clone()
-
-
-def precision(cut: int) -> torch.autocast:
-    """bfloat16 where the whole network is trained and the processor computes with it; float32 otherwise."""
-    fast = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=cut == 0 and fast)
+    return torch.cat(parts).cpu().clone()
 
 
 def _trained(network: Network, cut: int) -> list[nn.Parameter]:
@@ -230,7 +230,7 @@ def _optimizer(network: Network, cut: int, recipe: Recipe) -> torch.optim.Optimi
     network.requires_grad_(False)
     for parameter in _trained(network, cut):
         parameter.requires_grad_(True)
-    top = recipe.rate or 0.01 / math.sqrt(network.head.in_features)
+    top = recipe.rate_factor * (recipe.rate or 0.01 / math.sqrt(network.head.in_features))
     stages = list(network.stages[cut:])
     groups = []
     for number, stage in enumerate(stages, start=1):
@@ -259,21 +259,29 @@ def _step(network: Network, optimizer: torch.optim.Optimizer, lesson: Lesson, cu
         loss = _loss(network, lesson.rows(rows), cut) * (len(rows) / len(lesson))
         torch.autograd.backward(loss)
         total += loss.item()
+    total = ranks.summed(optimizer, total)
     optimizer.step()
     return total
 
 
 def _loss(network: Network, lesson: Lesson, cut: int) -> Tensor:
-    maps = lesson.features.maps.drawn()  # [b, c, h, w]
-    with precision(cut):
+    device = device_of(network)
+    drawn = lesson.features.maps.drawn()  # [b * t, c, h, w]
+    noise = nn.functional.dropout(torch.ones(len(drawn), network.head.in_features), _DROPOUT)
+    images = ranks.share(len(lesson))
+    inputs = slice(images.start * network.inputs, images.stop * network.inputs)
+    maps = drawn[inputs].to(device)
+    with precision(device, whole=cut == 0):
         embedding = network.embed(network.run(maps, cut, len(network.stages))).float()
-    embedding = nn.functional.dropout(embedding - network.centre, _DROPOUT) + network.centre
+    embedding = (embedding - network.centre) * noise[inputs].to(device) + network.centre
     logits = network.classify(embedding)  # [b * t, k]
-    loss = (cross_entropy(network.united(logits), lesson.targets) * lesson.weights).mean()
+    targets, weights = lesson.targets[images].to(device), lesson.weights[images].to(device)
+    loss = (cross_entropy(network.united(logits), targets) * weights).sum() / len(lesson)
     if lesson.tiles is None:
         return loss
-    targets, weights = lesson.tiles.targets.flatten(0, 1), lesson.tiles.weights.flatten()
-    return loss + (cross_entropy(logits, targets) * weights).mean()
+    targets = lesson.tiles.targets[images].flatten(0, 1).to(device)
+    weights = lesson.tiles.weights[images].flatten().to(device)
+    return loss + (cross_entropy(logits, targets) * weights).sum() / len(drawn)
 
 
 def _check(network: Network, held_out: Lesson, cut: int, step: int, loss: float, pace: float = 1.0) -> Check:

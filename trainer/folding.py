@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from trainer.device import device_of
+
 
 def folded(stages: Sequence[nn.Module], shape: tuple[int, ...]) -> nn.Sequential:
     """A copy of `stages` (in eval mode) for inputs of `shape` [1, c, h, w], equal up to rounding: every BatchNorm that
     directly follows a convolution goes into its weights, and padding that TensorFlow's rule adds before a convolution
     of stride 2 goes into its kernel, so that nothing is copied for it."""
     copied = copy.deepcopy(nn.Sequential(*stages)).eval().requires_grad_(False)
-    inputs, pairs = _looked_at(copied, torch.zeros(shape))
+    inputs, pairs = _looked_at(copied, torch.zeros(shape, device=device_of(copied)))
     for convolution, norm in pairs:
         _fold(convolution, norm)
         _replace(copied, norm, _what_follows(norm))

@@ -64,7 +64,7 @@ def _carry(
 def _move(network: Network, calibration: Calibration, good: Tensor) -> None:
     """The calibration's shift goes into the head's bias; the temperature stays outside."""
     with torch.no_grad():
-        network.head.bias.add_(calibration.shift * calibration.temperature * good)
+        network.head.bias.add_(calibration.shift * calibration.temperature * good.to(network.head.bias.device))
 
 
 def _review_from(scores: Tensor, fraction: float) -> float:

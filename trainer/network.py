@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from contracts.errors import ConfigurationError
+from trainer.device import device_of
 from trainer.views import AS_IT_IS, Flip, flipped
 
 _NEVER = 1e4  # takes a class out of a maximum
@@ -86,7 +87,8 @@ class Network(nn.Module):
         if self.inputs == 1:
             return logits
         each = logits.view(-1, self.inputs, logits.shape[1])  # [b, n, k]
-        suspicion = (each - _NEVER * self.good).amax(2) - (each - _NEVER * ~self.good).amax(2)
+        good = self.good.to(each.device)  # heads are asked on the processor, wherever the network lies
+        suspicion = (each - _NEVER * good).amax(2) - (each - _NEVER * ~good).amax(2)
         return (each * suspicion.softmax(1).unsqueeze(2)).sum(1)
 
 
@@ -101,7 +103,7 @@ def settle_statistics(network: Network, batches: Iterable[Tensor]) -> None:
         layer.train()
     with torch.no_grad():
         for batch in batches:
-            network(batch)
+            network(batch.to(device_of(network)))
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
         layer.eval()

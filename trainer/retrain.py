@@ -9,11 +9,12 @@ from contracts.errors import OrderError
 from contracts.orders import Retrain
 from trainer.dataset import Example, checked, read_rows
 from trainer.progress import Progress, silent
+from trainer.replay import replayed
 from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot, find_snapshot, take_snapshot
 from trainer.trained import TrainedModel
-from trainer.workspace import keep_image, recall_site
+from trainer.workspace import keep_image, recall_model, recall_site
 
 
 def retrain(
@@ -27,15 +28,17 @@ def retrain(
     """Train the successor that `order` asks for and write its run folder `out`.
 
     The workspace is the one in which the site's first model was trained; `settings` default to that training's;
-    the base model is not compared with random weights again.
+    the base model is not compared with random weights again. The old images are learned again, all of them or, with
+    `settings.replay`, a sample. Where the parent's run is known to the workspace, both models are asked about its test
+    images (see `forgetting`).
     Images whose `split` is `gate` enter the snapshot but are not trained on, and their labels are not read. Raises
     OrderError without usable labels, DatasetError and ConfigurationError as `train` does.
     """
     site = recall_site(workspace)
     base = find_snapshot(workspace, order.base_snapshot)
     new = read_labels(Path(order.labels_manifest), workspace=workspace, site=order.site)
-    snapshot = grow(base, new, order)
     chosen = (settings or site.settings).model_copy(update={"seed": order.seed, "yardstick": False})
+    snapshot = replayed(grow(base, new, order), base, most=chosen.replay, seed=order.seed)
     return train(
         snapshot,
         site.base_model,
@@ -47,6 +50,7 @@ def retrain(
         workspace=workspace,
         parent_bundle=order.parent_bundle,
         order_id=order.order_id,
+        parent=recall_model(workspace, order.base_snapshot),
     )
 
 

@@ -14,14 +14,17 @@ from contracts.bundle import Lineage, Preprocessing, TaskMetrics
 from contracts.errors import ConfigurationError, DatasetError
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
+from trainer import ranks
 from trainer.attempt import Attempt, Task, code_version, good_labels, preprocessing
 from trainer.backbone import BaseModel
 from trainer.card import card
 from trainer.contest import Outcome, contest
 from trainer.course import Material, Taught
 from trainer.dataset import Example
+from trainer.device import device_of
 from trainer.evaluate import cannot_promise, predict
 from trainer.features import Stem
+from trainer.forgetting import UNKNOWN, Judge, forgetting, losses_in_words
 from trainer.licence import strictest
 from trainer.line import draw_line
 from trainer.memory import kept_memory
@@ -33,7 +36,7 @@ from trainer.snapshot import Snapshot, learned_images, prove_pinned
 from trainer.threshold import Calibration
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run
 from trainer.views import View
-from trainer.workspace import SiteRecord, remember_site
+from trainer.workspace import SiteRecord, remember_model, remember_site
 from trainer.yardstick import compare_with_random, negative_transfer
 
 __all__ = ["TrainedModel", "good_labels", "load_run", "train"]
@@ -53,40 +56,58 @@ def train(
     parent_bundle: str | None = None,
     order_id: str | None = None,
     resume: bool = False,
+    trials: int = 0,
+    parent: TrainedModel | None = None,
 ) -> TrainedModel:
     """Fine-tune `base_model` on the snapshot's train split and write the run folder `out`.
 
     The snapshot is saved in `workspace` (default: inside `out`), where a first training also leaves what a later
     `retrain` needs to know. The same arguments give the same model on the same CPU, unless `settings.max_seconds` cut
     it short. With `resume` the finished rounds of a training that was killed in `out` are taken over, if it was of
-    exactly this snapshot, base model and settings, and the weights are those of an undisturbed one. Raises
-    ConfigurationError and DatasetError.
+    exactly this snapshot, base model and settings, and the weights are those of an undisturbed one. `trials` other
+    values of the recipe are tried in the time that is left (see `tuning`); what the model has forgotten is measured
+    against its `parent`. Raises ConfigurationError and DatasetError.
     """
     began = time.monotonic()
     torch.set_num_threads(settings.threads)
+    ranks.refuse_together(settings, trials=trials, resume=resume)
     _refuse_leak(snapshot, base_model)
     settings = _for_these_images(settings, base_model, snapshot)
     looked = prove_pinned(snapshot, workspace) if workspace else 0
     until = began + 0.85 * settings.max_seconds
     task = Task(snapshot, base_model, out, workspace, until=until, resume=resume, progress=progress)
     held = contest(task, settings) if settings.strategy == "auto" else Outcome(task.attempt(settings))
-    origin = Origin(site, product, parent_bundle, order_id)
+    held = _tuned(task, held, trials) if trials else held
+    if not ranks.leads():
+        ranks.wait()
+        return load_run(out)
+    origin = Origin(site, product, parent_bundle, order_id, parent)
     model = finish(task, held, origin, began=began, looked=looked)
+    if workspace is not None:
+        remember_model(workspace, model)
     if workspace is not None and order_id is None:
         remember_site(
             workspace, SiteRecord(site=site, product=product, base_model=base_model, settings=held.attempt.settings)
         )
+    ranks.wait()
     return model
+
+
+def _tuned(task: Task, held: Outcome, trials: int) -> Outcome:
+    from trainer.tuning import search  # Optuna takes half a second to import, which others need not wait for
+
+    return search(task, held, trials=trials)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Whose model it is, what it follows, and the order that asked for it."""
+    """Whose model it is, what it follows, the order that asked for it, and its parent's run where that is there."""
 
     site: str
     product: str = "default"
     parent_bundle: str | None = None
     order_id: str | None = None
+    parent: TrainedModel | None = None
 
 
 def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: int = 0) -> TrainedModel:
@@ -100,9 +121,15 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked}
     if settings.yardstick and settings.strategy != "scratch":
         details["yardstick"] = _yardstick(task, held.attempt)
+    rule = Rule(course.labels, course.good, thresholds)
+    judge = Judge(taught.network, stem.spec, calibration.temperature, rule)
+    kept = forgetting(origin.parent, judge) if origin.parent else ()
+    if origin.order_id is not None:
+        details["forgetting"] = [each.model_dump(mode="json") for each in kept]
     coarse = too_coarse(snapshot.of("train"), stem.spec, settings.smallest_defect)
-    loud = filter(None, [negative_transfer(details.get("yardstick", {})), _hurried(taught, settings), coarse])
-    metrics = _test(taught.network, snapshot, stem.spec, calibration, Rule(course.labels, course.good, thresholds))
+    forgot = losses_in_words(kept) if kept or origin.order_id is None else [UNKNOWN]
+    loud = filter(None, [*forgot, negative_transfer(details.get("yardstick", {})), _hurried(taught, settings), coarse])
+    metrics = _test(taught.network, snapshot, stem.spec, calibration, rule)
     record = RunRecord(
         site=origin.site,
         product=origin.product,
@@ -134,7 +161,7 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
         cannot_promise=(*loud, *cannot_promise(snapshot, metrics, course.good)),
         details=details,
     )
-    save_run(task.out, record, taught.network, taught.rounds, card(record, snapshot))
+    save_run(task.out, record, taught.network, taught.rounds, card(record, snapshot, kept))
     task.forget()
     progress("done", 1.0, f"balanced accuracy {metrics.balanced_accuracy or 0:.3f} on {metrics.examples} test images")
     return load_run(task.out)
@@ -206,6 +233,8 @@ def _details(held: Outcome, calibration: Calibration) -> dict[str, Any]:
     return {
         "strategy": held.attempt.settings.strategy,
         "contest": {"reasons": held.reasons, "attempts": held.numbers} if held.reasons else None,
+        **({"tuning": held.tuning} if held.tuning else {}),
+        "device": str(device_of(taught.network)),
         "head_penalty": taught.penalty,
         "rounds": len(taught.rounds),
         "kept_steps": [tuned.best.step for tuned in taught.rounds],

@@ -11,6 +11,8 @@ from contracts.settings import Settings
 
 FlipsName = Literal["auto", "none", "horizontal", "vertical", "both", "square"]
 
+DeviceName = Literal["auto", "cpu", "cuda"]
+
 StrategyName = Literal["auto", "probe", "tail", "full", "gradual", "lora", "scratch"]
 
 
@@ -39,6 +41,7 @@ class TrainingSettings(Settings):
 
     seed: int = 0
     threads: int = Field(default=1, ge=1, le=64, description="of torch")
+    device: DeviceName = Field(default="cpu", description="where networks compute; auto: cuda where there is a GPU")
     max_seconds: float = Field(
         default=3600.0, gt=0.0, description="training stops refining in time to end by then; the card says so"
     )
@@ -57,6 +60,14 @@ class TrainingSettings(Settings):
     )  # fmt: skip
     lora_rank: int = Field(default=8, ge=1, le=256, description="of the adapters that the strategy lora trains")
     label_noise: float = Field(default=0.03, ge=0.0, lt=0.5, description="share of labels that may be wrong")
+    rate_factor: float = Field(default=1.0, gt=0.0, le=10.0, description="times the learning rates of the recipe")
+    depth_ratio: float | None = Field(
+        default=None, gt=0.0, le=1.0, description="rate of the deepest trained stage over the top one's; None: recipe's"
+    )
+    steps_factor: float = Field(default=1.0, gt=0.0, le=10.0, description="times the steps of the recipe")
+    replay: int | None = Field(
+        default=None, ge=1, description="old training images that a retrain learns again, about; None: all"
+    )
     input_width: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
     input_height: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
     resize: Literal["stretch", "pad"] = "stretch"

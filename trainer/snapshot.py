@@ -54,8 +54,13 @@ class Snapshot:
         return tuple(example for example in self.examples if example.split in splits)
 
     def pinned(self) -> dict[str, Split]:
-        """The split of every group, for the next snapshot. Groups that are trained on may stay so, `gate` pins none."""
-        return {group_of(e): e.split for e in self.examples if e.split is not None and e.split != "gate"}
+        """The split of every group, for the next snapshot. Groups that are trained on may stay so, also those that a
+        retrain let rest; `gate` pins none."""
+        return {
+            group_of(e): "train" if e.split == "rest" else e.split
+            for e in self.examples
+            if e.split is not None and e.split != "gate"
+        }
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Examples by split and label."""

@@ -43,7 +43,7 @@ def split(examples: Sequence[Example], *, seed: int, pinned: Mapping[str, Split]
         if pinned and key in pinned:
             fixed[key] = pinned[key]
         elif example.split is not None and example.split != "gate":
-            fixed.setdefault(key, example.split)
+            fixed.setdefault(key, "train" if example.split == "rest" else example.split)
     chosen = assign(group_counts(examples), FRACTIONS, seed=seed, fixed=fixed)
     return tuple(
         example if example.split == "gate" else replace(example, split=chosen[group_of(example)])

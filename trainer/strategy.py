@@ -25,6 +25,8 @@ class Recipe:
     checks: int = 6  # of the averaged weights against the held-out images
     patience: int = 3  # checks without improvement, after which the training ends
     memory: float = 0.98  # of the averaged weights, in steps
+    rate_factor: float = 1.0  # times all rates
+    steps_factor: float = 1.0  # times the steps that passes and bounds give
     keeps_latest: bool = False  # that is within one standard error of the lowest loss, instead of the lowest itself
     from_random: bool = False  # weights: the start is no measure of what training must not lose (see `jump`)
     groups: int = 0  # of stages, released from the top back (see `unfreezing`); 0: all learn from the first step on
@@ -53,6 +55,14 @@ PIXELS: tuple[StrategyName, ...] = ("full", "gradual", "lora", "scratch")
 
 
 def recipe_of(settings: TrainingSettings) -> Recipe | None:
-    """The strategy's, with what the settings say about it."""
+    """The recipe of the settings' strategy, with what a run changes of it."""
     recipe = RECIPES[settings.strategy]
-    return replace(recipe, rank=settings.lora_rank) if recipe is not None and recipe.rank else recipe
+    if recipe is None:
+        return None
+    return replace(
+        recipe,
+        deepest=recipe.deepest if settings.depth_ratio is None else settings.depth_ratio,
+        rate_factor=settings.rate_factor,
+        steps_factor=settings.steps_factor,
+        rank=settings.lora_rank if recipe.rank else 0,
+    )

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trainer.device import device_of
+
 _MOST_STEPS, _CLOSE = 50, 1e-4
 
 
@@ -83,7 +85,7 @@ def domain_distance(network: nn.Module, batches: Iterable[Tensor]) -> float | No
     hooks = [layer.register_forward_pre_hook(note) for layer in layers]
     with torch.inference_mode():
         for batch in batches:
-            network(batch)
+            network(batch.to(device_of(network)))
     for hook in hooks:
         hook.remove()
     return float(np.mean([_layer_distance(layer, found) for layer, found in seen.items()])) if seen else None

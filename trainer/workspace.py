@@ -1,4 +1,5 @@
-"""What a site's trainer keeps between runs: `snapshots/`, `images/` (copies of later labelled images), `site.json`."""
+"""What a site's trainer keeps between runs: `snapshots/`, `images/` (copies of later labelled images), `site.json`, and
+`models/` (which run was made from which snapshot)."""
 
 from __future__ import annotations
 
@@ -8,11 +9,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from contracts.errors import ConfigurationError
+from contracts.errors import ConfigurationError, DatasetError
 from contracts.names import Name, Wire
 from trainer.backbone import BaseModel
 from trainer.dataset import Example
 from trainer.settings import TrainingSettings
+from trainer.trained import TrainedModel, load_run
 
 SITE_NAME = "site.json"
 
@@ -44,6 +46,23 @@ def recall_site(workspace: Path) -> SiteRecord:
         raise ConfigurationError(
             f"{workspace} is no trainer's workspace: {error}; train a first model in it"
         ) from error
+
+
+def remember_model(workspace: Path, model: TrainedModel) -> None:
+    """Note where the run lies that was made from its snapshot, for the report of a later retrain."""
+    note = workspace / "models" / f"{model.record.lineage.snapshot_hash}.txt"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(f"{model.folder.resolve()}\n", encoding="utf-8")
+
+
+def recall_model(workspace: Path, snapshot_hash: str) -> TrainedModel | None:
+    """The latest run made from that snapshot; None where it is not known, gone, changed, or another one by now."""
+    note = workspace / "models" / f"{snapshot_hash}.txt"
+    try:
+        model = load_run(Path(note.read_text(encoding="utf-8").strip()))
+    except (OSError, ConfigurationError, DatasetError):
+        return None
+    return model if model.record.lineage.snapshot_hash == snapshot_hash else None
 
 
 def keep_image(workspace: Path, example: Example) -> Example:

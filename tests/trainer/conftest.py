@@ -1,7 +1,9 @@
 """A tiny plant: grey plates with or without a dark spot, and a small network with random weights."""
 
+import csv
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from PIL import Image
 
 from contracts.bundle import Licence, Preprocessing
+from contracts.orders import Retrain
 from trainer.backbone import BaseModel
 from trainer.dataset import Dataset, read_manifest
 from trainer.features import Features, Pixels
@@ -102,3 +105,27 @@ def recipe(name: StrategyName, **changes: Any) -> Recipe:
 def shorten(monkeypatch: pytest.MonkeyPatch, name: StrategyName, **changes: int) -> None:
     """For this test the strategy's schedule is another one."""
     monkeypatch.setitem(RECIPES, name, recipe(name, **changes))
+
+
+def write_labels(folder: Path, *, gate_wrong: bool = False, only_gate: bool = False) -> Path:
+    """48 plates in bright light, every fourth for the gate."""
+    path = folder / "labels.csv"
+    folder.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label", "group", "part_id", "source", "split"))
+        for number in range(48):
+            spotted, gate = number % 2 == 1, only_gate or number % 4 >= 2
+            draw_plate(folder / f"{number}.png", spotted=spotted, seed=1000 + number, light=200)
+            said = spotted != (gate and gate_wrong)
+            split = "gate" if gate else "train"
+            writer.writerow((f"{number}.png", "spot" if said else "good", "", f"p-{number}", "drift-sample", split))
+    return path
+
+
+def order_for(labels: Path, first: TrainedModel) -> Retrain:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return Retrain(
+        order_id="order-7", issued_at=now, expires_at=now + timedelta(hours=1), reason="test", site="plant-1",
+        product="default", parent_bundle="a" * 64, base_snapshot=first.snapshot.hash, labels_manifest=str(labels),
+    )  # fmt: skip

@@ -1,40 +1,13 @@
 """A retrain order: the old images and the new labels make the successor; the gate's labels do nothing."""
 
-import csv
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from contracts.errors import ConfigurationError, OrderError
-from contracts.orders import Retrain
-from tests.trainer.conftest import draw_plate
+from tests.trainer.conftest import order_for, write_labels
 from trainer.retrain import retrain
 from trainer.trained import TrainedModel
-
-
-def write_labels(folder: Path, *, gate_wrong: bool = False, only_gate: bool = False) -> Path:
-    """48 plates in bright light, every fourth for the gate."""
-    path = folder / "labels.csv"
-    folder.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("path", "label", "group", "part_id", "source", "split"))
-        for number in range(48):
-            spotted, gate = number % 2 == 1, only_gate or number % 4 >= 2
-            draw_plate(folder / f"{number}.png", spotted=spotted, seed=1000 + number, light=200)
-            said = spotted != (gate and gate_wrong)
-            split = "gate" if gate else "train"
-            writer.writerow((f"{number}.png", "spot" if said else "good", "", f"p-{number}", "drift-sample", split))
-    return path
-
-
-def order_for(labels: Path, first: TrainedModel) -> Retrain:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    return Retrain(
-        order_id="order-7", issued_at=now, expires_at=now + timedelta(hours=1), reason="test", site="plant-1",
-        product="default", parent_bundle="a" * 64, base_snapshot=first.snapshot.hash, labels_manifest=str(labels),
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -152,7 +152,7 @@ def _frozen(model: TrainedModel, rule: Rule) -> tuple[Course, Stem] | None:
     """The pretrained network as it was before the training; None where its file went away."""
     try:
         trained = TrainingSettings.model_validate(model.record.lineage.training)
-        settings = trained.model_copy(update={"strategy": "probe"})
+        settings = trained.model_copy(update={"strategy": "probe", "device": "cpu"})
         course, stem, _ = set_out(
             model.record.base_model, rule.labels, rule.good_labels, settings, model.record.preprocessing
         )

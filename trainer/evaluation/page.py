@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
-from trainer.evaluation.plots import more_images, reliability, training_curves
+from trainer.evaluation.plots import more_images, reliability, training_curves, tuning_trials
 from trainer.evaluation.report import Estimate, Evaluation
 from trainer.thumbnail import data_address, thumbnail
 from trainer.trained import TrainedModel
@@ -56,6 +56,8 @@ def curves(run: Path, evaluation: Evaluation) -> dict[str, bytes]:
     """PNG files by name."""
     trained = training_curves(run / "curves.csv")
     found = {} if trained is None else {"training-curves": trained}
+    if (run / "trials.csv").exists() and (tuning := tuning_trials(run / "trials.csv")) is not None:
+        found["tuning"] = tuning
     if evaluation.calibration.bins:
         found["calibration"] = reliability(evaluation.calibration)
     if evaluation.curve is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections import defaultdict
 from pathlib import Path
+from statistics import median
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -35,6 +37,26 @@ def training_curves(curves: Path) -> bytes | None:
         kept = [(step, loss) for step, loss, row in zip(steps, held_out, rows, strict=True) if row["kept"] == "1"]
         if kept:
             axes.plot(*zip(*kept, strict=True), "o", color=_LOUD, label="kept" if first else None)
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def tuning_trials(trials: Path) -> bytes | None:
+    """`trials.csv` of a search: the held-out loss of each trial, the recipe's as a line with the trials' median
+    standard error below, and which one was chosen. None where nothing but the recipe was tried."""
+    with trials.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if len(rows) < 2:
+        return None
+    figure, axes = _axes("tuning", "trial", "held-out loss")
+    numbers, losses = [int(row["trial"]) for row in rows], [float(row["held_out_loss"]) for row in rows]
+    error = median(float(row["standard_error"]) for row in rows[1:])
+    axes.axhline(losses[0], color=_MUTE, linestyle=":", label="the recipe")
+    if math.isfinite(error):
+        axes.axhspan(losses[0] - error, losses[0], color=_MUTE, alpha=0.2, linewidth=0, label="not told from it")
+    axes.plot(numbers, losses, "o", color=_INK)
+    chosen = next(number for number, row in enumerate(rows) if row["chosen"] == "1")
+    axes.plot(numbers[chosen], losses[chosen], "o", color=_LOUD, label="chosen")
     axes.legend(frameon=False)
     return _png(figure)
 

@@ -152,7 +152,7 @@ def groups(examples: Sequence[Example]) -> list[Finding]:
         )
     stated: dict[str, set[str]] = defaultdict(set)
     for example in examples:
-        if example.split is not None and example.split != "gate":
+        if example.split is not None and example.split not in ("gate", "rest"):
             stated[group_of(example)].add(example.split)
     if parted := sorted(key for key, names in stated.items() if len(names) > 1):
         findings.append(

@@ -1,0 +1,92 @@
+"""Where the computing happens: as asked, said clearly where that cannot be, and the same bytes on the processor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from contracts.errors import ConfigurationError
+from tests.trainer.conftest import shorten
+from trainer.backbone import BaseModel
+from trainer.course import set_out
+from trainer.device import CPU, device_for, device_of, placed, precision
+from trainer.evaluate import predict
+from trainer.run import train
+from trainer.settings import DeviceName, StrategyName, TrainingSettings
+from trainer.snapshot import Snapshot
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no NVIDIA GPU on this machine")
+without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+
+
+@without_gpu
+def test_cuda_without_a_gpu_names_the_remedy(snapshot: Snapshot, small_base: BaseModel, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"device cuda: torch .* on this machine; say --device cpu"):
+        train(snapshot, small_base, settings=TrainingSettings(device="cuda"), out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_auto_is_the_processor_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for found, expected in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda found=found: found)
+        assert device_for("auto").type == expected
+        assert device_for("cpu") == CPU
+
+
+@without_gpu
+def test_auto_without_a_gpu_gives_the_same_bytes(
+    snapshot: Snapshot, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch, "tail", fewest_steps=10, passes=1, checks=2)
+    wanted: tuple[DeviceName, ...] = ("cpu", "auto")
+    one, other = (
+        train(snapshot, small_base, settings=TrainingSettings(device=name, flips="none"), out=tmp_path / name)
+        for name in wanted
+    )
+    assert one.record.model_sha256 == other.record.model_sha256
+    assert other.record.details["device"] == "cpu"
+
+
+def test_network_on_the_processor_is_left_as_it_is() -> None:
+    layer = nn.Conv2d(3, 4, 3)
+    assert placed(layer, CPU) is layer
+    assert layer.weight.is_contiguous()
+    assert device_of(nn.Identity()) == CPU
+
+
+def test_processor_computes_a_frozen_stem_in_float32() -> None:
+    with precision(CPU, whole=False):
+        assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.float32
+
+
+@needs_gpu
+@pytest.mark.parametrize("strategy", ["probe", "tail", "full"])
+def test_gpu_trains_a_model_that_answers_alike_on_the_processor(
+    strategy: StrategyName, snapshot: Snapshot, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("tail", "full"):
+        shorten(monkeypatch, "tail" if name == "tail" else "full", fewest_steps=20, passes=1)
+    settings = TrainingSettings(strategy=strategy, device="cuda", flips="none")
+    model = train(snapshot, small_base, settings=settings, out=tmp_path / "run", workspace=tmp_path / "space")
+    assert model.record.details["device"].startswith("cuda")
+    assert all(tensor.device == CPU for tensor in load_file(model.folder / "model.safetensors").values())
+    test, spec = snapshot.of("test"), model.record.preprocessing
+    here = predict(model.module, test, spec)
+    there = predict(placed(model.module, torch.device("cuda")), test, spec)
+    assert there.device == CPU
+    assert torch.allclose(here, there, atol=0.05)
+
+
+@needs_gpu
+def test_gpu_and_processor_do_not_share_cached_features(small_base: BaseModel, snapshot: Snapshot) -> None:
+    from trainer.attempt import preprocessing
+
+    stems = []
+    for name in ("cpu", "cuda"):
+        settings = TrainingSettings(device="cpu" if name == "cpu" else "cuda")
+        stems.append(set_out(small_base, snapshot.labels, ("good",), settings, preprocessing(small_base, settings))[1])
+    assert stems[0].base != stems[1].base
