@@ -27,7 +27,6 @@ from trainer.checkpoint import Checkpoint, key_of
 from trainer.contest import Outcome
 from trainer.device import device_for
 from trainer.evidence import losses_of, standard_error
-
 from trainer.progress import silent
 from trainer.settings import TrainingSettings
 from trainer.split import group_of
