@@ -14,7 +14,7 @@ from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError
 from trainer.backbone import BaseModel
 from trainer.checkpoint import Checkpoint, key_of
-from trainer.course import Course, Material, Taught, set_out
+from trainer.course import Course, Material, Taught, heads_for, set_out
 from trainer.features import Stem
 from trainer.image import load_inputs
 from trainer.network import settle_statistics
@@ -70,6 +70,7 @@ class Task:
         """Train with the strategy that the settings name. Raises ConfigurationError and DatasetError."""
         began = time.monotonic()
         course, stem, found = self.begin(settings)
+        course.network.heads = heads_for(course, self.snapshot.of("train"))
         recipe = RECIPES[settings.strategy]
         if recipe is not None and recipe.learns_statistics:
             settle_statistics(course.network, self._some(stem.spec))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from trainer.evaluation.report import TaskFigures
+from trainer.evaluation.text import task_lines
 from trainer.snapshot import Snapshot
 from trainer.trained import RunRecord
 
@@ -46,6 +48,7 @@ def card(record: RunRecord, snapshot: Snapshot) -> str:
         "|---" * (len(record.labels) + 1) + "|",
         *(f"| {true} | " + " | ".join(str(n) for n in row.values()) + " |" for true, row in metrics.confusion.items()),
         "",
+        *_tasks(record),
         f"Threshold {record.thresholds.ng:.2f} on the defect score: {record.thresholds.chosen_by}.",
         "",
         "## What it does not promise",
@@ -53,6 +56,12 @@ def card(record: RunRecord, snapshot: Snapshot) -> str:
         *(f"- {sentence}" for sentence in record.cannot_promise),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _tasks(record: RunRecord) -> list[str]:
+    """The further tasks, each judged alone."""
+    found = record.details.get("tasks")
+    return [] if found is None or record.tasks is None else task_lines(record.tasks, TaskFigures.model_validate(found))
 
 
 def _contest(record: RunRecord) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -14,26 +14,31 @@ from torch import Tensor, nn
 from trainer.evidence import standard_error
 from trainer.features import Features, Maps
 from trainer.head import Head
+from trainer.heads import location_losses, severity_losses
 from trainer.marks import TileLesson
 from trainer.network import Network
 from trainer.strategy import Recipe
+from trainer.tasks import CLASS, LOCATION, SEVERITY, TaskLesson
 from trainer.threshold import best_temperature
 
 _DROPOUT = 0.2
 _WEIGHT_DECAY = 0.05
 _BATCH = 32
+_FRESH = 0.1  # rate of heads that start from nothing, over the root of their width
+_SPREAD = 0.05  # rate of learned weights: there are few, and they have far to go
 
 
 @dataclass(frozen=True)
 class Lesson:
     """What is learned from: features of n images, targets [n, k] probabilities, weights [n]; where an image is several
-    inputs, what is known of each of them."""
+    inputs, what is known of each of them; `tasks` beside the class, where there are any."""
 
     features: Features
     targets: Tensor
     weights: Tensor
     tiles: TileLesson | None = None
     groups: tuple[str, ...] = ()  # of the images, where they are known
+    tasks: TaskLesson | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -42,18 +47,21 @@ class Lesson:
         """The lesson of some images."""
         tiles = self.tiles.rows(index) if self.tiles else None
         groups = tuple(self.groups[row] for row in index.tolist()) if self.groups else ()
-        return Lesson(self.features.rows(index), self.targets[index], self.weights[index], tiles, groups)
+        tasks = self.tasks.rows(index) if self.tasks else None
+        return Lesson(self.features.rows(index), self.targets[index], self.weights[index], tiles, groups, tasks)
 
 
 @dataclass(frozen=True)
 class Check:
     """One look at the averaged weights. `held_out_loss` is at the best temperature, so that it tells how well the
-    images are told apart and not how sure the network sounds; infinite without held-out images."""
+    images are told apart and not how sure the network sounds; infinite without held-out images. `beside`: name ->
+    losses [n] of the further tasks, counted in it."""
 
     step: int
     loss: float
     held_out_loss: float
     logits: Tensor
+    beside: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -142,10 +150,17 @@ class _Kept:
             self.stale += 1
 
     def _as_good(self, check: Check) -> bool:
-        targets, weights = self.held_out.targets, self.held_out.weights
-        difference = losses_of(check.logits, targets, weights) - losses_of(self.lowest.logits, targets, weights)
+        difference = self._losses(check) - self._losses(self.lowest)
         error = standard_error(difference, self.held_out.groups)
         return math.isfinite(error) and float(difference.mean()) <= error  # a single group tells nothing
+
+    def _losses(self, check: Check) -> Tensor:
+        losses = losses_of(check.logits, self.held_out.targets, self.held_out.weights)
+        if self.held_out.tasks is None:
+            return losses
+        pull = self.held_out.tasks.pull or {}
+        beside = [pull.get(name, 1.0) * each.double() for name, each in check.beside.items()]
+        return torch.stack([pull.get(CLASS, 1.0) * losses, *beside]).sum(0)
 
 
 def steps_of(recipe: Recipe, images: int) -> int:
@@ -223,7 +238,7 @@ def precision(cut: int) -> torch.autocast:
 
 def _trained(network: Network, cut: int) -> list[nn.Parameter]:
     body = [parameter for stage in network.stages[cut:] for parameter in stage.parameters()]
-    return [*body, *network.head.parameters()]
+    return [*body, *network.head.parameters(), *(network.heads.parameters() if network.heads else ())]
 
 
 def _followed(network: Network, cut: int) -> list[Tensor]:
@@ -243,6 +258,11 @@ def _optimizer(network: Network, cut: int, recipe: Recipe) -> torch.optim.Optimi
         rate = top * recipe.deepest ** ((len(stages) - number) / max(1, len(stages) - 1))
         groups.append({"params": list(stage.parameters()), "lr": rate})
     groups.append({"params": list(network.head.parameters()), "lr": top * recipe.head})
+    if network.heads is not None:
+        spread = network.heads.uncertainty
+        fresh = [parameter for parameter in network.heads.parameters() if parameter is not spread]
+        groups.append({"params": fresh, "lr": _FRESH / math.sqrt(network.head.in_features)})
+        groups.append({"params": [spread], "lr": _SPREAD, "weight_decay": 0.0})
     return torch.optim.AdamW(groups, weight_decay=_WEIGHT_DECAY)
 
 
@@ -270,16 +290,35 @@ def _step(network: Network, optimizer: torch.optim.Optimizer, lesson: Lesson, cu
 
 
 def _loss(network: Network, lesson: Lesson, cut: int) -> Tensor:
-    maps = lesson.features.maps.drawn()  # [b, c, h, w]
+    if lesson.tasks is None:
+        maps, moves = lesson.features.maps.drawn(), None  # [b, c, h, w]
+    else:
+        maps, moves = lesson.features.maps.moved()
     with precision(cut):
-        embedding = network.embed(network.run(maps, cut, len(network.stages))).float()
+        last = network.run(maps, cut, len(network.stages))
+        embedding = network.embed(last).float()
     embedding = nn.functional.dropout(embedding - network.centre, _DROPOUT) + network.centre
     logits = network.classify(embedding)  # [b * t, k]
     loss = (cross_entropy(network.united(logits), lesson.targets) * lesson.weights).mean()
-    if lesson.tiles is None:
+    if lesson.tiles is not None:
+        targets, weights = lesson.tiles.targets.flatten(0, 1), lesson.tiles.weights.flatten()
+        loss = loss + (cross_entropy(logits, targets) * weights).mean()
+    if lesson.tasks is None or network.heads is None or moves is None:
         return loss
-    targets, weights = lesson.tiles.targets.flatten(0, 1), lesson.tiles.weights.flatten()
-    return loss + (cross_entropy(logits, targets) * weights).mean()
+    beside = _beside(network, network.beside(last.float(), embedding, logits), lesson.tasks, moves)
+    return network.heads.united(
+        {CLASS: loss, **{name: each.mean() for name, each in beside.items()}}, lesson.tasks.pull
+    )
+
+
+def _beside(network: Network, answers: Sequence[Tensor], lesson: TaskLesson, moves: Tensor) -> dict[str, Tensor]:
+    """Losses [n] by task, of what `network.beside` answers to inputs that were moved."""
+    found, left = {}, list(answers)
+    if network.heads is not None and network.heads.tasks.severity is not None:
+        found[SEVERITY] = severity_losses(left.pop(0), lesson)
+    if left:
+        found[LOCATION] = location_losses(left[0], left[1], lesson, moves)
+    return found
 
 
 def _check(network: Network, held_out: Lesson, cut: int, step: int, loss: float) -> Check:
@@ -287,4 +326,24 @@ def _check(network: Network, held_out: Lesson, cut: int, step: int, loss: float)
     if not len(held_out):
         return Check(step, loss, math.inf, logits)
     _, held_out_loss = best_temperature(logits, held_out.targets, held_out.weights)
-    return Check(step, loss, held_out_loss, logits)
+    if held_out.tasks is None:
+        return Check(step, loss, held_out_loss, logits)
+    beside, pull = _losses_beside(network, held_out, cut), held_out.tasks.pull or {}
+    held_out_loss *= pull.get(CLASS, 1.0)
+    held_out_loss += sum(pull.get(name, 1.0) * float(each.mean()) for name, each in beside.items())
+    return Check(step, loss, held_out_loss, logits, beside)
+
+
+def _losses_beside(network: Network, held_out: Lesson, cut: int) -> dict[str, Tensor]:
+    """Losses [n] by further task, of the images as they are."""
+    parts: list[dict[str, Tensor]] = []
+    still = torch.eye(2, 3)
+    with torch.inference_mode():
+        for rows in torch.split(torch.arange(len(held_out)), max(1, 64 // network.inputs)):
+            part = held_out.rows(rows)
+            last = network.run(part.features.maps.plain(), cut, len(network.stages))
+            embedding = network.embed(last)
+            said = network.beside(last, embedding, network.classify(embedding))
+            if part.tasks is not None:
+                parts.append(_beside(network, said, part.tasks, still.expand(len(last), 2, 3)))
+    return {name: torch.cat([part[name] for part in parts]).clone() for name in parts[0]} if parts else {}

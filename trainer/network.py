@@ -1,5 +1,5 @@
 """The model: a timm backbone cut into stages (the lower ones stay frozen), pooling, and one linear head; where an image
-is looked at in tiles, one answer of them all."""
+is looked at in tiles, one answer of them all. Heads for further tasks lie beside the class's where there are any."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from contracts.errors import ConfigurationError
+from contracts.tasks import Tasks
+from trainer.heads import Heads
 
 _NEVER = 1e4  # takes a class out of a maximum
 
@@ -19,14 +21,23 @@ class Network(nn.Module):
 
     The head sees the embedding through the constants `centre` and `scale`, so that its weights are comparable; the
     embedding that is returned is the plain pooled one, the mean over an image's inputs. `good` [k] tells the classes
-    that pass; needed where n > 1.
+    that pass; needed where n > 1. `heads` of further tasks do not change what `forward` answers; `everything` asks
+    them too.
     """
 
     centre: Tensor
     scale: Tensor
     good: Tensor
 
-    def __init__(self, backbone: nn.Module, labels: int, *, inputs: int = 1, good: Sequence[bool] = ()) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        labels: int,
+        *,
+        inputs: int = 1,
+        good: Sequence[bool] = (),
+        tasks: Tasks | None = None,
+    ) -> None:
         super().__init__()
         self.inputs = inputs
         self.register_buffer("good", torch.tensor(good), persistent=False)
@@ -35,11 +46,35 @@ class Network(nn.Module):
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
         self.head = nn.Linear(width, labels)
+        self.heads = None if tasks is None else Heads(width, tasks)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         embedding = self.embed(self.run(x, 0, len(self.stages)))
         pooled = embedding if self.inputs == 1 else embedding.view(-1, self.inputs, embedding.shape[1]).mean(1)
         return self.united(self.classify(embedding)), pooled
+
+    def everything(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Logits and embedding as `forward` gives them, then, of the tasks that the heads have, severity
+        [b, levels - 1], heat [b * n, rows, columns] and distances [b * n, 4, rows, columns]."""
+        maps = self.run(x, 0, len(self.stages))
+        embedding = self.embed(maps)
+        pooled = embedding if self.inputs == 1 else embedding.view(-1, self.inputs, embedding.shape[1]).mean(1)
+        logits = self.classify(embedding)
+        return self.united(logits), pooled, *self.beside(maps, embedding, logits)
+
+    def beside(self, maps: Tensor, embedding: Tensor, logits: Tensor) -> tuple[Tensor, ...]:
+        """Severity, heat and distances, of the tasks that there are, from the last maps [b * n, d, h, w], the
+        embedding and the class logits of each input. An image's severity is that of its suspicious inputs."""
+        found: list[Tensor] = []
+        if self.heads is not None and self.heads.tasks.severity is not None:
+            each = self.heads.severity(self.standard(embedding))
+            if self.inputs > 1:
+                each = (self._each(each) * self._suspicion(self._each(logits)).unsqueeze(2)).sum(1)
+            found.append(each)
+        if self.heads is not None and self.heads.tasks.location is not None:
+            features = (maps - self.centre[:, None, None]) * self.scale[:, None, None]
+            found.extend(self.heads.location(features))
+        return tuple(found)
 
     def run(self, x: Tensor, first: int, last: int) -> Tensor:
         """Feature maps after stage `last` - 1, given those that enter stage `first`."""
@@ -53,8 +88,12 @@ class Network(nn.Module):
 
     def classify(self, embedding: Tensor) -> Tensor:
         """[b * n, d] -> logits [b * n, k] of each input by itself."""
-        logits: Tensor = self.head((embedding - self.centre) * self.scale)
+        logits: Tensor = self.head(self.standard(embedding))
         return logits
+
+    def standard(self, embedding: Tensor) -> Tensor:
+        """[b * n, d] as the heads see it."""
+        return (embedding - self.centre) * self.scale
 
     def united(self, logits: Tensor) -> Tensor:
         """[b * n, k] -> [b, k]: one answer for all inputs of an image, which is that of the most suspicious one,
@@ -62,9 +101,28 @@ class Network(nn.Module):
         (McFee, Salamon & Bello, Adaptive Pooling Operators for Weakly Labeled Sound Event Detection, 2018)."""
         if self.inputs == 1:
             return logits
-        each = logits.view(-1, self.inputs, logits.shape[1])  # [b, n, k]
+        each = self._each(logits)
+        return (each * self._suspicion(each).unsqueeze(2)).sum(1)
+
+    def _each(self, values: Tensor) -> Tensor:
+        """[b * n, k] -> [b, n, k]."""
+        return values.view(-1, self.inputs, values.shape[1])
+
+    def _suspicion(self, each: Tensor) -> Tensor:
+        """[b, n] shares of the inputs in their image's answer, from class logits [b, n, k]."""
         suspicion = (each - _NEVER * self.good).amax(2) - (each - _NEVER * ~self.good).amax(2)
-        return (each * suspicion.softmax(1).unsqueeze(2)).sum(1)
+        return suspicion.softmax(1)
+
+
+class Everything(nn.Module):
+    """A network whose forward is `everything`: what is exported where there are heads."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self.network.everything(x)
 
 
 def settle_statistics(network: Network, batches: Iterable[Tensor]) -> None:

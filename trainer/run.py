@@ -21,6 +21,7 @@ from trainer.contest import Outcome, contest
 from trainer.course import Material, Taught
 from trainer.dataset import Example
 from trainer.evaluate import cannot_promise, predict
+from trainer.evaluation.tasks import judge_tasks
 from trainer.features import Stem
 from trainer.licence import strictest
 from trainer.line import draw_line
@@ -65,6 +66,7 @@ def train(
     began = time.monotonic()
     torch.set_num_threads(settings.threads)
     _refuse_leak(snapshot, base_model)
+    _refuse_probe(settings)
     settings = _for_these_images(settings, base_model, snapshot)
     looked = prove_pinned(snapshot, workspace) if workspace else 0
     until = began + 0.85 * settings.max_seconds
@@ -98,6 +100,9 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     thresholds, calibration = draw_line(course, stem, taught, snapshot)
     progress("testing", 0.92)
     details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked}
+    beside = judge_tasks(taught.network, snapshot, stem.spec, course.good)
+    if beside is not None:
+        details["tasks"] = beside.model_dump(mode="json")
     if settings.yardstick and settings.strategy != "scratch":
         details["yardstick"] = _yardstick(task, held.attempt)
     coarse = too_coarse(snapshot.of("train"), stem.spec, settings.smallest_defect)
@@ -111,6 +116,7 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
         labels=course.labels,
         good_labels=course.good,
         preprocessing=stem.spec,
+        tasks=course.network.heads.tasks if course.network.heads else None,
         thresholds=thresholds,
         temperature=calibration.temperature,
         base_model=task.base,
@@ -174,6 +180,14 @@ def _refuse_leak(snapshot: Snapshot, base: BaseModel) -> None:
         raise DatasetError(
             f"the base model {base.id} was trained on {len(leaked)} images of this test split (first: "
             f"{leaked[0].path}); start from its snapshot, so that its split stays, or from another base model"
+        )
+
+
+def _refuse_probe(settings: TrainingSettings) -> None:
+    if settings.tasks and settings.strategy == "probe":
+        raise ConfigurationError(
+            f"the strategy probe fits the class's head alone, not one for {' and '.join(settings.tasks)}; say "
+            "--strategy tail, or full"
         )
 
 
