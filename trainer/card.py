@@ -61,7 +61,13 @@ def card(record: RunRecord, snapshot: Snapshot) -> str:
 def _tasks(record: RunRecord) -> list[str]:
     """The further tasks, each judged alone."""
     found = record.details.get("tasks")
-    return [] if found is None or record.tasks is None else task_lines(record.tasks, TaskFigures.model_validate(found))
+    if found is None or record.tasks is None:
+        return []
+    lines = task_lines(record.tasks, TaskFigures.model_validate(found))
+    for name, item in (record.details.get("tasks_alone") or {}).items():
+        said = "**worse together**" if item["together"] - item["alone"] > item["error"] else "not worse together"
+        lines.append(f"- {name}: mean error {item['together']:.3f} together, {item['alone']:.3f} alone, {said}")
+    return [*lines, ""]
 
 
 def _contest(record: RunRecord) -> list[str]:

@@ -38,7 +38,7 @@ class Heads(nn.Module):
             self.slope = nn.Linear(width, 1, bias=False)
             nn.init.zeros_(self.slope.weight)
             shares = torch.tensor(above or [0.5] * (len(tasks.severity.names) - 1))
-            self.steps = nn.Parameter(shares.clamp(0.01, 0.99).logit())
+            self.thresholds = nn.Parameter(-shares.clamp(0.01, 0.99).logit())
         if tasks.location is not None:
             self.cells = nn.Linear(width, 5)
             nn.init.zeros_(self.cells.weight)
@@ -47,12 +47,14 @@ class Heads(nn.Module):
 
     def severity(self, features: Tensor) -> Tensor:
         """[b, d] -> [b, levels - 1]."""
-        logits: Tensor = self.slope(features) + self.steps
+        logits: Tensor = self.slope(features) - self.thresholds
         return logits
 
     def location(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """[b, d, rows, columns] -> heat [b, rows, columns], distances [b, 4, rows, columns]."""
-        found = self.cells(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        count, width, rows, columns = maps.shape
+        found = self.cells(maps.permute(0, 2, 3, 1).reshape(-1, width))  # one row a cell
+        found = found.view(count, rows, columns, 5).permute(0, 3, 1, 2)
         return found[:, 0], found[:, 1:]
 
     def united(self, losses: Mapping[str, Tensor], pull: Mapping[str, float] | None) -> Tensor:

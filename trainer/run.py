@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from trainer.resolution import fitting_tiles, too_coarse, usual_size
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot, learned_images, prove_pinned
 from trainer.threshold import Calibration
+from trainer.together import compare_alone
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run
 from trainer.views import View
 from trainer.workspace import SiteRecord, remember_site
@@ -103,10 +104,14 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     beside = judge_tasks(taught.network, snapshot, stem.spec, course.good)
     if beside is not None:
         details["tasks"] = beside.model_dump(mode="json")
+    comparisons = compare_alone(task, held.attempt) if settings.compare_tasks and settings.tasks else []
+    if comparisons:
+        details["tasks_alone"] = {item.name: asdict(item) for item in comparisons}
     if settings.yardstick and settings.strategy != "scratch":
         details["yardstick"] = _yardstick(task, held.attempt)
     coarse = too_coarse(snapshot.of("train"), stem.spec, settings.smallest_defect)
-    loud = filter(None, [negative_transfer(details.get("yardstick", {})), _hurried(taught, settings), coarse])
+    worse = [item.sentence() for item in comparisons if item.worse]
+    loud = filter(None, [*worse, negative_transfer(details.get("yardstick", {})), _hurried(taught, settings), coarse])
     metrics = _test(taught.network, snapshot, stem.spec, calibration, Rule(course.labels, course.good, thresholds))
     record = RunRecord(
         site=origin.site,

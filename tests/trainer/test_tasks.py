@@ -22,6 +22,7 @@ from trainer.run import load_run, train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot, take_snapshot
 from trainer.tasks import TaskLesson, levels_of, marks_of, severity_scale, task_lesson
+from trainer.together import Compared, alone
 from trainer.trained import TrainedModel
 from trainer.views import FLIPS, View, look, moves_of
 from trainer.views import moved as moved_images
@@ -261,3 +262,32 @@ def test_tiles_are_part_of_the_grid(together: TrainedModel) -> None:
     assert together.record.preprocessing.tiles == Tiles(columns=2, rows=2)
     assert together.record.tasks is not None
     assert together.record.tasks.location == LocationGrid(rows=2, columns=2)
+
+
+def test_each_task_is_compared_with_itself_alone(
+    marked: Snapshot, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch, "tail", fewest_steps=4, most_steps=4)
+    settings = TrainingSettings.model_validate({**BOTH, "compare_tasks": True})
+    model = train(marked, small_base, settings=settings, out=tmp_path / "run")
+    found = model.record.details["tasks_alone"]
+    assert set(found) == {"class", "severity", "location"}
+    assert all(item["error"] >= 0 for item in found.values())
+    assert "- class: mean error" in (model.folder / "card.md").read_text()
+    assert not (model.folder / "alone").exists()
+
+
+def test_what_is_worse_by_more_than_its_standard_error_is_said() -> None:
+    assert Compared("severity", 0.5, 0.4, 0.05).worse
+    assert not Compared("severity", 0.5, 0.4, 0.15).worse
+    assert not Compared("severity", 0.5, 0.4, math.inf).worse
+    assert "Severity is worse together than alone: distance from the true level 0.500 against 0.400" in (
+        Compared("severity", 0.5, 0.4, 0.05).sentence()
+    )
+
+
+def test_alone_nothing_else_is_learned() -> None:
+    settings = TrainingSettings.model_validate({**BOTH, "task_weights": "learned"})
+    assert alone(settings, "class").tasks == ()
+    only = alone(settings, "location")
+    assert (only.tasks, only.task_weights) == (("location",), {"class": 0.0})

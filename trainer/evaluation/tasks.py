@@ -72,7 +72,7 @@ class LevelAnswers:
         rows = [int(row) for row in np.flatnonzero(levels >= 0)]
         logits = [_known(further[row].severity) for row in rows]
         said = np.array([level_of(each) for each in logits], dtype=np.int64)
-        expected = np.array([(1 / (1 + np.exp(-each.astype(np.float64)))).sum() for each in logits])
+        expected = np.array([expected_level(each) for each in logits])
         return cls(levels[rows], said, expected, tuple(group_of(examples[row]) for row in rows))
 
 
@@ -113,10 +113,15 @@ class PlaceAnswers:
         return np.array([any(_holds(mark, peak) for mark in marks) for peak, marks in pairs], dtype=bool)
 
 
-def ask_beside(network: Network, examples: Sequence[Example], spec: Preprocessing) -> list[Said]:
+def expected_level(logits: NDArray[np.float32]) -> float:
+    """The mean of the distribution that cumulative logits [levels - 1] make: a rank finer than the level."""
+    return float((1 / (1 + np.exp(-logits.astype(np.float64)))).sum())
+
+
+def ask_beside(network: nn.Module, examples: Sequence[Example], spec: Preprocessing) -> list[Said]:
     """The network's further answers to the images as they are."""
     found: list[Said] = []
-    if network.heads is None:
+    if not isinstance(network, Network) or network.heads is None:
         return [Said() for _ in examples]
     with torch.inference_mode():
         for start in range(0, len(examples), max(1, _BATCH // spec.inputs)):
