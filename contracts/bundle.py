@@ -12,11 +12,17 @@ from pydantic import Field, StringConstraints, model_validator
 
 from contracts.frame import Probability
 from contracts.names import Label, Moment, Name, Sha256, Wire
+from contracts.tasks import TaskCertificate, Tasks
 
 FilePath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")]
 """A path inside the bundle: relative, forward slashes, no `..`, no leading dot."""
 
 MANIFEST_NAME = "manifest.json"
+
+
+def _absent(value: object) -> bool:
+    """A field that is not there is not written: manifests of models without it stay as they were."""
+    return value is None
 
 
 class FileEntry(Wire):
@@ -149,7 +155,7 @@ class Variant(Wire):
     """One runnable file for one target, for example `onnxruntime-cpu/int8`.
 
     Input `image` float32 [n, 3, height, width], n inputs of one image (1 without tiles); outputs `logits` float32
-    [1, labels] and `embedding` float32 [1, d].
+    [1, labels] and `embedding` float32 [1, d], and those of the bundle's `tasks`.
     """
 
     target: Literal["onnxruntime-cpu", "openvino-cpu", "tensorrt"]
@@ -195,6 +201,7 @@ class Certificate(Wire):
     max_probability_difference: Probability
     metrics: TaskMetrics
     reference_metrics: TaskMetrics
+    tasks: TaskCertificate | None = Field(default=None, exclude_if=_absent)
     latency: LatencySummary
     machine: dict[str, Any] = {}
     passed: bool
@@ -279,6 +286,9 @@ class Manifest(Wire):
     default_variant: str
     thresholds: Thresholds
     temperature: float = Field(default=1.0, gt=0.0, description="logits are divided by it before the softmax")
+    tasks: Tasks | None = Field(
+        default=None, exclude_if=_absent, description="what the model answers beside the class; None: nothing"
+    )
     drift_reference: DriftReference
     golden_samples: tuple[GoldenSample, ...] = Field(min_length=1)
     certificates: tuple[Certificate, ...]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from contracts.names import Identifier, Label, Moment, Name, Sha256, Wire
+from contracts.tasks import PixelBox, Severity
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -55,6 +56,8 @@ class Verdict(Wire):
     scores: dict[Label, Probability] = {}
     defect_score: Probability | None = Field(default=None, description="1 minus the probability of the good classes")
     threshold: Probability | None = Field(default=None, description="NG at or above it")
+    severity: Severity | None = Field(default=None, description="None where the model has no such task")
+    box: PixelBox | None = Field(default=None, description="of the defect; None where the part passes")
     bundle_hash: Sha256 | None = None
     latency_seconds: float | None = Field(default=None, ge=0.0)
     reason: str | None = Field(default=None, description="why there is no verdict")

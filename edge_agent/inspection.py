@@ -18,8 +18,9 @@ from drift.vector import VectorReference
 from edge_agent.source import Capture
 from runtime.bundle import Bundle
 from runtime.decision import decide
-from runtime.preprocessing import ImageError, decode, prepare, visible
+from runtime.preprocessing import ImageError, decode, prepare, size_of, visible
 from runtime.session import Inference, Session
+from runtime.tasks import Found, found
 
 Check = Callable[[Frame, NDArray[np.uint8]], str | None]
 """Looks at the pixels before the model does; a text means that there can be no verdict, and why."""
@@ -38,6 +39,10 @@ class Inspection:
     model_failed: bool = False
     visible: NDArray[np.bool_] | None = None
     """[h, w] where the pixels may be kept; None: everywhere."""
+    heat: NDArray[np.float32] | None = None
+    """[rows, columns] 0..1 over the whole image: where a defect is likely; for the operator's page alone."""
+    size: tuple[int, int] | None = None
+    """Width and height of the source image, in pixels of which the verdict's box is."""
 
     @property
     def kept(self) -> NDArray[np.uint8] | None:
@@ -115,6 +120,9 @@ class Inspector:
         manifest = self.bundle.manifest
         decided = decide(inference.probabilities, manifest)
         vector = self.reference.vector(pixels, inference)
+        stopped, spec = decided.decision is not Decision.OK, manifest.preprocessing
+        size = None if manifest.tasks is None else _size(capture, spec)
+        beside = Found() if size is None else found(inference, manifest.tasks, spec, size, stopped=stopped)
         scores = {label: float(p) for label, p in zip(manifest.labels, inference.probabilities, strict=True)}
         verdict = Verdict(
             frame=capture.frame,
@@ -123,6 +131,8 @@ class Inspector:
             scores=scores,
             defect_score=decided.defect_score,
             threshold=manifest.thresholds.ng,
+            severity=beside.severity,
+            box=beside.box,
             bundle_hash=self.bundle.hash,
             latency_seconds=time.perf_counter() - started,
         )
@@ -133,6 +143,8 @@ class Inspector:
             vector,
             confidence=max(scores.values()),
             distance=float(vector[self._distance_at]),
+            heat=beside.heat,
+            size=size,
         )
 
     def _no_verdict(self, capture: Capture, reason: str, started: float) -> Verdict:
@@ -158,6 +170,12 @@ def _reference(bundle: Bundle) -> VectorReference:
     if reference.projection.shape[0] != bundle.manifest.drift_reference.embedding_width:
         raise BundleError(f"{name} of bundle {bundle.hash[:12]} does not fit the embedding; export it again")
     return reference
+
+
+def _size(capture: Capture, spec: Preprocessing) -> tuple[int, int]:
+    """Width and height of the source image; a large JPEG is decoded with fewer pixels."""
+    image = capture.image
+    return size_of(image, spec) if isinstance(image, bytes) else (image.shape[1], image.shape[0])
 
 
 def _visible(pixels: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.bool_] | None:

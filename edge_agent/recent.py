@@ -13,21 +13,26 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contracts.frame import Decision, Verdict
+from contracts.tasks import PixelBox
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 _SIDE = 320  # pixels of a picture, at most
+_WARM, _DENSEST = (255, 64, 0), 190  # colour of the heat, and its opacity where a defect is certain
 
 
 @dataclass
 class Glance:
-    """One verdict, its picture [h, w, 3] uint8 of at most 320 px a side (None where there was none), and what somebody
-    has said the part is (None so far)."""
+    """One verdict, its picture [h, w, 3] uint8 of at most 320 px a side (None where there was none), what somebody has
+    said the part is (None so far), and of a model that tells where a defect lies its `heat` [rows, columns] 0..1 and
+    the `box`: left, top, width and height in shares of the image."""
 
     number: int
     verdict: Verdict
     picture: NDArray[np.uint8] | None
     said: str | None = None
+    heat: NDArray[np.float32] | None = None
+    box: tuple[float, float, float, float] | None = None
 
     def jpeg(self) -> bytes | None:
         """The picture as a JPEG file."""
@@ -35,6 +40,17 @@ class Glance:
             return None
         file = io.BytesIO()
         Image.fromarray(self.picture).save(file, "JPEG", quality=88)
+        return file.getvalue()
+
+    def heat_png(self) -> bytes | None:
+        """The heat as a translucent picture of the image's shape."""
+        if self.heat is None:
+            return None
+        warm = np.zeros((*self.heat.shape, 4), dtype=np.uint8)
+        warm[:, :, :3] = _WARM
+        warm[:, :, 3] = np.rint(self.heat * _DENSEST)
+        file = io.BytesIO()
+        Image.fromarray(warm).save(file, "PNG")
         return file.getvalue()
 
 
@@ -48,15 +64,24 @@ class Recent:
         self._lock = threading.Lock()
         self._number = 0
 
-    def add(self, verdict: Verdict, pixels: NDArray[np.uint8] | None, visible: NDArray[np.bool_] | None = None) -> None:
-        """Remember a verdict; the pixels are thinned out, not copied whole, and black where they are not `visible`."""
+    def add(
+        self,
+        verdict: Verdict,
+        pixels: NDArray[np.uint8] | None,
+        visible: NDArray[np.bool_] | None = None,
+        *,
+        heat: NDArray[np.float32] | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        """Remember a verdict; the pixels are thinned out, not copied whole, and black where they are not `visible`.
+        `size`: width and height of the source image, which the verdict's box is in pixels of."""
         picture = None if pixels is None else _thin(pixels)
         if picture is not None and visible is not None:
             picture *= _thin(visible)[:, :, np.newaxis]
         with self._lock:
             self._number += 1
             self._counts[verdict.decision.value] += 1
-            glance = Glance(self._number, verdict, picture)
+            glance = Glance(self._number, verdict, picture, heat=heat, box=_shares(verdict.box, size))
             self._all.appendleft(glance)
             if verdict.decision is not Decision.OK:
                 self._not_ok.appendleft(glance)
@@ -87,6 +112,13 @@ class Recent:
         """Verdicts since the start, by decision."""
         with self._lock:
             return dict(self._counts)
+
+
+def _shares(box: PixelBox | None, size: tuple[int, int] | None) -> tuple[float, float, float, float] | None:
+    """Left, top, width and height of a box, in shares of an image of this width and height."""
+    if box is None or size is None:
+        return None
+    return box[0] / size[0], box[1] / size[1], (box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1]
 
 
 def _thin(values: NDArray[Scalar]) -> NDArray[Scalar]:

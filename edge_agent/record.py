@@ -16,7 +16,7 @@ from edge_agent.store import Store
 CSV_COLUMNS = (
     "part_id", "camera", "product", "sequence", "triggered_at", "decision", "label", "defect_score", "threshold",
     "scores", "bundle_hash", "latency_seconds", "reason", "outcome", "outcome_source", "outcome_rater",
-    "outcome_decided_at",
+    "outcome_decided_at", "severity", "box",
 )  # fmt: skip
 _CHUNK = 1000
 _CSV_QUERY = """
@@ -49,8 +49,9 @@ class Record:
         with self._store.transaction() as db:
             db.executemany(
                 "INSERT INTO verdicts (part_id, camera, product, sequence, triggered_at, frame, decision, label,"
-                " defect_score, threshold, scores, bundle_hash, latency_seconds, reason, reference, recorded_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " defect_score, threshold, scores, bundle_hash, latency_seconds, reason, reference,"
+                " severity, box, recorded_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(*_row(verdict, reference), now) for verdict, reference in verdicts],
             )
 
@@ -155,6 +156,8 @@ def _row(verdict: Verdict, reference: str | None) -> tuple[Any, ...]:
         verdict.latency_seconds,
         verdict.reason,
         reference,
+        None if verdict.severity is None else verdict.severity.model_dump_json(),
+        None if verdict.box is None else json.dumps(verdict.box),
     )
 
 
@@ -170,6 +173,8 @@ def _verdict(row: Any) -> Verdict:
             "bundle_hash": row["bundle_hash"],
             "latency_seconds": row["latency_seconds"],
             "reason": row["reason"],
+            "severity": None if row["severity"] is None else json.loads(row["severity"]),
+            "box": None if row["box"] is None else json.loads(row["box"]),
         }
     )
 
@@ -194,6 +199,8 @@ def _csv_values(row: Any) -> tuple[Any, ...]:
         row["outcome_source"],
         row["outcome_rater"],
         _iso(row["outcome_decided_at"]),
+        row["severity"],
+        row["box"],
     )
 
 

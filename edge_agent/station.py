@@ -109,7 +109,9 @@ class Station:
         self.answered += inspection.vector is not None
         keep = self._keeper.offer(inspection)
         self._beside.offer(inspection)
-        self._recent.add(inspection.verdict, inspection.pixels, inspection.visible)
+        self._recent.add(
+            inspection.verdict, inspection.pixels, inspection.visible, heat=inspection.heat, size=inspection.size
+        )
         self._metrics.count(inspection.verdict)
         return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep))
 

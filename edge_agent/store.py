@@ -15,13 +15,13 @@ from typing import Any
 
 from contracts.errors import ConfigurationError, QuotaError
 
-VERSION = 1
+VERSION = 2
 _SCHEMA = """
 CREATE TABLE verdicts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, part_id TEXT NOT NULL, camera TEXT NOT NULL, product TEXT NOT NULL,
     sequence INTEGER NOT NULL, triggered_at REAL NOT NULL, frame TEXT NOT NULL, decision TEXT NOT NULL, label TEXT,
     defect_score REAL, threshold REAL, scores TEXT NOT NULL, bundle_hash TEXT, latency_seconds REAL, reason TEXT,
-    reference TEXT, recorded_at REAL NOT NULL
+    reference TEXT, recorded_at REAL NOT NULL, severity TEXT, box TEXT
 );
 CREATE INDEX verdicts_recorded ON verdicts (recorded_at);
 CREATE INDEX verdicts_part ON verdicts (part_id);
@@ -61,6 +61,10 @@ CREATE TABLE uploads (
 CREATE INDEX uploads_state ON uploads (state);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+_CHANGES = {
+    1: "ALTER TABLE verdicts ADD COLUMN severity TEXT; ALTER TABLE verdicts ADD COLUMN box TEXT;",
+}
+"""From each older version to the next one."""
 
 
 class Store:
@@ -127,6 +131,9 @@ def _open(path: Path) -> sqlite3.Connection:
             raise ConfigurationError(f"{path} was written by a newer version ({version}); install that version again")
         if version == 0:
             db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            version = VERSION
+        for older in range(version, VERSION):
+            db.executescript(f"BEGIN; {_CHANGES[older]} PRAGMA user_version = {older + 1}; COMMIT;")
     except sqlite3.DatabaseError as error:
         db.close()
         raise ConfigurationError(f"{path} cannot be used as the agent's database: {error}; move it away") from error

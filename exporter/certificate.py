@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -13,41 +13,60 @@ from numpy.typing import NDArray
 from contracts.bundle import Certificate, LatencySummary, TaskMetrics
 from exporter.settings import Limits
 from exporter.source import Labelled, Source, tensors
+from exporter.task_certificate import certify_tasks, task_objections
 from runtime.latency import measure_interleaved
 from runtime.machine import describe_machine
 from runtime.metrics import task_metrics
-from runtime.session import Session, softmax
+from runtime.session import DISTANCES, HEAT, LOGITS, SEVERITY, Session, softmax
+from trainer.evaluation.tasks import Further, Said
 
 REFERENCE = "torch/fp32"
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Probabilities [n, k] by variant name and of the float model; the first `test` images are of the test split."""
+    """Probabilities [n, k] by variant name and of the float model, and the answers to further tasks; the first `test`
+    images are of the test split."""
 
     by_variant: Mapping[str, NDArray[np.float32]]
     reference: NDArray[np.float32]
-    true: tuple[str, ...]
+    examples: tuple[Labelled, ...]
     test: int
+    further: Mapping[str, Sequence[Further]] = field(default_factory=dict)
+    further_reference: Sequence[Further] = ()
+
+    @property
+    def true(self) -> tuple[str, ...]:
+        """The labels [n]."""
+        return tuple(example.label for example in self.examples)
 
 
 def ask(source: Source, sessions: Sequence[Session], test: Sequence[Labelled], more: Sequence[Labelled]) -> Answers:
     """Run `test` and `more` images, one at a time, through the float model in torch and through every session."""
     examples = [*test, *more]
     rows: dict[str, list[NDArray[np.float32]]] = {session.variant: [] for session in sessions}
+    further: dict[str, list[Further]] = {session.variant: [] for session in sessions}
     reference = []
+    further_reference: list[Further] = []
     module = source.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for tensor in tensors(examples, source.preprocessing):
         with torch.inference_mode():
-            logits = module(torch.from_numpy(tensor))[0].numpy()  # [1, k]
-        reference.append(softmax(logits[0] / np.float32(source.temperature)))
+            answers = [part.numpy() for part in module(torch.from_numpy(tensor))]  # [1, k], [1, d], ...
+        named = dict(zip(source.signature.outputs, answers, strict=True))
+        reference.append(softmax(named[LOGITS][0] / np.float32(source.temperature)))
+        severity = named[SEVERITY][0] if SEVERITY in named else None
+        further_reference.append(Said(severity, named.get(HEAT), named.get(DISTANCES)))
         for session in sessions:
-            rows[session.variant].append(session.infer(tensor).probabilities)
+            inference = session.infer(tensor)
+            rows[session.variant].append(inference.probabilities)
+            further[session.variant].append(inference)
     return Answers(
         by_variant={name: np.stack(values) for name, values in rows.items()},
         reference=np.stack(reference),
-        true=tuple(example.label for example in examples),
+        examples=tuple(examples),
         test=len(test),
+        further=further,
+        further_reference=further_reference,
     )
 
 
@@ -57,7 +76,11 @@ def certify(variant: str, answers: Answers, source: Source, *, latency: LatencyS
     metrics = task_metrics(mine[:test], answers.true[:test], source)
     reference_metrics = task_metrics(theirs[:test], answers.true[:test], source)
     agreement = float((mine.argmax(axis=1) == theirs.argmax(axis=1)).mean())
-    reasons = objections(agreement, metrics, reference_metrics, limits)
+    tasks = certify_tasks(
+        answers.further.get(variant, ()), answers.further_reference, answers.examples, source, test=test
+    )
+    levels = len(source.tasks.severity.names) - 1 if source.tasks and source.tasks.severity else 1
+    reasons = [*objections(agreement, metrics, reference_metrics, limits), *task_objections(tasks, levels, limits)]
     return Certificate(
         variant=variant,
         reference=REFERENCE,
@@ -66,6 +89,7 @@ def certify(variant: str, answers: Answers, source: Source, *, latency: LatencyS
         max_probability_difference=min(1.0, float(np.abs(mine - theirs).max())),
         metrics=metrics,
         reference_metrics=reference_metrics,
+        tasks=tasks,
         latency=latency,
         machine={**describe_machine(), "torch": torch.__version__},
         passed=not reasons,

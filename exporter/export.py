@@ -118,6 +118,7 @@ def _write(
             "temperature": source.temperature,
             "drift_reference": reference,
             "golden_samples": golden,
+            "tasks": source.tasks,
             "certificates": certificates,
             "test_metrics": default.metrics,
             "licence": source.licence,

@@ -1,4 +1,5 @@
-"""Torch -> fp32 ONNX: one input `image`, outputs `logits` and `embedding`, batch 1, weights inline."""
+"""Torch -> fp32 ONNX: one input `image`, outputs `logits`, `embedding` and those of the tasks, batch 1, weights
+inline."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from torch import nn
 
 from contracts.errors import BundleError
 from runtime.graph import check_graph
-from runtime.session import EMBEDDING, INPUT, LOGITS, Signature
+from runtime.session import INPUT, Signature
 
 OPSET = 20
 """Pinned: onnxruntime fuses what its quantiser writes at this one; a newer one has to be measured first."""
@@ -34,7 +35,7 @@ def export_graph(module: nn.Module, signature: Signature, path: Path) -> None:
                 (example,),
                 dynamo=True,
                 input_names=[INPUT],
-                output_names=[LOGITS, EMBEDDING],
+                output_names=list(signature.outputs),
                 opset_version=OPSET,
                 external_data=False,
                 verbose=False,

@@ -18,6 +18,12 @@ class Limits(Settings):
     agreement: float = Field(default=0.98, ge=0.0, le=1.0)
     agreement_at_least: float = Field(default=0.93, ge=0.0, le=1.0)
     metric_drop: float = Field(default=0.01, ge=0.0, le=1.0)
+    task_drop: float = Field(
+        default=0.05,
+        ge=0.0,
+        le=1.0,
+        description="of boxes on their mark, or of the severity scale, whatever else holds",
+    )
 
 
 class ExportSettings(Settings):

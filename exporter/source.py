@@ -14,9 +14,11 @@ from torch import nn
 
 from contracts.bundle import Licence, Lineage, Preprocessing, Thresholds
 from contracts.errors import DatasetError
+from contracts.tasks import Tasks
 from runtime.preprocessing import prepare
 from runtime.session import Signature
 from trainer.image import pixels_of
+from trainer.network import Everything, Network
 from trainer.trained import TrainedModel
 
 
@@ -31,8 +33,8 @@ class Labelled(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """What goes into a bundle. `module(x [b * n, 3, h, w]) -> (logits [b, k], embedding [b, d])` for b images
-    of n inputs, in eval mode."""
+    """What goes into a bundle. `module(x [b * n, 3, h, w]) -> (logits [b, k], embedding [b, d], ...)` for b images
+    of n inputs, with the outputs of its `tasks`, in eval mode."""
 
     module: nn.Module
     site: str
@@ -48,6 +50,7 @@ class Source:
     train: Sequence[Labelled]
     validation: Sequence[Labelled]
     test: Sequence[Labelled]
+    tasks: Tasks | None = None
 
     @property
     def signature(self) -> Signature:
@@ -59,6 +62,7 @@ class Source:
             width=spec.width,
             embedding_width=self.embedding_width,
             inputs=spec.inputs,
+            tasks=self.tasks,
         )
 
 
@@ -66,7 +70,7 @@ def source_of(model: TrainedModel) -> Source:
     """The parts of a training run that an export needs. Raises DatasetError when it has no training or test images."""
     record, snapshot = model.record, model.snapshot
     source = Source(
-        module=model.module,
+        module=Everything(model.module) if isinstance(model.module, Network) and record.tasks else model.module,
         site=record.site,
         product=record.product,
         labels=record.labels,
@@ -80,6 +84,7 @@ def source_of(model: TrainedModel) -> Source:
         train=snapshot.of("train"),
         validation=snapshot.of("validation"),
         test=[example for example in snapshot.of("test") if example.label in record.labels],
+        tasks=record.tasks,
     )
     if not source.train or not source.test:
         raise DatasetError(f"{model.folder}: its snapshot has no training or no test images; train again with more")

@@ -175,6 +175,22 @@ def train(
     hidden: Annotated[
         list[str] | None, typer.Option(help="'x,y x,y x,y': an area that is neither seen nor kept; repeatable.")
     ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Answered beside the class: severity (a level), location (box, heat map); repeatable."),
+    ] = None,
+    severity_column: Annotated[
+        str, typer.Option(help="With --task severity: the manifest's column of levels, or of a measure.")
+    ] = "severity",
+    severity_levels: Annotated[
+        int | None, typer.Option(help="Levels, none included, of as many images each.", min=2, max=20)
+    ] = None,
+    task_weights: Annotated[
+        str, typer.Option(help="fixed (each loss counts 1), learned, or numbers: 'severity=0.5 location=2'.")
+    ] = "fixed",
+    compare_tasks: Annotated[
+        bool, typer.Option("--compare-tasks", help="Also train each task alone; the card says which is worse together.")
+    ] = False,
     cost_escape: Annotated[float, typer.Option(help="Cost of a defect that is let through, against the other.")] = 1.0,
     cost_false_reject: Annotated[float, typer.Option(help="Cost of a good part that is stopped.")] = 1.0,
     defect_share: Annotated[
@@ -227,6 +243,8 @@ def train(
             "max_seconds": max_seconds, "flips": flips, "average": average, "smallest_defect": smallest_defect,
             "tiles": tiles,
             "region_polygon": region_polygon, "hidden": hidden or (),
+            "tasks": tuple(task or ()), "severity_column": severity_column, "severity_levels": severity_levels,
+            "task_weights": task_weights, "compare_tasks": compare_tasks,
             "cost_escape": cost_escape, "cost_false_reject": cost_false_reject, "defect_share": defect_share,
             "review_fraction": review_fraction, "rate_factor": rate_factor, "depth_ratio": depth_ratio,
             "device": device, "steps_factor": steps_factor, "label_noise": label_noise,

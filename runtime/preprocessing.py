@@ -137,6 +137,27 @@ def windows(width: int, height: int, spec: Preprocessing) -> tuple[Box, ...]:
     return tuple((left + box[0], top + box[1], left + box[2], top + box[3]) for box in tiles)
 
 
+def inset(box: Box, spec: Preprocessing) -> tuple[int, int, int, int]:
+    """Left, top, width, height, in pixels of a network input, of where it shows this window of the source: all of it,
+    or the middle where it is padded."""
+    if spec.resize == "stretch":
+        return 0, 0, spec.width, spec.height
+    width, height = box[2] - box[0], box[3] - box[1]
+    scale = min(spec.width / width, spec.height / height)
+    inner = max(1, round(width * scale)), max(1, round(height * scale))
+    return (spec.width - inner[0]) // 2, (spec.height - inner[1]) // 2, *inner
+
+
+def size_of(data: bytes, spec: Preprocessing) -> tuple[int, int]:
+    """Width and height of an encoded image, from its header; `decode` may answer with fewer pixels. Raises
+    ImageError."""
+    try:
+        with Image.open(io.BytesIO(data), formats=list(spec.formats)) as image:
+            return image.size
+    except _UNREADABLE as error:
+        raise ImageError(f"the image is damaged ({_brief(error)}); send it again or take a new one") from error
+
+
 def _check_size(size: tuple[int, int], spec: Preprocessing) -> None:
     width, height = size
     if width * height > spec.max_pixels:
@@ -201,13 +222,10 @@ def _grey(spec: Preprocessing) -> NDArray[np.uint8]:
 
 def _pad(picture: Image.Image, box: Box, spec: Preprocessing) -> Image.Image:
     """Keep the aspect, centre, fill with the mean colour (about 0 for the network)."""
-    width, height = box[2] - box[0], box[3] - box[1]
-    scale = min(spec.width / width, spec.height / height)
-    inner = max(1, round(width * scale)), max(1, round(height * scale))
+    left, top, width, height = inset(box, spec)
     red, green, blue = _grey(spec).tolist()
     canvas = Image.new("RGB", (spec.width, spec.height), (red, green, blue))
-    corner = (spec.width - inner[0]) // 2, (spec.height - inner[1]) // 2
-    canvas.paste(picture.resize(inner, resample=_FILTERS[spec.filter], box=box), corner)
+    canvas.paste(picture.resize((width, height), resample=_FILTERS[spec.filter], box=box), (left, top))
     return canvas
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnxruntime
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from contracts.errors import BundleError
+from contracts.tasks import Tasks
 from runtime.bundle import Bundle
 from runtime.graph import check_graph
 from runtime.machine import saturates_int8
 
 TARGET: Final = "onnxruntime-cpu"
 INPUT, LOGITS, EMBEDDING = "image", "logits", "embedding"
+SEVERITY, HEAT, DISTANCES = "severity", "heat", "distances"
 
 _FAILURES = (
     failures.EPFail,
@@ -40,13 +42,25 @@ _FAILURES = (
 @dataclass(frozen=True)
 class Signature:
     """What a model takes and gives: `image` [inputs, 3, height, width] of one image -> `logits` [1, labels],
-    `embedding` [1, width]."""
+    `embedding` [1, width], and the outputs of its `tasks` (see `contracts.tasks.Tasks`)."""
 
     labels: int
     height: int
     width: int
     embedding_width: int
     inputs: int = 1
+    tasks: Tasks | None = None
+
+    @property
+    def outputs(self) -> dict[str, list[int]]:
+        """Shape by name, in the order of the graph."""
+        found = {LOGITS: [1, self.labels], EMBEDDING: [1, self.embedding_width]}
+        if self.tasks is not None and self.tasks.severity is not None:
+            found[SEVERITY] = [1, len(self.tasks.severity.names) - 1]
+        if self.tasks is not None and self.tasks.location is not None:
+            grid = [self.tasks.location.rows, self.tasks.location.columns]
+            found |= {HEAT: [self.inputs, *grid], DISTANCES: [self.inputs, 4, *grid]}
+        return found
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -57,11 +71,15 @@ class Signature:
 @dataclass(frozen=True)
 class Inference:
     """Answer for one image, float32. `logits` [k] as the network gives them, `probabilities` [k] after the bundle's
-    temperature (they sum to 1), `embedding` [d]."""
+    temperature (they sum to 1), `embedding` [d]; of a bundle with tasks `severity` [levels - 1], `heat`
+    [n, rows, columns] and `distances` [n, 4, rows, columns], None otherwise."""
 
     logits: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     embedding: NDArray[np.float32]
+    severity: NDArray[np.float32] | None = None
+    heat: NDArray[np.float32] | None = None
+    distances: NDArray[np.float32] | None = None
 
 
 def runtime_name() -> str:
@@ -94,6 +112,7 @@ class Session:
                 width=manifest.preprocessing.width,
                 embedding_width=manifest.drift_reference.embedding_width,
                 inputs=manifest.preprocessing.inputs,
+                tasks=manifest.tasks,
             ),
             temperature=manifest.temperature,
             threads=threads,
@@ -132,12 +151,20 @@ class Session:
             raise BundleError(
                 f"{self._file} takes {list(self._shape)} float32, got {list(tensor.shape)} {tensor.dtype}"
             )
-        logits, embedding = self._run(tensor, limit_seconds)
-        if not (np.isfinite(logits).all() and np.isfinite(embedding).all()):
+        found = self._run(tensor, limit_seconds)
+        if not all(np.isfinite(values).all() for values in found.values()):
             raise BundleError(f"{self._file} ({self.variant}) answers values that are not finite")
-        return Inference(logits=logits[0], probabilities=softmax(logits[0] / self._temperature), embedding=embedding[0])
+        logits = found[LOGITS][0]
+        return Inference(
+            logits=logits,
+            probabilities=softmax(logits / self._temperature),
+            embedding=found[EMBEDDING][0],
+            severity=found[SEVERITY][0] if SEVERITY in found else None,
+            heat=found.get(HEAT),
+            distances=found.get(DISTANCES),
+        )
 
-    def _run(self, tensor: NDArray[np.float32], limit_seconds: float | None) -> Any:
+    def _run(self, tensor: NDArray[np.float32], limit_seconds: float | None) -> dict[str, NDArray[np.float32]]:
         options = onnxruntime.RunOptions()
         options.log_severity_level = 4
         timer = threading.Timer(limit_seconds, _terminate, [options]) if limit_seconds is not None else None
@@ -145,7 +172,8 @@ class Session:
             timer.daemon = True
             timer.start()
         try:
-            return self._session.run([LOGITS, EMBEDDING], {INPUT: tensor}, options)
+            names = list(self.signature.outputs)
+            return dict(zip(names, self._session.run(names, {INPUT: tensor}, options), strict=True))
         except _FAILURES as error:
             late = f" within {limit_seconds} s" if options.terminate else ""
             raise BundleError(f"{self._file} ({self.variant}) does not answer{late}: {_brief(error)}") from error
@@ -154,11 +182,7 @@ class Session:
                 timer.cancel()
 
     def _check_signature(self) -> None:
-        promised = {
-            INPUT: list(self._shape),
-            LOGITS: [1, self.signature.labels],
-            EMBEDDING: [1, self.signature.embedding_width],
-        }
+        promised = {INPUT: list(self._shape), **self.signature.outputs}
         found = {item.name: item for item in [*self._session.get_inputs(), *self._session.get_outputs()]}
         for name, shape in promised.items():
             item = found.get(name)

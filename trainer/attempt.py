@@ -15,7 +15,7 @@ from contracts.errors import ConfigurationError
 from trainer import ranks
 from trainer.backbone import BaseModel
 from trainer.checkpoint import Checkpoint, code_hash, key_of
-from trainer.course import Course, Material, Taught, set_out
+from trainer.course import Course, Material, Taught, heads_for, set_out
 from trainer.device import device_for
 from trainer.features import Stem
 from trainer.image import load_inputs
@@ -72,6 +72,7 @@ class Task:
         """Train with the strategy that the settings name. Raises ConfigurationError and DatasetError."""
         began = time.monotonic()
         course, stem, found = self.begin(settings)
+        course.network.heads = heads_for(course, self.snapshot.of("train"))
         recipe = recipe_of(settings)
         if recipe is not None and recipe.learns_statistics:
             settle_statistics(course.network, self._some(stem.spec))
@@ -79,6 +80,10 @@ class Task:
             raise ConfigurationError(
                 f"averaging over mirrorings needs a strategy that sees the images anew, not {settings.strategy}: "
                 "say --strategy full, or leave --average out"
+            )
+        if settings.average and settings.tasks:
+            raise ConfigurationError(
+                "--average is for the class alone: a mirrored image has another box; leave one out"
             )
         with ranks.leader_first():
             chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, self.snapshot.of("train"))})

@@ -19,7 +19,7 @@ def followed(averaged: Network, model: Network, cut: int) -> list[tuple[Tensor, 
 def _pairs(averaged: Network, model: Network, cut: int) -> Iterator[tuple[Tensor, nn.Module, str]]:
     for name, tensor in averaged.state_dict(keep_vars=True).items():
         part, _, rest = name.partition(".")
-        trained = part == "head" or (part == "stages" and int(rest.partition(".")[0]) >= cut)
+        trained = part in ("head", "heads") or (part == "stages" and int(rest.partition(".")[0]) >= cut)
         if trained and tensor.is_floating_point():
             layer, _, attribute = name.rpartition(".")
             yield tensor, model.get_submodule(layer), attribute

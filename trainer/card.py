@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trainer.evaluation.report import TaskFigures
+from trainer.evaluation.text import task_lines
 from trainer.forgetting import Kept, in_words
 from trainer.snapshot import Snapshot
 from trainer.trained import RunRecord
@@ -50,6 +52,7 @@ def card(record: RunRecord, snapshot: Snapshot, kept: Sequence[Kept] = ()) -> st
         "|---" * (len(record.labels) + 1) + "|",
         *(f"| {true} | " + " | ".join(str(n) for n in row.values()) + " |" for true, row in metrics.confusion.items()),
         "",
+        *_tasks(record),
         f"Threshold {record.thresholds.ng:.2f} on the defect score: {record.thresholds.chosen_by}.",
         "",
         *in_words(kept),
@@ -58,6 +61,18 @@ def card(record: RunRecord, snapshot: Snapshot, kept: Sequence[Kept] = ()) -> st
         *(f"- {sentence}" for sentence in record.cannot_promise),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _tasks(record: RunRecord) -> list[str]:
+    """The further tasks, each judged alone."""
+    found = record.details.get("tasks")
+    if found is None or record.tasks is None:
+        return []
+    lines = task_lines(record.tasks, TaskFigures.model_validate(found))
+    for name, item in (record.details.get("tasks_alone") or {}).items():
+        said = "**worse together**" if item["together"] - item["alone"] > item["error"] else "not worse together"
+        lines.append(f"- {name}: mean error {item['together']:.3f} together, {item['alone']:.3f} alone, {said}")
+    return [*lines, ""]
 
 
 def _contest(record: RunRecord) -> list[str]:

@@ -52,6 +52,9 @@ def contest(task: Task, settings: TrainingSettings) -> Outcome:
     reasons = [f"Candidates {' and '.join(names)}: {images} images to train on, distance from the base model's {far}."]
     attempts: list[Attempt] = []
     for name in names:
+        if name == "probe" and settings.tasks:
+            reasons.append("probe was not tried: it has no heads for further tasks.")
+            continue
         chosen = settings.model_copy(update={"strategy": name})
         expected = expected_seconds(task, chosen) if attempts else 0.0
         if attempts and time.monotonic() + expected > task.until:

@@ -11,22 +11,24 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from contracts.bundle import Preprocessing
+from contracts.tasks import LocationGrid, Tasks
 from trainer import ranks
 from trainer.backbone import BaseModel, load_base_model
 from trainer.checkpoint import Checkpoint
 from trainer.dataset import Example
-from trainer.device import CPU, device_for, placed
+from trainer.device import CPU, device_for, device_of, placed
 from trainer.evidence import cross_entropy
 from trainer.features import Features, Maps, Stem, tail_start
 from trainer.finetune import Lesson, answers, finetune, frozen
 from trainer.head import Head, fit_head
+from trainer.heads import Heads
 from trainer.kept import Tuned
 from trainer.marks import tile_lesson
 from trainer.midway import Midway
@@ -35,6 +37,7 @@ from trainer.progress import Progress
 from trainer.settings import TrainingSettings
 from trainer.split import folds, group_of
 from trainer.strategy import PIXELS, recipe_of
+from trainer.tasks import levels_of, severity_scale, task_lesson
 from trainer.views import AS_IT_IS, Flip
 from trainer.weighing import HOME, balanced_weights, condition_of, soft_targets
 
@@ -79,13 +82,15 @@ class Taught:
 
 @dataclass(frozen=True)
 class Course:
-    """What stays the same over the rounds: the pretrained network, its cut, the classes and the settings."""
+    """What stays the same over the rounds: the pretrained network, its cut, the classes, the settings and how images
+    enter."""
 
     network: Network
     cut: int
     labels: tuple[str, ...]
     good: tuple[str, ...]
     settings: TrainingSettings
+    spec: Preprocessing
     looks: tuple[Flip, ...] = AS_IT_IS  # that the line averages over
 
     def teach(
@@ -150,7 +155,7 @@ class Course:
         self, learned: Material, held_out: Material, penalty: float, until: float, tick: Callable[[float], None],
         midway: Midway | None,
     ) -> Tuned:  # fmt: skip
-        lesson, test = self.lesson(learned), self.lesson(held_out)
+        lesson, test = self._with_tasks(learned), self._with_tasks(held_out)
         head = self.head(lesson, penalty)
         recipe = recipe_of(self.settings)
         if recipe is None:
@@ -180,6 +185,19 @@ class Course:
         weights = balanced_weights(material.examples, self.good)
         tiles = tile_lesson(material.features.shown, targets, passes, weights)
         return Lesson(material.features, targets, weights, tiles, groups)
+
+    def _with_tasks(self, material: Material) -> Lesson:
+        """The lesson, and what the manifest says for the network's further heads."""
+        lesson = self.lesson(material)
+        if self.network.heads is None:
+            return lesson
+        tasks, weights = self.network.heads.tasks, self.settings.task_weights
+        spec = None if tasks.location is None else self.spec
+        pull = None if weights == "learned" else {str(name): weight for name, weight in weights.items()}
+        beside = task_lesson(
+            material.examples, lesson.weights, self.good, scale=tasks.severity, spec=spec, pull=pull
+        )  # fmt: skip
+        return replace(lesson, tasks=beside)
 
     def head(self, lesson: Lesson, penalty: float) -> Head:
         """The logistic head on each input's embedding, averaged over its views, where tiles are known, and else on that
@@ -233,7 +251,27 @@ def set_out(
     placed(network, device)
     weights = found or f"random weights, seed {settings.seed}"
     stem = Stem(network, cut, spec, base=weights if device == CPU else f"{weights} on {device}", folder=folder)
-    return Course(network, cut, labels, good, settings), stem, found
+    return Course(network, cut, labels, good, settings, spec), stem, found
+
+
+def heads_for(course: Course, train: Sequence[Example]) -> Heads | None:
+    """Untrained heads for the tasks of the settings, with the scale and the grid that these training images and the
+    network make; None without tasks. Raises DatasetError where the images tell too little."""
+    settings, network = course.settings, course.network
+    if not settings.tasks:
+        return None
+    scale, above = None, []
+    if "severity" in settings.tasks:
+        scale = severity_scale(train, settings.severity_column, settings.severity_levels)
+        levels = levels_of(train, scale, course.good)
+        known = levels[levels >= 0]
+        above = [float((known > level).float().mean()) for level in range(len(scale.names) - 1)]
+    with torch.inference_mode():
+        blank = torch.zeros(1, 3, course.spec.height, course.spec.width)
+        rows, columns = network.run(blank.to(device_of(network)), 0, len(network.stages)).shape[2:]
+    grid = LocationGrid(rows=rows, columns=columns) if "location" in settings.tasks else None
+    heads = Heads(network.head.in_features, Tasks(severity=scale, location=grid), above=above)
+    return heads.to(device_of(network))
 
 
 def held_out_parts(

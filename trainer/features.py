@@ -23,7 +23,7 @@ from trainer.image import as_input, load_images
 from trainer.marks import shown_defects
 from trainer.network import Network
 from trainer.progress import Progress, silent
-from trainer.views import Flip, View, drawn, flipped, look
+from trainer.views import Flip, View, drawn, flipped, look, moved, moves_of
 
 _BATCH = 16
 _FORMAT = 2  # of the files of the cache
@@ -47,6 +47,10 @@ class Maps(Protocol):
         """[n * t, c, h, w] float32, one look at each image, drawn from torch's generator."""
         ...
 
+    def moved(self) -> tuple[Tensor, Tensor]:
+        """`drawn`, and how each look moved its input [n * t, 2, 3] (see `views.moved`)."""
+        ...
+
     def mirrored(self, flip: Flip) -> Maps:
         """The same images, mirrored as the camera would see them. Raises TypeError where only their maps are kept."""
         ...
@@ -58,22 +62,37 @@ class Maps(Protocol):
 
 @dataclass(frozen=True)
 class Cached:
-    """The frozen stem's answers `maps` [n, v, t, c, h, w] float16 for v views; the first view is the plain one."""
+    """The frozen stem's answers `maps` [n, v, t, c, h, w] float16 for v views; the first view is the plain one. The
+    `looks` [v] and the inputs' `seeds` [n, t] int64 tell how each was moved; needed where that is asked."""
 
     maps: Tensor
+    looks: tuple[View, ...] = ()
+    seeds: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.maps)
 
     def rows(self, index: Tensor) -> Cached:
-        return Cached(self.maps[index])
+        return Cached(self.maps[index], self.looks, None if self.seeds is None else self.seeds[index])
 
     def plain(self) -> Tensor:
         return entering(self.maps[:, 0].flatten(0, 1))
 
     def drawn(self) -> Tensor:
-        views = torch.randint(0, self.maps.shape[1], (len(self),))
-        return entering(self.maps[torch.arange(len(self)), views].flatten(0, 1))
+        return self._under(self._draw())
+
+    def moved(self) -> tuple[Tensor, Tensor]:
+        if self.seeds is None:
+            raise ValueError("nobody has said how these maps were moved")
+        numbers = self._draw()
+        looks = [self.looks[number] for number in numbers.tolist() for _ in range(self.maps.shape[2])]
+        return self._under(numbers), moves_of(looks, self.seeds.flatten().tolist())
+
+    def _draw(self) -> Tensor:
+        return torch.randint(0, self.maps.shape[1], (len(self),))
+
+    def _under(self, numbers: Tensor) -> Tensor:
+        return entering(self.maps[torch.arange(len(self)), numbers].flatten(0, 1))
 
     def mirrored(self, flip: Flip) -> Cached:
         if flip:
@@ -83,7 +102,8 @@ class Cached:
     def plus(self, other: Maps) -> Cached:
         if not isinstance(other, Cached):
             raise TypeError("cached maps are joined with cached maps only")
-        return Cached(torch.cat([self.maps[:, :1], other.maps[:, :1]]))
+        seeds = None if self.seeds is None or other.seeds is None else torch.cat([self.seeds, other.seeds])
+        return Cached(torch.cat([self.maps[:, :1], other.maps[:, :1]]), self.looks[:1], seeds)
 
 
 @dataclass(frozen=True)
@@ -105,6 +125,10 @@ class Pixels:
 
     def drawn(self) -> Tensor:
         return as_input(drawn(self.images.flatten(0, 1), self.flips), self.spec)
+
+    def moved(self) -> tuple[Tensor, Tensor]:
+        seen, moves = moved(self.images.flatten(0, 1), self.flips)
+        return as_input(seen, self.spec), moves
 
     def mirrored(self, flip: Flip) -> Pixels:
         seen = flipped(self.images.flatten(0, 1), flip)
@@ -175,7 +199,8 @@ class Stem:
             done = min(1.0, (start + batch) / len(examples))
             progress("features", begin + (end - begin) * done, f"{len(seen)} of {len(examples)} images")
         maps, embeddings = torch.stack([each.maps for each in seen]), torch.stack([each.embeddings for each in seen])
-        return Features(Cached(maps), embeddings, shown_defects(examples, self.spec))
+        known = Cached(maps, tuple(looks), torch.tensor(self._seeds(examples)).view(len(examples), -1))
+        return Features(known, embeddings, shown_defects(examples, self.spec))
 
     def _pixels(self, examples: Sequence[Example], looks: Sequence[View], flips: tuple[Flip, ...]) -> Features:
         images, seeds = load_images(examples, self.spec), self._seeds(examples)
@@ -195,7 +220,8 @@ class Stem:
         inputs = self.spec.inputs
         maps = torch.empty(0, looks, inputs, *shape, dtype=torch.float16)
         embeddings = torch.empty(0, looks, inputs, self.network.head.in_features)
-        return Features(Cached(maps), embeddings, torch.empty(0, inputs))
+        nothing = Cached(maps, (View(0),) * looks, torch.empty(0, inputs, dtype=torch.int64))
+        return Features(nothing, embeddings, torch.empty(0, inputs))
 
     def _seeds(self, examples: Sequence[Example]) -> list[int]:
         """One number for each input, from its image's content."""

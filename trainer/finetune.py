@@ -18,6 +18,7 @@ from trainer.device import device_of, precision
 from trainer.evidence import cross_entropy
 from trainer.features import Features, Maps
 from trainer.head import Head
+from trainer.heads import losses_beside
 from trainer.jump import jump
 from trainer.kept import Check, Judges, Kept, Tuned
 from trainer.lora import adapt, hold_base
@@ -26,6 +27,7 @@ from trainer.midway import Midway
 from trainer.network import Network
 from trainer.standing import Standing
 from trainer.strategy import Recipe
+from trainer.tasks import CLASS, TaskLesson
 from trainer.threshold import best_temperature
 from trainer.unfreezing import first_released, release
 
@@ -34,18 +36,21 @@ _WEIGHT_DECAY = 0.05
 _BATCH = 32
 _WARM_UP = 0.2  # of the steps: the rates rise
 _PACES = (1.0, 0.5)  # of the recipe's rates; the second after a jump
+_FRESH = 0.1  # rate of heads that start from nothing, over the root of their width
+_SPREAD = 0.05  # rate of learned weights: there are few, and they have far to go
 
 
 @dataclass(frozen=True)
 class Lesson:
     """What is learned from: features of n images, targets [n, k] probabilities, weights [n]; where an image is several
-    inputs, what is known of each of them."""
+    inputs, what is known of each of them; `tasks` beside the class, where there are any."""
 
     features: Features
     targets: Tensor
     weights: Tensor
     tiles: TileLesson | None = None
     groups: tuple[str, ...] = ()  # of the images, where they are known
+    tasks: TaskLesson | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -54,7 +59,8 @@ class Lesson:
         """The lesson of some images."""
         tiles = self.tiles.rows(index) if self.tiles else None
         groups = tuple(self.groups[row] for row in index.tolist()) if self.groups else ()
-        return Lesson(self.features.rows(index), self.targets[index], self.weights[index], tiles, groups)
+        tasks = self.tasks.rows(index) if self.tasks else None
+        return Lesson(self.features.rows(index), self.targets[index], self.weights[index], tiles, groups, tasks)
 
 
 def finetune(
@@ -83,7 +89,8 @@ def finetune(
     adopt(begun, head)
     ranks.same_start(begun)
     checks = [_check(begun, held_out, cut, 0, math.nan)]
-    judges = Judges(held_out.targets, held_out.weights, held_out.groups)
+    pull = held_out.tasks.pull if held_out.tasks else None
+    judges = Judges(held_out.targets, held_out.weights, held_out.groups, pull)
     kept = Kept(recipe, judges, checks[0], checks[0], copy.deepcopy(begun))
     jumps: list[str] = []
     hurried = False
@@ -213,7 +220,7 @@ def answers(network: Network, maps: Maps, cut: int) -> Tensor:
 
 def _trained(network: Network, cut: int) -> list[nn.Parameter]:
     body = [parameter for stage in network.stages[cut:] for parameter in stage.parameters()]
-    return [*body, *network.head.parameters()]
+    return [*body, *network.head.parameters(), *(network.heads.parameters() if network.heads else ())]
 
 
 def _learner(model: Network, cut: int, recipe: Recipe, seed: int) -> torch.optim.Optimizer:
@@ -237,6 +244,11 @@ def _optimizer(network: Network, cut: int, recipe: Recipe) -> torch.optim.Optimi
         rate = top * recipe.deepest ** ((len(stages) - number) / max(1, len(stages) - 1))
         groups.append({"params": list(stage.parameters()), "lr": rate})
     groups.append({"params": list(network.head.parameters()), "lr": top * recipe.head})
+    if network.heads is not None:
+        spread = network.heads.uncertainty
+        fresh = [parameter for parameter in network.heads.parameters() if parameter is not spread]
+        groups.append({"params": fresh, "lr": _FRESH / math.sqrt(network.head.in_features)})
+        groups.append({"params": [spread], "lr": _SPREAD, "weight_decay": 0.0})
     return torch.optim.AdamW(groups, weight_decay=_WEIGHT_DECAY)
 
 
@@ -266,22 +278,31 @@ def _step(network: Network, optimizer: torch.optim.Optimizer, lesson: Lesson, cu
 
 def _loss(network: Network, lesson: Lesson, cut: int) -> Tensor:
     device = device_of(network)
-    drawn = lesson.features.maps.drawn()  # [b * t, c, h, w]
+    if lesson.tasks is None:
+        drawn, moves = lesson.features.maps.drawn(), None  # [b * t, c, h, w]
+    else:
+        drawn, moves = lesson.features.maps.moved()
     noise = nn.functional.dropout(torch.ones(len(drawn), network.head.in_features), _DROPOUT)
     images = ranks.share(len(lesson))
     inputs = slice(images.start * network.inputs, images.stop * network.inputs)
     maps = drawn[inputs].to(device)
     with precision(device, whole=cut == 0):
-        embedding = network.embed(network.run(maps, cut, len(network.stages))).float()
+        last = network.run(maps, cut, len(network.stages))
+        embedding = network.embed(last).float()
     embedding = (embedding - network.centre) * noise[inputs].to(device) + network.centre
     logits = network.classify(embedding)  # [b * t, k]
     targets, weights = lesson.targets[images].to(device), lesson.weights[images].to(device)
     loss = (cross_entropy(network.united(logits), targets) * weights).sum() / len(lesson)
-    if lesson.tiles is None:
+    if lesson.tiles is not None:
+        targets = lesson.tiles.targets[images].flatten(0, 1).to(device)
+        weights = lesson.tiles.weights[images].flatten().to(device)
+        loss = loss + (cross_entropy(logits, targets) * weights).sum() / len(drawn)
+    if lesson.tasks is None or network.heads is None or moves is None:
         return loss
-    targets = lesson.tiles.targets[images].flatten(0, 1).to(device)
-    weights = lesson.tiles.weights[images].flatten().to(device)
-    return loss + (cross_entropy(logits, targets) * weights).sum() / len(drawn)
+    answered = network.beside(last.float(), embedding, logits)
+    beside = losses_beside(network.heads, answered, lesson.tasks.rows(torch.arange(len(lesson))[images]), moves[inputs])
+    each = {name: losses.sum() / len(lesson) for name, losses in beside.items()}
+    return network.heads.united({CLASS: loss, **each}, lesson.tasks.pull)
 
 
 def _check(network: Network, held_out: Lesson, cut: int, step: int, loss: float, pace: float = 1.0) -> Check:
@@ -289,4 +310,24 @@ def _check(network: Network, held_out: Lesson, cut: int, step: int, loss: float,
     if not len(held_out):
         return Check(step, loss, math.inf, logits, pace)
     _, held_out_loss = best_temperature(logits, held_out.targets, held_out.weights)
-    return Check(step, loss, held_out_loss, logits, pace)
+    if held_out.tasks is None:
+        return Check(step, loss, held_out_loss, logits, pace)
+    beside, pull = _answers_beside(network, held_out, cut), held_out.tasks.pull or {}
+    held_out_loss *= pull.get(CLASS, 1.0)
+    held_out_loss += sum(pull.get(name, 1.0) * float(each.mean()) for name, each in beside.items())
+    return Check(step, loss, held_out_loss, logits, pace, beside)
+
+
+def _answers_beside(network: Network, held_out: Lesson, cut: int) -> dict[str, Tensor]:
+    """Losses [n] by further task, of the images as they are."""
+    parts: list[dict[str, Tensor]] = []
+    still = torch.eye(2, 3)
+    with torch.inference_mode():
+        for rows in torch.split(torch.arange(len(held_out)), max(1, 64 // network.inputs)):
+            part = held_out.rows(rows)
+            last = network.run(part.features.maps.plain().to(device_of(network)), cut, len(network.stages))
+            embedding = network.embed(last)
+            said = network.beside(last, embedding, network.classify(embedding))
+            if part.tasks is not None and network.heads is not None:
+                parts.append(losses_beside(network.heads, said, part.tasks, still.expand(len(last), 2, 3)))
+    return {name: torch.cat([part[name] for part in parts]).clone() for name in parts[0]} if parts else {}

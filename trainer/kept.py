@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from trainer.evidence import losses_of, standard_error
 from trainer.network import Network
 from trainer.strategy import Recipe
+from trainer.tasks import CLASS
 
 
 @dataclass(frozen=True)
 class Check:
     """One look at the averaged weights. `held_out_loss` is at the best temperature, so that it tells how well the
     images are told apart and not how sure the network sounds; infinite without held-out images. `pace`: the schedule's
-    rates were the recipe's times this."""
+    rates were the recipe's times this; `beside`: name -> losses [n] of the further tasks, which are counted in it."""
 
     step: int
     loss: float
     held_out_loss: float
     logits: Tensor
     pace: float = 1.0
+    beside: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,21 +44,31 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Judges:
-    """What is known of the held-out images: targets [n, k] probabilities, weights [n], groups."""
+    """What is known of the held-out images: targets [n, k] probabilities, weights [n], groups; `pull`: what the loss of
+    each task counts, where there are several (1 where it is not named)."""
 
     targets: Tensor
     weights: Tensor
     groups: Sequence[str] = ()
+    pull: Mapping[str, float] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def behind(self, check: Check, other: Check) -> tuple[float, float]:
         """How much higher the mean loss of a check is than the other's, and the standard error of that over groups."""
-        losses = (losses_of(each.logits, self.targets, self.weights) for each in (check, other))
-        difference = next(losses) - next(losses)
+        difference = self._losses(check) - self._losses(other)
         groups = self.groups or [str(row) for row in range(len(self))]
         return float(difference.mean()), standard_error(difference, groups)
+
+    def _losses(self, check: Check) -> Tensor:
+        """[n] float64, of all tasks together."""
+        losses = losses_of(check.logits, self.targets, self.weights)
+        if not check.beside:
+            return losses
+        pull = self.pull or {}
+        beside = [pull.get(name, 1.0) * each.double() for name, each in check.beside.items()]
+        return torch.stack([pull.get(CLASS, 1.0) * losses, *beside]).sum(0)
 
 
 @dataclass

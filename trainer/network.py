@@ -1,5 +1,5 @@
 """The model: a timm backbone cut into stages (the lower ones stay frozen), pooling, and one linear head; where an image
-is looked at in tiles, one answer of them all."""
+is looked at in tiles, one answer of them all. Heads for further tasks lie beside the class's where there are any."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from contracts.errors import ConfigurationError
+from contracts.tasks import Tasks
 from trainer.device import device_of
+from trainer.heads import Heads
 from trainer.views import AS_IT_IS, Flip, flipped
 
 _NEVER = 1e4  # takes a class out of a maximum
@@ -22,7 +24,8 @@ class Network(nn.Module):
     The head sees the embedding through the constants `centre` and `scale`, so that its weights are comparable; the
     embedding that is returned is the plain pooled one, the mean over an image's inputs. `good` [k] tells the classes
     that pass; needed where n > 1. With several `looks` the answer is the mean over each of these mirrorings of the
-    image, as logits and as embedding.
+    image, as logits and as embedding. `heads` of further tasks do not change what `forward` answers; `everything` asks
+    them too.
     """
 
     centre: Tensor
@@ -37,6 +40,7 @@ class Network(nn.Module):
         inputs: int = 1,
         good: Sequence[bool] = (),
         looks: tuple[Flip, ...] = AS_IT_IS,
+        tasks: Tasks | None = None,
     ) -> None:
         super().__init__()
         self.inputs = inputs
@@ -47,6 +51,7 @@ class Network(nn.Module):
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
         self.head = nn.Linear(width, labels)
+        self.heads = None if tasks is None else Heads(width, tasks)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.looks == AS_IT_IS:
@@ -65,6 +70,29 @@ class Network(nn.Module):
         """[looks * b, k] -> [b, k], the mean."""
         return values.view(len(self.looks), -1, values.shape[1]).mean(0)
 
+    def everything(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Logits and embedding as `forward` gives them, then, of the tasks that the heads have, severity
+        [b, levels - 1], heat [b * n, rows, columns] and distances [b * n, 4, rows, columns]."""
+        maps = self.run(x, 0, len(self.stages))
+        embedding = self.embed(maps)
+        pooled = embedding if self.inputs == 1 else embedding.view(-1, self.inputs, embedding.shape[1]).mean(1)
+        logits = self.classify(embedding)
+        return self.united(logits), pooled, *self.beside(maps, embedding, logits)
+
+    def beside(self, maps: Tensor, embedding: Tensor, logits: Tensor) -> tuple[Tensor, ...]:
+        """Severity, heat and distances, of the tasks that there are, from the last maps [b * n, d, h, w], the
+        embedding and the class logits of each input. An image's severity is that of its suspicious inputs."""
+        found: list[Tensor] = []
+        if self.heads is not None and self.heads.tasks.severity is not None:
+            each = self.heads.severity(self.standard(embedding))
+            if self.inputs > 1:
+                each = (self._each(each) * self._suspicion(self._each(logits)).unsqueeze(2)).sum(1)
+            found.append(each)
+        if self.heads is not None and self.heads.tasks.location is not None:
+            features = (maps - self.centre[:, None, None]) * self.scale[:, None, None]
+            found.extend(self.heads.location(features))
+        return tuple(found)
+
     def run(self, x: Tensor, first: int, last: int) -> Tensor:
         """Feature maps after stage `last` - 1, given those that enter stage `first`."""
         for stage in self.stages[first:last]:
@@ -77,8 +105,12 @@ class Network(nn.Module):
 
     def classify(self, embedding: Tensor) -> Tensor:
         """[b * n, d] -> logits [b * n, k] of each input by itself."""
-        logits: Tensor = self.head((embedding - self.centre) * self.scale)
+        logits: Tensor = self.head(self.standard(embedding))
         return logits
+
+    def standard(self, embedding: Tensor) -> Tensor:
+        """[b * n, d] as the heads see it."""
+        return (embedding - self.centre) * self.scale
 
     def united(self, logits: Tensor) -> Tensor:
         """[b * n, k] -> [b, k]: one answer for all inputs of an image, which is that of the most suspicious one,
@@ -86,10 +118,29 @@ class Network(nn.Module):
         (McFee, Salamon & Bello, Adaptive Pooling Operators for Weakly Labeled Sound Event Detection, 2018)."""
         if self.inputs == 1:
             return logits
-        each = logits.view(-1, self.inputs, logits.shape[1])  # [b, n, k]
+        each = self._each(logits)
+        return (each * self._suspicion(each).unsqueeze(2)).sum(1)
+
+    def _each(self, values: Tensor) -> Tensor:
+        """[b * n, k] -> [b, n, k]."""
+        return values.view(-1, self.inputs, values.shape[1])
+
+    def _suspicion(self, each: Tensor) -> Tensor:
+        """[b, n] shares of the inputs in their image's answer, from class logits [b, n, k]."""
         good = self.good.to(each.device)  # heads are asked on the processor, wherever the network lies
         suspicion = (each - _NEVER * good).amax(2) - (each - _NEVER * ~good).amax(2)
-        return (each * suspicion.softmax(1).unsqueeze(2)).sum(1)
+        return suspicion.softmax(1)
+
+
+class Everything(nn.Module):
+    """A network whose forward is `everything`: what is exported where there are heads."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self.network.everything(x)
 
 
 def settle_statistics(network: Network, batches: Iterable[Tensor]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from trainer.course import Material, Taught
 from trainer.dataset import Example
 from trainer.device import device_of
 from trainer.evaluate import cannot_promise, predict
+from trainer.evaluation.tasks import judge_tasks
 from trainer.features import Stem
 from trainer.forgetting import UNKNOWN, Judge, forgetting, losses_in_words
 from trainer.licence import strictest
@@ -34,6 +35,7 @@ from trainer.resolution import fitting_tiles, too_coarse, usual_size
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot, learned_images, prove_pinned
 from trainer.threshold import Calibration
+from trainer.together import compare_alone
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run
 from trainer.views import View
 from trainer.workspace import SiteRecord, remember_model, remember_site
@@ -72,6 +74,7 @@ def train(
     torch.set_num_threads(settings.threads)
     ranks.refuse_together(settings, trials=trials, resume=resume)
     _refuse_leak(snapshot, base_model)
+    _refuse_probe(settings)
     settings = _for_these_images(settings, base_model, snapshot)
     looked = prove_pinned(snapshot, workspace) if workspace else 0
     until = began + 0.85 * settings.max_seconds
@@ -119,6 +122,12 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     thresholds, calibration = draw_line(course, stem, taught, snapshot)
     progress("testing", 0.92)
     details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked}
+    beside = judge_tasks(taught.network, snapshot, stem.spec, course.good)
+    if beside is not None:
+        details["tasks"] = beside.model_dump(mode="json")
+    comparisons = compare_alone(task, held.attempt) if settings.compare_tasks and settings.tasks else []
+    if comparisons:
+        details["tasks_alone"] = {item.name: asdict(item) for item in comparisons}
     if settings.yardstick and settings.strategy != "scratch":
         details["yardstick"] = _yardstick(task, held.attempt)
     rule = Rule(course.labels, course.good, thresholds)
@@ -128,7 +137,9 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
         details["forgetting"] = [each.model_dump(mode="json") for each in kept]
     coarse = too_coarse(snapshot.of("train"), stem.spec, settings.smallest_defect)
     forgot = losses_in_words(kept) if kept or origin.order_id is None else [UNKNOWN]
-    loud = filter(None, [*forgot, negative_transfer(details.get("yardstick", {})), _hurried(taught, settings), coarse])
+    worse = [item.sentence() for item in comparisons if item.worse]
+    negative = negative_transfer(details.get("yardstick", {}))
+    loud = filter(None, [*forgot, *worse, negative, _hurried(taught, settings), coarse])
     metrics = _test(taught.network, snapshot, stem.spec, calibration, rule)
     record = RunRecord(
         site=origin.site,
@@ -138,6 +149,7 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
         labels=course.labels,
         good_labels=course.good,
         preprocessing=stem.spec,
+        tasks=course.network.heads.tasks if course.network.heads else None,
         thresholds=thresholds,
         temperature=calibration.temperature,
         base_model=task.base,
@@ -202,6 +214,14 @@ def _refuse_leak(snapshot: Snapshot, base: BaseModel) -> None:
         raise DatasetError(
             f"the base model {base.id} was trained on {len(leaked)} images of this test split (first: "
             f"{leaked[0].path}); start from its snapshot, so that its split stays, or from another base model"
+        )
+
+
+def _refuse_probe(settings: TrainingSettings) -> None:
+    if settings.tasks and settings.strategy == "probe":
+        raise ConfigurationError(
+            f"the strategy probe fits the class's head alone, not one for {' and '.join(settings.tasks)}; say "
+            "--strategy tail, or full"
         )
 
 

@@ -15,6 +15,19 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 
 StrategyName = Literal["auto", "probe", "tail", "full", "gradual", "lora", "scratch"]
 
+TaskName = Literal["severity", "location"]
+WeighedName = Literal["class", "severity", "location"]
+
+
+def _pulls(said: object) -> object:
+    """`severity=0.5 location=1` as it is said by command; `fixed` and nothing: each counts 1."""
+    if not isinstance(said, str) or said == "learned":
+        return said
+    parts = [part.partition("=") for part in said.replace(",", " ").split() if part != "fixed"]
+    if not all(sign for _, sign, _ in parts):
+        raise ValueError("say learned, fixed, or numbers as 'class=1 severity=0.5 location=1'")
+    return {name: number for name, _, number in parts}
+
 
 def _grid(said: object) -> object:
     """`4x2` as it is said by command."""
@@ -94,4 +107,18 @@ class TrainingSettings(Settings):
         "percent of the defects weighs as much as one of the good parts"
     )  # fmt: skip
     review_fraction: float = Field(default=0.0, ge=0.0, le=0.5, description="share of parts nearest below NG to REVIEW")
+    tasks: tuple[TaskName, ...] = Field(
+        default=(), description="answered beside the class: severity (a level), location (a box and a heat map)"
+    )
+    severity_column: str = Field(default="severity", description="of the manifest: levels, or a measure of the defect")
+    severity_levels: int | None = Field(
+        default=None, ge=2, le=20, description="with none, each of as many images; None: the column's whole numbers, "
+        "or four levels of what measures something"
+    )  # fmt: skip
+    task_weights: Annotated[
+        Literal["learned"] | dict[WeighedName, Annotated[float, Field(ge=0.0)]], BeforeValidator(_pulls)
+    ] = Field(default={}, description="of the losses of class, severity and location, 1 where not named; or learned")
+    compare_tasks: bool = Field(
+        default=False, description="also train each task alone, and say which is worse together"
+    )
     yardstick: bool = Field(default=False, description="also compare the backbone with random weights")

@@ -31,6 +31,8 @@ class Standing:
     def tensors(self) -> dict[str, Tensor]:
         """Weights, AdamW's averages by the names of their weights, torch's generator, the checks' logits [c, n, k]."""
         found = {"random": torch.get_rng_state(), "logits": torch.stack([check.logits for check in self.checks])}
+        for task in self.checks[0].beside:
+            found[f"beside.{task}"] = torch.stack([check.beside[task] for check in self.checks])
         for part, network in self._networks().items():
             found |= {f"{part}.{name}": tensor for name, tensor in network.state_dict().items()}
         for name, weight in self.model.named_parameters():
@@ -62,9 +64,12 @@ class Standing:
         for group, (rate, betas) in zip(self.optimizer.param_groups, about["rates"], strict=True):
             group["lr"], group["betas"] = rate, tuple(betas)
         self.schedule.last_epoch = self.step = about["step"]
+        beside = {task: tensors[f"beside.{task}"] for task in self.checks[0].beside}  # [c, n] each
         self.checks[:] = [
-            Check(step, loss, held_out, logits, pace)
-            for (step, loss, held_out, pace), logits in zip(about["checks"], tensors["logits"], strict=True)
+            Check(step, loss, held_out, logits, pace, {task: losses[row] for task, losses in beside.items()})
+            for row, ((step, loss, held_out, pace), logits) in enumerate(
+                zip(about["checks"], tensors["logits"], strict=True)
+            )
         ]
         self.kept.best, self.kept.lowest = self.checks[about["best"]], self.checks[about["lowest"]]
         self.kept.stale, self.jumps[:] = about["stale"], about["jumps"]

@@ -19,6 +19,7 @@ from torch import nn
 from contracts.bundle import Licence, Lineage, Preprocessing, TaskMetrics, Thresholds
 from contracts.errors import ConfigurationError
 from contracts.names import Label, Moment, Name, Sha256, Wire
+from contracts.tasks import Tasks
 from trainer.backbone import BaseModel, load_base_model, sha256_of
 from trainer.kept import Tuned
 from trainer.network import Network
@@ -42,6 +43,7 @@ class RunRecord(Wire):
     preprocessing: Preprocessing
     thresholds: Thresholds
     temperature: float = Field(default=1.0, gt=0.0, description="logits are divided by it before the softmax")
+    tasks: Tasks | None = Field(default=None, description="what the network answers beside the class")
     base_model: BaseModel = Field(description="architecture of the network; its weights are not needed any more")
     embedding_width: int = Field(ge=1)
     looks: tuple[Flip, ...] = Field(default=AS_IT_IS, description="mirrorings over which the network averages")
@@ -85,7 +87,8 @@ def load_run(folder: Path) -> TrainedModel:
         raise ConfigurationError(f"{folder / MODEL_NAME} has SHA-256 {found}, the run says {record.model_sha256}")
     backbone, _ = load_base_model(record.base_model.model_copy(update={"weights": None}))
     good = [label in record.good_labels for label in record.labels]
-    module = Network(backbone, len(record.labels), inputs=record.preprocessing.inputs, good=good, looks=record.looks)
+    inputs, looks = record.preprocessing.inputs, record.looks
+    module = Network(backbone, len(record.labels), inputs=inputs, good=good, looks=looks, tasks=record.tasks)
     module.load_state_dict(load_file(folder / MODEL_NAME))
     return TrainedModel(folder, record, module.eval(), load_snapshot(record.snapshot))
 

@@ -53,7 +53,7 @@ def from_run(folder: Path, name: str, weights: Path, *, reviewer: str, today: da
     model = load_run(folder)
     record = model.record
     backbone, _ = load_base_model(record.base_model.model_copy(update={"weights": None}))
-    network = Network(backbone, len(record.labels))  # its stages are the backbone's own modules
+    network = Network(backbone, len(record.labels), tasks=record.tasks)  # its stages are the backbone's own modules
     network.load_state_dict(model.module.state_dict())
     weights.parent.mkdir(parents=True, exist_ok=True)
     save_file({key: value.contiguous() for key, value in backbone.state_dict().items()}, weights)

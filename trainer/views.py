@@ -6,6 +6,7 @@ training stays repeatable.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,11 +58,37 @@ def look(images: Tensor, view: View, seeds: list[int]) -> Tensor:
 
 def drawn(images: Tensor, flips: tuple[Flip, ...]) -> Tensor:
     """The images [b, 3, h, w] (0..255) moved, lit and mirrored, each in its own way, drawn from torch's generator."""
-    seen = _jitter(images.float(), torch.rand(len(images), 5) * 2 - 1)
+    return moved(images, flips)[0]
+
+
+def moved(images: Tensor, flips: tuple[Flip, ...]) -> tuple[Tensor, Tensor]:
+    """`drawn`, and where each place of the images went: [b, 2, 3] from -1..1 across and down to the same."""
+    jitter = torch.rand(len(images), 5) * 2 - 1
+    seen = _jitter(images.float(), jitter)
     kinds = torch.randint(0, len(flips), (len(images),))
     for kind, flip in enumerate(flips):
         seen[kinds == kind] = flipped(seen[kinds == kind], flip)
-    return seen
+    return seen, moves(jitter, [flips[kind] for kind in kinds.tolist()])
+
+
+def moves_of(looks: Sequence[View], seeds: Sequence[int]) -> Tensor:
+    """[b, 2, 3] as `moved` gives them, of images that `look` shows with these seeds, each under its own view."""
+    still = torch.zeros(5)
+    jitter = [_draw(seed + view.number) if view.number else still for view, seed in zip(looks, seeds, strict=True)]
+    return moves(torch.stack(jitter), [view.flip for view in looks])
+
+
+def moves(drawn: Tensor, flips: Sequence[Flip]) -> Tensor:
+    """[b, 2, 3] of what `_jitter` does with `drawn` [b, 5] and then a mirroring each."""
+    there = torch.zeros(len(drawn), 2, 3)
+    zoom = 1 + _ZOOM * drawn[:, 0]
+    there[:, 0, 0] = there[:, 1, 1] = 1 / zoom
+    there[:, :, 2] = -2 * _SHIFT * drawn[:, 1:3] / zoom[:, None]
+    for flip in sorted(set(flips)):
+        rows = torch.tensor([other == flip for other in flips])
+        turned = there[rows].flip(1) if "t" in flip else there[rows]
+        there[rows] = turned * torch.tensor([-1.0 if sign in flip else 1.0 for sign in "hv"])[:, None]
+    return there
 
 
 def flipped(images: Tensor, flip: Flip) -> Tensor:

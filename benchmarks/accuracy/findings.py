@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.plan import FOLDS, LABELS, SEEDS, STRATEGIES, Sets
+from benchmarks.accuracy.tasks import TASKS, TOGETHER, measured
 from contracts.bundle import Thresholds
 from contracts.report import Figure
 from runtime.decision import Rule
@@ -20,9 +21,16 @@ from trainer.evaluation.figures import Answers, Statistic, accuracy, area, balan
 from trainer.quality.alike import near_duplicates
 from trainer.quality.leaks import leak
 from trainer.quality.survey import survey
-from trainer.split import split
+from trainer.split import group_of, split
 
 _FALSE_ALARMS = 0.05  # at which tiled and squashed are compared
+_WORSE = -0.02  # a task over a shared trunk against alone
+_ENDS = ("together", "alone", "gain", "not_worse")
+_IN_WORDS = {
+    "class": "AUROC",
+    "severity": "share of pairs of pit areas in the right order",
+    "location": "share of marked pits whose box overlaps a mark by 0.3",
+}
 
 Found = dict[str, dict[str, Any]]
 Rows = NDArray[np.intp]
@@ -44,6 +52,7 @@ class Findings:
         yield from self._pits()
         yield from self._strategies()
         yield from self._ways()
+        yield from self._tasks()
 
     def _elpv(self) -> Iterator[Figure]:
         random = [f"elpv-random/seed-{seed}" for seed in SEEDS]
@@ -139,6 +148,36 @@ class Findings:
             note = f"balanced accuracy; chosen: {found['chosen']}"
             yield Figure(name=f"ways_{labels}_behind_best", value=behind, note=note)
 
+    def _tasks(self) -> Iterator[Figure]:
+        """Each task over the shared trunk, alone, and the paired difference with its interval over positions."""
+        for name in TASKS:
+            shared, single = ([f"tasks/{kind}-{fold}" for fold in FOLDS] for kind in (TOGETHER, name))
+            note = f"BSData, position-disjoint, 5 folds together, float; {_IN_WORDS[name]}"
+            if not self._known([*shared, *single]):
+                yield from (Figure(name=f"tasks_{name}_{end}", value=None, note="not measured") for end in _ENDS)
+                continue
+            yield from self._together(
+                name, [self.found[cell] for cell in shared], [self.found[c] for c in single], note
+            )
+
+    def _together(self, name: str, shared: list[Any], single: list[Any], note: str) -> Iterator[Figure]:
+        known = {example.sha256: example for example in self.sets.spindle.examples}
+        examples = [known[image] for cell in shared for image in cell["images"]]
+        groups, everything = [group_of(example) for example in examples], np.arange(len(examples))
+
+        def gained(rows: Rows) -> float | None:
+            one, other = (measured(name, cells, examples, rows) for cells in (shared, single))
+            return None if one is None or other is None else one - other
+
+        difference = gained(everything)
+        interval = bootstrap_interval(gained, len(examples), groups=groups, resamples=1000)
+        for end, cells in (("together", shared), ("alone", single)):
+            yield Figure(name=f"tasks_{name}_{end}", value=measured(name, cells, examples, everything), note=note)
+        yield Figure(name=f"tasks_{name}_gain", value=difference, interval=interval, note=f"above alone; {note}")
+        holds = None if interval is None else float(not_worse(interval))
+        yield Figure(name=f"tasks_{name}_not_worse", value=holds, note=f"1 where the interval lies above {_WORSE} and "
+                     f"does not lie below 0; {note}")  # fmt: skip
+
     def _known(self, cells: Sequence[str]) -> bool:
         return all(cell in self.found for cell in cells)
 
@@ -185,6 +224,15 @@ def answers_of(cells: Sequence[dict[str, Any]], dataset: Dataset, *, variant: st
     first = cells[0]
     rule = Rule(tuple(first["labels"]), tuple(first["good"]), Thresholds.model_validate(first["thresholds"]))
     return Answers(tuple(examples), said, rule)
+
+
+def not_worse(interval: tuple[float, float]) -> bool:
+    """Whether a paired difference is not below 0 for sure, and surely not below what would be a loss.
+
+    >>> not_worse((-0.01, 0.03)), not_worse((-0.03, 0.04)), not_worse((-0.015, -0.005))
+    (True, False, False)
+    """
+    return interval[0] > _WORSE and interval[1] >= 0
 
 
 def right_class(answers: Answers, rows: Rows) -> float | None:

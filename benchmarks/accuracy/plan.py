@@ -14,6 +14,7 @@ from benchmarks.accuracy.caching import pass_seconds
 from benchmarks.accuracy.cells import Cell, code_hash
 from benchmarks.accuracy.play import play
 from benchmarks.accuracy.protocols import grouped_fold, grouped_quarter, later_days, random_quarter, read_set
+from benchmarks.accuracy.tasks import BESIDE, TASKS, TOGETHER, play_tasks
 from benchmarks.accuracy.ways import play_ways
 from lineside.training import chosen_base
 from trainer.attempt import good_labels
@@ -71,6 +72,7 @@ class Plan:
         yield from self._spindle()
         yield from self._strategies()
         yield from self._ways()
+        yield from self._tasks()
 
     def _some(self, numbers: Sequence[int]) -> Sequence[int]:
         return numbers[:1] if self.quick else numbers
@@ -119,6 +121,16 @@ class Plan:
             measure = partial(play_ways, self.sets.elpv, self.base, settings, "mono", "poly", labels)
             inputs = {**self._inputs(self.sets.elpv, settings), "labels": labels}
             yield Cell(f"ways/{labels}", inputs, code, measure)
+
+    def _tasks(self) -> Iterator[Cell]:
+        """Class, pit area and box over one trunk, and each alone, on the same folds; tiles, as for small pits."""
+        settings, code = self._settings(strategy="tail", tiles=_PITS, **BESIDE), _code("benchmarks.accuracy.tasks")
+        for fold in self._some(FOLDS):
+            parted = grouped_fold(self.sets.spindle, fold=fold)
+            for name in (TOGETHER, *TASKS):
+                measure = partial(play_tasks, parted, self.base, settings, name)
+                inputs = {**self._inputs(parted, settings), "task": name}
+                yield Cell(f"tasks/{name}-{fold}", inputs, code, measure)
 
     def _settings(self, *, seed: int = 0, **chosen: Any) -> TrainingSettings:
         return TrainingSettings.model_validate(

@@ -102,10 +102,13 @@ def page_routes(view: Callable[[], StationView], recent: Recent, *, boot: str) -
     def thumbnail(of_boot: str, number: int) -> Response:
         """The picture of one of the last images."""
         glance = recent.find(number) if of_boot == boot else None
-        data = None if glance is None else glance.jpeg()
-        if data is None:
-            return Response(status_code=404)
-        return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+        return _picture(None if glance is None else glance.jpeg(), "image/jpeg")
+
+    @router.get("/heat/{of_boot}/{number}.png")
+    def heat(of_boot: str, number: int) -> Response:
+        """Where in one of the last images a defect is likely, as a layer over its picture."""
+        glance = recent.find(number) if of_boot == boot else None
+        return _picture(None if glance is None else glance.heat_png(), "image/png")
 
     @router.get("/static/{name}")
     def static(name: str) -> Response:
@@ -115,6 +118,12 @@ def page_routes(view: Callable[[], StationView], recent: Recent, *, boot: str) -
         return Response(files[name], media_type=_STATIC[name], headers={"Cache-Control": "max-age=300"})
 
     return router
+
+
+def _picture(data: bytes | None, kind: str) -> Response:
+    if data is None:
+        return Response(status_code=404)
+    return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 
 
 def _panel(glance: Glance, view: StationView) -> Mapping[str, Any]:

@@ -198,3 +198,46 @@ def test_small_pits_are_judged_at_equal_false_alarms() -> None:
     assert figures["pits_small_recall_tiled"] == 1.0
     assert figures["pits_small_recall_squashed"] == 0.0  # twelve of the 200 healthy images score above 0.57
     assert figures["pits_small_gain"] == 1.0
+
+
+def _told(kind: str, rows: range) -> dict[str, Any]:
+    """Perfect answers, but where `kind` says which task is wrong."""
+    images = [EXAMPLES[row] for row in rows]
+    areas = [float(example.attributes["pit_area_px2"]) for example in MARKED[rows.start : rows.stop]]
+    return {
+        "images": [example.sha256 for example in images],
+        "good": ["good"],
+        "train_seconds": 1.0,
+        "class": [float(example.label == "bad") for example in images],
+        "severity": [-area if kind == "severity" else area for area in areas],
+        "location": {
+            example.sha256: [50.0, 50.0, 60.0, 60.0] if kind == "location" else [1.0, 1.0, 11.0, 11.0]
+            for example in images
+            if example.label == "bad"
+        },
+    }
+
+
+MARKED = tuple(
+    replace(
+        example,
+        attributes={"pit_area_px2": str(row % 7 + 1), "bbox_xyxy": "1 1 11 11"} if example.label == "bad" else
+        {"pit_area_px2": "0"},
+    )
+    for row, example in enumerate(EXAMPLES)
+)  # fmt: skip
+
+
+def test_tasks_over_one_trunk_are_compared_with_each_alone() -> None:
+    folds = [range(fold * 48, fold * 48 + 48) for fold in range(5)]
+    found: Found = {f"tasks/{name}-{fold}": _told("", rows)
+                    for name in ("class", "severity", "location") for fold, rows in enumerate(folds)}  # fmt: skip
+    sets = Sets(DATASET, DATASET, Dataset(MARKED, "x"))
+    assert {figure.value for figure in Findings(found, sets)._tasks()} == {None}
+    found |= {f"tasks/together-{fold}": _told("location", rows) for fold, rows in enumerate(folds)}
+    figures = {figure.name: figure for figure in Findings(found, sets)._tasks()}
+    assert figures["tasks_class_together"].value == 1.0
+    assert figures["tasks_severity_not_worse"].value == 1.0
+    assert figures["tasks_location_alone"].value == 1.0
+    assert figures["tasks_location_gain"].value == -1.0
+    assert figures["tasks_location_not_worse"].value == 0.0

@@ -43,13 +43,14 @@ def encoded(pixels: NDArray[np.uint8], kind: str = "PNG") -> bytes:
 
 
 def write_small_bundle(
-    folder: Path, *, site: str = "plant", slope: float = 4.0, golden_shift: float = 0.0, seed: int = 0, **changes: Any
-) -> Bundle:
+    folder: Path, *, site: str = "plant", slope: float = 4.0, golden_shift: float = 0.0, seed: int = 0,
+    model: bytes | None = None, **changes: Any,
+) -> Bundle:  # fmt: skip
     """Write one under `folder`. A negative `slope` answers the wrong way round; `golden_shift` spoils the golden
-    sample; `changes` replace fields of the manifest."""
+    sample; `model` is another one; `changes` replace fields of the manifest."""
     folder.mkdir(parents=True)
     spec = Preprocessing(width=SIDE, height=SIDE, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-    (folder / "model.onnx").write_bytes(model_bytes(slope, seed))
+    (folder / "model.onnx").write_bytes(model or model_bytes(slope, seed))
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
 
     def answer(pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:

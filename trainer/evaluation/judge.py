@@ -24,6 +24,7 @@ from trainer.evaluation.faults import FAULTS, befall
 from trainer.evaluation.figures import Answers, estimate
 from trainer.evaluation.foreign import judge_foreign
 from trainer.evaluation.report import Baseline, Estimate, Evaluation, Failure, Foreign, LearningCurve, Slice, UnderFault
+from trainer.evaluation.tasks import judge_tasks
 from trainer.features import Stem
 from trainer.progress import Progress, silent
 from trainer.settings import TrainingSettings
@@ -73,6 +74,7 @@ def evaluate(
         smallest_difference=difference,
         classes=figures.class_figures(answers),
         calibration=figures.calibration(answers),
+        tasks=judge_tasks(model.module, model.snapshot, spec, rule.good_labels) if record.tasks else None,
         slices=parts,
         faults=faults,
         foreign=strangers,

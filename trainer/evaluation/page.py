@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader
 
 from trainer.evaluation.plots import more_images, reliability, training_curves, tuning_trials
 from trainer.evaluation.report import Estimate, Evaluation
+from trainer.evaluation.text import task_rows
 from trainer.thumbnail import data_address, thumbnail
 from trainer.trained import TrainedModel
 
@@ -38,7 +39,7 @@ def page(model: TrainedModel, evaluation: Evaluation, pictures: Mapping[str, byt
     return environment.get_template("page.html.jinja").render(
         record=model.record,
         evaluation=evaluation,
-        figures=[(name, getattr(evaluation, key)) for name, key in _FIGURES],
+        figures=[(name, getattr(evaluation, key)) for name, key in _FIGURES] + _beside(evaluation),
         pictures=[(name, data_address("image/png", data)) for name, data in pictures.items()],
         sheet=data_address("image/png", sheet),
         seen=FLIPS_IN_WORDS[str(model.record.lineage.training.get("flips", "none"))],
@@ -63,6 +64,12 @@ def curves(run: Path, evaluation: Evaluation) -> dict[str, bytes]:
     if evaluation.curve is not None:
         found["learning-curve"] = more_images(evaluation.curve)
     return found
+
+
+def _beside(evaluation: Evaluation) -> list[tuple[str, Estimate]]:
+    """Figures of further tasks."""
+    rows = [] if evaluation.tasks is None else task_rows(evaluation.tasks)
+    return [(f"{name}, of {images} images", found) for name, found, images in rows]
 
 
 def _value(found: Estimate) -> str:

@@ -91,6 +91,32 @@ class LearningCurve(Wire):
     expected: tuple[tuple[int, float], ...]
 
 
+class SeverityFigures(Wire):
+    """Of the images whose level is known; levels count from 0, none."""
+
+    images: int = Field(ge=0)
+    level_error: Estimate = Field(description="mean distance from the true level, in levels")
+    within_one: Estimate = Field(description="share at most one level away")
+    order: Estimate = Field(description="share of pairs of different levels in the right order; 0.5 is chance")
+
+
+class LocationFigures(Wire):
+    """Of the defective images with a mark: one box each, the mark it overlaps most."""
+
+    images: int = Field(ge=0)
+    boxes_at_30: Estimate = Field(description="share whose intersection over union is at least 0.3")
+    boxes_at_50: Estimate = Field(description="share whose intersection over union is at least 0.5")
+    mean_overlap: Estimate = Field(description="intersection over union")
+    pointing: Estimate = Field(description="share whose hottest place lies in a mark")
+
+
+class TaskFigures(Wire):
+    """Each task alone, whatever the class says; None where the model does not have it."""
+
+    severity: SeverityFigures | None = None
+    location: LocationFigures | None = None
+
+
 class Evaluation(Wire):
     """`evaluation.json`: the model on its test split, as it decides, unless a field says otherwise."""
 
@@ -113,6 +139,7 @@ class Evaluation(Wire):
     )
     classes: dict[str, ClassFigures]
     calibration: Calibration
+    tasks: TaskFigures | None = None
     slices: tuple[Slice, ...] = ()
     faults: tuple[UnderFault, ...] = ()
     foreign: tuple[Foreign, ...] = ()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from trainer.evaluation.report import Estimate, Evaluation
+from contracts.tasks import Tasks
+from trainer.evaluation.report import Estimate, Evaluation, TaskFigures
 
 _HEAD = "## Evaluation on "
 
@@ -54,6 +55,41 @@ def card_part(evaluation: Evaluation) -> str:
         *_slices(evaluation),
     ]
     return "\n".join(lines) + "\n"
+
+
+def task_lines(tasks: Tasks, figures: TaskFigures) -> list[str]:
+    """A table of the further tasks, each judged alone."""
+    rows = task_rows(figures)
+    scale = tasks.severity
+    levels = [] if scale is None else [f"Levels of {scale.column}: {', '.join(scale.names)}.", ""]
+    return [
+        "### Beside the class, each task alone",
+        "",
+        *levels,
+        "| figure | value | 95 % interval | images |",
+        "|---|---|---|---|",
+        *(f"| {name} | {_value(found)} | {_interval(found)} | {images} |" for name, found, images in rows),
+        "",
+    ]
+
+
+def task_rows(figures: TaskFigures) -> list[tuple[str, Estimate, int]]:
+    """Name, value and number of images."""
+    rows = []
+    if (severity := figures.severity) is not None:
+        rows += [
+            ("severity: mean distance from the true level, in levels", severity.level_error, severity.images),
+            ("severity: at most one level away", severity.within_one, severity.images),
+            ("severity: pairs in the right order (0.5 is chance)", severity.order, severity.images),
+        ]
+    if (location := figures.location) is not None:
+        rows += [
+            ("location: boxes that overlap a mark by 0.3", location.boxes_at_30, location.images),
+            ("location: boxes that overlap a mark by 0.5", location.boxes_at_50, location.images),
+            ("location: mean overlap", location.mean_overlap, location.images),
+            ("location: hottest place in a mark", location.pointing, location.images),
+        ]
+    return rows
 
 
 def _baselines(evaluation: Evaluation) -> list[str]:

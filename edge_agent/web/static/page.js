@@ -26,6 +26,12 @@ function localTimes(root) {
 function showPanel(html) {
   panel.innerHTML = html;
   localTimes(panel);
+  markLayer();
+}
+
+function markLayer() {
+  const button = panel.querySelector("[data-where]");
+  if (button) button.ariaPressed = String(!panel.classList.contains("plain"));
 }
 
 function busy() {
@@ -109,6 +115,10 @@ panel.addEventListener("mouseenter", mark);
 panel.addEventListener("mouseleave", mark);
 panel.addEventListener("click", (event) => {
   if (event.target.closest("[data-right]")) say(event.target.closest("form"), { right: true });
+  if (event.target.closest("[data-where]")) {
+    panel.classList.toggle("plain");
+    markLayer();
+  }
 });
 panel.addEventListener("change", (event) => {
   if (event.target.name !== "label") return;

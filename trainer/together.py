@@ -1,0 +1,91 @@
+"""Is a task worse over a shared trunk than trained alone? Each is trained alone too, and compared image by image."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.attempt import Attempt, Task
+from trainer.dataset import Example
+from trainer.evaluate import predict
+from trainer.evaluation.tasks import LevelAnswers, PlaceAnswers, ask_beside
+from trainer.evidence import losses_of, standard_error
+from trainer.settings import TrainingSettings
+from trainer.split import group_of
+from trainer.tasks import CLASS, LOCATION, SEVERITY
+from trainer.weighing import balanced_weights, soft_targets
+
+_MEASURES = {CLASS: "loss of the class", SEVERITY: "distance from the true level", LOCATION: "1 - overlap of the box"}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One task on the same test images: the mean error together and alone, and the standard error, over groups, of
+    their difference."""
+
+    name: str
+    together: float
+    alone: float
+    error: float
+
+    @property
+    def worse(self) -> bool:
+        """Together by more than one standard error. A single group tells nothing."""
+        return math.isfinite(self.error) and self.together - self.alone > self.error
+
+    def sentence(self) -> str:
+        """For the card."""
+        return (
+            f"{self.name.capitalize()} is worse together than alone: {_MEASURES[self.name]} {self.together:.3f} "
+            f"against {self.alone:.3f} (standard error of the difference {self.error:.3f}): give it a model of "
+            "its own, or more weight (task_weights)."
+        )
+
+
+def compare_alone(task: Task, attempt: Attempt) -> list[Compared]:
+    """Train the class and every further task alone, in the same way, and compare each with the attempt on the test
+    split. It takes as long again for each, beside `max_seconds`. Raises as `Task.attempt` does."""
+    found = []
+    place = task.out / "alone"
+    for name in (CLASS, *attempt.settings.tasks):
+        by_itself = replace(task, out=place / name, until=math.inf)
+        other = by_itself.attempt(alone(attempt.settings, name))
+        found.append(compared(name, attempt, other, task.snapshot.of("test")))
+    shutil.rmtree(place, ignore_errors=True)
+    return found
+
+
+def alone(settings: TrainingSettings, name: str) -> TrainingSettings:
+    """The settings under which nothing but this task is learned."""
+    if name == CLASS:
+        return settings.model_copy(update={"tasks": (), "task_weights": {}})
+    return settings.model_copy(update={"tasks": (name,), "task_weights": {CLASS: 0.0}})
+
+
+def compared(name: str, together: Attempt, by_itself: Attempt, test: tuple[Example, ...]) -> Compared:
+    """Errors of one task by two attempts on the same images."""
+    (mine, groups), (theirs, _) = (_errors(name, attempt, test) for attempt in (together, by_itself))
+    if not groups:
+        return Compared(name, math.nan, math.nan, math.inf)
+    return Compared(name, float(mine.mean()), float(theirs.mean()), standard_error(mine - theirs, groups))
+
+
+def _errors(name: str, attempt: Attempt, test: tuple[Example, ...]) -> tuple[Tensor, tuple[str, ...]]:
+    """[n] float64 of the images that tell, and their groups."""
+    course, network, spec = attempt.course, attempt.taught.network, attempt.stem.spec
+    if name == CLASS:
+        targets = soft_targets(test, course.labels, course.good, noise=course.settings.label_noise)
+        losses = losses_of(predict(network, test, spec), targets, balanced_weights(test, course.good))
+        return losses, tuple(map(group_of, test))
+    said = ask_beside(network, test, spec)
+    scale = network.heads.tasks.severity if network.heads else None
+    if name == SEVERITY and scale is not None:
+        levels = LevelAnswers.of(test, said, scale, course.good)
+        return torch.from_numpy(np.abs(levels.said - levels.true)).double(), levels.groups
+    places = PlaceAnswers.of(test, said, spec, course.good)
+    return torch.from_numpy(1 - places.overlaps), places.groups
