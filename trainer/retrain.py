@@ -27,7 +27,7 @@ def retrain(
     """Train the successor that `order` asks for and write its run folder `out`.
 
     The workspace is the one in which the site's first model was trained; `settings` default to that training's;
-    the base model is not compared with random weights again.
+    the base model is not compared with random weights again, nor each task with itself alone.
     Images whose `split` is `gate` enter the snapshot but are not trained on, and their labels are not read. Raises
     OrderError without usable labels, DatasetError and ConfigurationError as `train` does.
     """
@@ -35,7 +35,9 @@ def retrain(
     base = find_snapshot(workspace, order.base_snapshot)
     new = read_labels(Path(order.labels_manifest), workspace=workspace, site=order.site)
     snapshot = grow(base, new, order)
-    chosen = (settings or site.settings).model_copy(update={"seed": order.seed, "yardstick": False})
+    chosen = (settings or site.settings).model_copy(
+        update={"seed": order.seed, "yardstick": False, "compare_tasks": False}
+    )
     return train(
         snapshot,
         site.base_model,
