@@ -8,10 +8,12 @@ from pathlib import Path
 from rich.console import Console
 
 from contracts.errors import LinesideError
+from contracts.frame import Decision
 from runtime.bundle import Bundle, open_bundle
 from runtime.decision import Decided, decide
-from runtime.preprocessing import ImageError, decode, prepare
+from runtime.preprocessing import ImageError, decode, prepare, size_of
 from runtime.session import Session
+from runtime.tasks import Found, found
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _COLOURS = {"OK": "green", "NG": "red", "REVIEW": "yellow", "NO_VERDICT": "magenta"}
@@ -24,24 +26,26 @@ def run_inspect(bundle_path: Path, images: Sequence[Path], *, variant: str | Non
     all_judged = True
     for path in _pictures(images):
         try:
-            decided = inspect_file(path, bundle, session)
+            decided, beside = inspect_file(path, bundle, session)
         except ImageError as error:
             all_judged = False
             _print_refusal(path, error, as_json=as_json)
         else:
-            _print_verdict(path, decided, bundle, as_json=as_json)
+            _print_verdict(path, decided, beside, bundle, as_json=as_json)
     return all_judged
 
 
-def inspect_file(path: Path, bundle: Bundle, session: Session) -> Decided:
-    """The decision on one picture. Raises ImageError when it cannot be read."""
+def inspect_file(path: Path, bundle: Bundle, session: Session) -> tuple[Decided, Found]:
+    """The decision on one picture, and what is found beside the class. Raises ImageError when it cannot be read."""
     spec = bundle.manifest.preprocessing
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror}") from error
-    probabilities = session.infer(prepare(decode(data, spec), spec)).probabilities
-    return decide(probabilities, bundle.manifest)
+    inference = session.infer(prepare(decode(data, spec), spec))
+    decided = decide(inference.probabilities, bundle.manifest)
+    stopped = decided.decision is not Decision.OK
+    return decided, found(inference, bundle.manifest.tasks, spec, size_of(data, spec), stopped=stopped)
 
 
 def _pictures(paths: Sequence[Path]) -> Iterator[Path]:
@@ -54,17 +58,21 @@ def _pictures(paths: Sequence[Path]) -> Iterator[Path]:
             raise LinesideError(f"{path} does not exist")
 
 
-def _print_verdict(path: Path, decided: Decided, bundle: Bundle, *, as_json: bool) -> None:
+def _print_verdict(path: Path, decided: Decided, beside: Found, bundle: Bundle, *, as_json: bool) -> None:
     decision = decided.decision.value
     if as_json:
         import json
 
         row = {"path": str(path), "decision": decision, "label": decided.label, "defect_score": decided.defect_score}
-        print(json.dumps({**row, "bundle_hash": bundle.hash}))
+        severity = None if beside.severity is None else beside.severity.model_dump()
+        further = {} if bundle.manifest.tasks is None else {"severity": severity, "box": beside.box}
+        print(json.dumps({**row, **further, "bundle_hash": bundle.hash}))
         return
+    said = [f"severity {beside.severity.name}"] if beside.severity and beside.severity.level else []
+    said += [f"at {' '.join(f'{side:g}' for side in beside.box)}"] if beside.box else []
     Console(highlight=False, soft_wrap=True).print(
         f"[{_COLOURS[decision]}]{decision:6}[/] {decided.label:14} defect score {decided.defect_score:.3f} "
-        f"(NG from {bundle.manifest.thresholds.ng:.3f})  {path}"
+        f"(NG from {bundle.manifest.thresholds.ng:.3f})  {', '.join([*said, str(path)])}"
     )
 
 

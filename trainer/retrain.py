@@ -28,16 +28,18 @@ def retrain(
     """Train the successor that `order` asks for and write its run folder `out`.
 
     The workspace is the one in which the site's first model was trained; `settings` default to that training's;
-    the base model is not compared with random weights again. The old images are learned again, all of them or, with
-    `settings.replay`, a sample. Where the parent's run is known to the workspace, both models are asked about its test
-    images (see `forgetting`).
+    the base model is not compared with random weights again, nor each task with itself alone. The old images are
+    learned again, all of them or, with `settings.replay`, a sample. Where the parent's run is known to the workspace,
+    both models are asked about its test images (see `forgetting`).
     Images whose `split` is `gate` enter the snapshot but are not trained on, and their labels are not read. Raises
     OrderError without usable labels, DatasetError and ConfigurationError as `train` does.
     """
     site = recall_site(workspace)
     base = find_snapshot(workspace, order.base_snapshot)
     new = read_labels(Path(order.labels_manifest), workspace=workspace, site=order.site)
-    chosen = (settings or site.settings).model_copy(update={"seed": order.seed, "yardstick": False})
+    chosen = (settings or site.settings).model_copy(
+        update={"seed": order.seed, "yardstick": False, "compare_tasks": False}
+    )
     snapshot = replayed(grow(base, new, order), base, most=chosen.replay, seed=order.seed)
     return train(
         snapshot,

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from contracts.bundle import Manifest, Thresholds
 from contracts.schema import EXAMPLE_FOLDER
+from contracts.tasks import SeverityScale, Tasks
 
 
 @pytest.fixture
@@ -60,3 +61,22 @@ def test_variant_is_found_by_name_or_is_the_default(manifest: dict[str, Any]) ->
     assert read.variant("onnxruntime-cpu/fp32").file == "fp32.onnx"
     with pytest.raises(KeyError, match="tensorrt/int8"):
         read.variant("tensorrt/int8")
+
+
+def test_a_manifest_without_tasks_is_written_as_before() -> None:
+    text = (EXAMPLE_FOLDER / "v1" / "manifest.json").read_text(encoding="utf-8")
+    written = json.loads(Manifest.model_validate_json(text).model_dump_json())
+    assert "tasks" not in written
+    assert all("tasks" not in certificate for certificate in written["certificates"])
+
+
+def test_bounds_of_a_scale_rise_and_part_its_levels() -> None:
+    with pytest.raises(ValidationError, match="need 1 bounds, not 2"):
+        SeverityScale(column="area", names=("none", "small", "large"), bounds=(1.0, 2.0))
+    with pytest.raises(ValidationError, match="bounds must rise"):
+        SeverityScale(column="area", names=("none", "a", "b", "c"), bounds=(2.0, 1.0))
+
+
+def test_tasks_are_some() -> None:
+    with pytest.raises(ValidationError, match="neither severity nor location"):
+        Tasks()
