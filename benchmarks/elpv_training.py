@@ -34,7 +34,7 @@ from lineside.demo.pictured import stratified_folds
 from lineside.stream.pictures import Picture, PictureConditions, PictureLine
 from lineside.training import chosen_base
 from runtime.metrics import task_metrics
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.dataset import Dataset, Example, checked, read_manifest
 from trainer.evaluate import predict
 from trainer.image import as_input, load_images

@@ -21,7 +21,7 @@ from edge_agent.settings import AgentSettings  # noqa: E402
 from lineside.broker import BrokerSettings  # noqa: E402
 from lineside.main import app  # noqa: E402
 from monitor.settings import MonitorSettings  # noqa: E402
-from trainer.catalogue import CatalogueFile  # noqa: E402
+from trainer.bases.catalogue import CatalogueFile  # noqa: E402
 
 MADE = "<!-- Made by docs/make_reference.py: change the code, then run `make reference`. -->\n"
 FILES: dict[str, tuple[str, type[Settings]]] = {

@@ -17,12 +17,12 @@ from rich.table import Table
 from contracts.errors import ConfigurationError, DatasetError
 from lineside.toml import toml_text
 from lineside.training import shown_progress
-from trainer.backbone import BaseModel, sha256_of
-from trainer.catalogue import Catalogue, Entry, Listed, Override, fetched, read_catalogue
+from trainer.bases.backbone import BaseModel, sha256_of
+from trainer.bases.catalogue import Catalogue, Entry, Listed, Override, fetched, read_catalogue
+from trainer.bases.policy import Judgement, choose, judge
+from trainer.bases.ranking import rank
+from trainer.bases.verify import from_run, verify
 from trainer.dataset import gather
-from trainer.policy import Judgement, choose, judge
-from trainer.ranking import rank
-from trainer.verify import from_run, verify
 
 
 def run_list(own: Path, *, as_json: bool) -> None:

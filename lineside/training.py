@@ -20,12 +20,12 @@ from contracts.bundle import TaskMetrics
 from contracts.errors import ConfigurationError, OrderError
 from contracts.orders import Retrain
 from runtime.bundle import Bundle
-from trainer import ranks
-from trainer.backbone import BaseModel
-from trainer.catalogue import read_catalogue
+from trainer.bases.backbone import BaseModel
+from trainer.bases.catalogue import read_catalogue
+from trainer.bases.policy import choose
 from trainer.dataset import Dataset, checked, read
 from trainer.licence import found, stated
-from trainer.policy import choose
+from trainer.rounds import ranks
 from trainer.run import TrainedModel, train
 from trainer.settings import DeviceName, TrainingSettings
 from trainer.snapshot import take_snapshot

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError
-from trainer import ranks
-from trainer.backbone import BaseModel
-from trainer.checkpoint import Checkpoint, code_hash, key_of
+from trainer.bases.backbone import BaseModel
 from trainer.course import Course, Material, Taught, heads_for, set_out
 from trainer.device import device_for
 from trainer.features import Stem
 from trainer.image import load_inputs
 from trainer.network import settle_statistics
 from trainer.progress import Progress
+from trainer.rounds import ranks
+from trainer.rounds.checkpoint import Checkpoint, code_hash, key_of
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.strategy import recipe_of

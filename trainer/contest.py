@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from trainer.attempt import Attempt, Task
+from trainer.bases.transferability import domain_distance
 from trainer.course import Course, held_out_parts
 from trainer.dataset import Example
 from trainer.evidence import losses_of, standard_error
 from trainer.features import Stem
-from trainer.finetune import Lesson, step_seconds, steps_of
 from trainer.image import load_inputs
+from trainer.rounds.finetune import Lesson, step_seconds, steps_of
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.split import group_of
 from trainer.strategy import recipe_of
-from trainer.transferability import domain_distance
 from trainer.views import View
 from trainer.weighing import balanced_weights, soft_targets
 

@@ -19,21 +19,21 @@ from torch import Tensor
 
 from contracts.bundle import Preprocessing
 from contracts.tasks import LocationGrid, Tasks
-from trainer import ranks
-from trainer.backbone import BaseModel, load_base_model
-from trainer.checkpoint import Checkpoint
+from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.dataset import Example
 from trainer.device import CPU, device_for, device_of, placed
 from trainer.evidence import cross_entropy
 from trainer.features import Features, Maps, Stem, tail_start
-from trainer.finetune import Lesson, answers, finetune, frozen
-from trainer.head import Head, fit_head
-from trainer.heads import Heads
-from trainer.kept import Tuned
 from trainer.marks import tile_lesson
-from trainer.midway import Midway
 from trainer.network import Network, settle_statistics
 from trainer.progress import Progress
+from trainer.rounds import ranks
+from trainer.rounds.checkpoint import Checkpoint
+from trainer.rounds.finetune import Lesson, answers, finetune, frozen
+from trainer.rounds.head import Head, fit_head
+from trainer.rounds.heads import Heads
+from trainer.rounds.kept import Tuned
+from trainer.rounds.midway import Midway
 from trainer.settings import TrainingSettings
 from trainer.split import folds, group_of
 from trainer.strategy import PIXELS, recipe_of

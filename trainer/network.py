@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from contracts.errors import ConfigurationError
 from contracts.tasks import Tasks
 from trainer.device import device_of
-from trainer.heads import Heads
+from trainer.rounds.heads import Heads
 from trainer.views import AS_IT_IS, Flip, flipped
 
 _NEVER = 1e4  # takes a class out of a maximum

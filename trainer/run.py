@@ -14,9 +14,9 @@ from contracts.bundle import Lineage, Preprocessing, TaskMetrics
 from contracts.errors import ConfigurationError, DatasetError
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
-from trainer import ranks
 from trainer.attempt import Attempt, Task, code_version, good_labels, preprocessing
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
+from trainer.bases.yardstick import compare_with_random, negative_transfer
 from trainer.card import card
 from trainer.contest import Outcome, contest
 from trainer.course import Material, Taught
@@ -32,6 +32,7 @@ from trainer.memory import kept_memory
 from trainer.network import Network
 from trainer.progress import Progress, silent
 from trainer.resolution import fitting_tiles, too_coarse, usual_size
+from trainer.rounds import ranks
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot, learned_images, prove_pinned
 from trainer.threshold import Calibration
@@ -39,7 +40,6 @@ from trainer.together import compare_alone
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run
 from trainer.views import View
 from trainer.workspace import SiteRecord, remember_model, remember_site
-from trainer.yardstick import compare_with_random, negative_transfer
 
 __all__ = ["TrainedModel", "good_labels", "load_run", "train"]
 

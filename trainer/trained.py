@@ -20,9 +20,9 @@ from contracts.bundle import Licence, Lineage, Preprocessing, TaskMetrics, Thres
 from contracts.errors import ConfigurationError
 from contracts.names import Label, Moment, Name, Sha256, Wire
 from contracts.tasks import Tasks
-from trainer.backbone import BaseModel, load_base_model, sha256_of
-from trainer.kept import Tuned
+from trainer.bases.backbone import BaseModel, load_base_model, sha256_of
 from trainer.network import Network
+from trainer.rounds.kept import Tuned
 from trainer.snapshot import Snapshot, load_snapshot
 from trainer.views import AS_IT_IS, Flip
 

@@ -19,8 +19,9 @@ from contracts.errors import DatasetError
 from contracts.names import Name, Wire
 from runtime.decision import Rule
 from trainer.attempt import Attempt, Task
-from trainer.backbone import BaseModel
-from trainer.catalogue import Listed
+from trainer.bases.backbone import BaseModel
+from trainer.bases.catalogue import Listed
+from trainer.bases.verify import from_run
 from trainer.contest import Outcome, cheapest, comparable_losses, shared_images
 from trainer.dataset import Example
 from trainer.evaluate import predict
@@ -34,7 +35,6 @@ from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.split import group_of
 from trainer.trained import TrainedModel
-from trainer.verify import from_run
 from trainer.weighing import condition_of
 
 

@@ -23,11 +23,11 @@ from optuna.trial import create_trial
 from torch import Tensor
 
 from trainer.attempt import Attempt, Task, code_version
-from trainer.checkpoint import Checkpoint, key_of
 from trainer.contest import Outcome
 from trainer.device import device_for
 from trainer.evidence import losses_of, standard_error
 from trainer.progress import silent
+from trainer.rounds.checkpoint import Checkpoint, key_of
 from trainer.settings import TrainingSettings
 from trainer.split import group_of
 from trainer.strategy import recipe_of

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from contracts.errors import ConfigurationError, DatasetError
 from contracts.names import Name, Wire
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.dataset import Example
 from trainer.settings import TrainingSettings
 from trainer.trained import TrainedModel, load_run

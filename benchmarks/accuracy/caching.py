@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from trainer.attempt import good_labels, preprocessing
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.course import set_out
 from trainer.dataset import Dataset
 from trainer.settings import TrainingSettings

@@ -18,7 +18,7 @@ from benchmarks.accuracy.tasks import BESIDE, TASKS, TOGETHER, play_tasks
 from benchmarks.accuracy.ways import play_ways
 from lineside.training import chosen_base
 from trainer.attempt import good_labels
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.dataset import Dataset
 from trainer.settings import TrainingSettings
 

@@ -15,7 +15,7 @@ from exporter.export import export
 from runtime.bundle import Bundle, open_bundle
 from runtime.preprocessing import decode, prepare
 from runtime.session import Session
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.dataset import Dataset, Example
 from trainer.evaluate import predict
 from trainer.licence import found

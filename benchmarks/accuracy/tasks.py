@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.metrics import auroc
 from runtime.tasks import overlap
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.dataset import Dataset, Example
 from trainer.evaluate import predict
 from trainer.evaluation.tasks import LevelAnswers, PlaceAnswers, ask_beside, expected_level, order

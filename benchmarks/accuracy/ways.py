@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.accuracy.play import ask
 from trainer.attempt import good_labels
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.dataset import Dataset
 from trainer.licence import found
 from trainer.run import train

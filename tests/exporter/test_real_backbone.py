@@ -20,7 +20,7 @@ from exporter.settings import ExportSettings
 from exporter.source import Source, tensors
 from lineside.training import chosen_base
 from tests.simulators.small_network import Picture
-from trainer.backbone import load_base_model
+from trainer.bases.backbone import load_base_model
 from trainer.network import Network
 
 PER_CLASS = 40

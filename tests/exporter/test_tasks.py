@@ -16,7 +16,7 @@ from runtime.bundle import Bundle, open_bundle
 from runtime.preprocessing import prepare
 from runtime.session import Session
 from tests.trainer.conftest import shorten
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.dataset import read_manifest
 from trainer.run import train
 from trainer.settings import TrainingSettings

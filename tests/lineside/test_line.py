@@ -161,7 +161,7 @@ def test_backbone_metadata_names_only_what_the_demo_never_uses() -> None:
 
 def test_backbone_loads_under_the_names_of_timm() -> None:
     pytest.importorskip("torch")
-    from trainer.torchvision_shim import prepare
+    from trainer.bases.torchvision_shim import prepare
 
     prepare()
     timm = pytest.importorskip("timm")

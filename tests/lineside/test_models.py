@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from lineside.main import app
-from trainer.backbone import BaseModel, load_base_model
-from trainer.catalogue import read_catalogue
+from trainer.bases.backbone import BaseModel, load_base_model
+from trainer.bases.catalogue import read_catalogue
 
 SMALL = BaseModel(
     id="small",

@@ -14,11 +14,11 @@ from PIL import Image
 
 from contracts.bundle import Licence, Preprocessing
 from contracts.orders import Retrain
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.dataset import Dataset, read_manifest
 from trainer.features import Features, Pixels
-from trainer.finetune import Lesson
-from trainer.head import Head
+from trainer.rounds.finetune import Lesson
+from trainer.rounds.head import Head
 from trainer.run import train
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot, take_snapshot

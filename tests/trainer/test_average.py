@@ -13,7 +13,7 @@ from exporter.export import export
 from runtime.preprocessing import decode, prepare
 from runtime.session import Session
 from tests.trainer.conftest import shorten
-from trainer.backbone import BaseModel, load_base_model
+from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.evaluate import predict
 from trainer.network import Network
 from trainer.run import load_run, train

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainer import contest as contest_module
 from trainer.attempt import Attempt
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.contest import candidates, cheapest, comparable_losses, shared_images
 from trainer.dataset import Example
 from trainer.evidence import standard_error

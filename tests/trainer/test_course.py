@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from contracts.bundle import Preprocessing
-from trainer.backbone import BaseModel, load_base_model
+from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.course import held_out_parts
 from trainer.dataset import Example
 from trainer.features import tail_start
-from trainer.head import fit_head
 from trainer.network import Network
+from trainer.rounds.head import fit_head
 from trainer.threshold import Calibration, calibrate, carried
 from trainer.views import View, flipped, look, views
 from trainer.weighing import balanced_weights, soft_targets, telling

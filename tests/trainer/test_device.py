@@ -11,7 +11,7 @@ from torch import nn
 
 from contracts.errors import ConfigurationError
 from tests.trainer.conftest import shorten
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.course import set_out
 from trainer.device import CPU, device_for, device_of, placed, precision
 from trainer.evaluate import predict

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.backbone import BaseModel, load_base_model
+from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.folding import folded
 from trainer.network import cut
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.conftest import order_for, write_labels
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.evaluation.report import Estimate
 from trainer.forgetting import Kept, forgetting, in_words, judge_of, losses_in_words
 from trainer.network import Network

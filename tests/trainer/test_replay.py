@@ -9,7 +9,7 @@ import pytest
 
 from contracts.bundle import Licence
 from tests.trainer.conftest import order_for, write_labels
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.dataset import Dataset, Example
 from trainer.replay import replayed
 from trainer.retrain import grow, retrain

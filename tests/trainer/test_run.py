@@ -10,7 +10,8 @@ import torch
 
 from contracts.errors import ConfigurationError
 from trainer.attempt import preprocessing
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
+from trainer.bases.yardstick import negative_transfer
 from trainer.course import set_out
 from trainer.evaluate import predict
 from trainer.features import Cached
@@ -20,7 +21,6 @@ from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.trained import TrainedModel
 from trainer.views import FLIPS, views
-from trainer.yardstick import negative_transfer
 
 
 def test_model_learns_to_tell_spotted_plates(first_model: TrainedModel) -> None:
@@ -153,9 +153,9 @@ _TRAIN = """
 import os, sys
 from pathlib import Path
 from trainer.attempt import preprocessing
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.course import set_out
-from trainer.checkpoint import Checkpoint
+from trainer.rounds.checkpoint import Checkpoint
 from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import load_snapshot

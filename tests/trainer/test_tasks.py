@@ -13,11 +13,11 @@ from contracts.bundle import Licence, Preprocessing, Tiles
 from contracts.errors import ConfigurationError, DatasetError
 from contracts.tasks import LocationGrid, SeverityScale, Tasks
 from tests.trainer.conftest import draw_plate, shorten
-from trainer.backbone import BaseModel, load_base_model
+from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.dataset import Example, read_manifest
 from trainer.evaluation.tasks import LevelAnswers, ask_beside, judge_tasks, order
-from trainer.heads import Heads, cells_of, location_losses, moved, severity_losses
 from trainer.network import Network
+from trainer.rounds.heads import Heads, cells_of, location_losses, moved, severity_losses
 from trainer.run import load_run, train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot, take_snapshot

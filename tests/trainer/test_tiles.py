@@ -22,7 +22,7 @@ from runtime.preprocessing import decode, prepare
 from runtime.session import Session
 from tests.trainer.conftest import shorten
 from trainer.attempt import preprocessing
-from trainer.backbone import BaseModel, load_base_model
+from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.course import Material, set_out
 from trainer.dataset import Dataset, Example, read_manifest
 from trainer.marks import boxes_of, shown_defects, tile_lesson

@@ -13,7 +13,7 @@ from contracts.errors import DatasetError
 from lineside.main import app
 from tests.trainer.conftest import draw_plate
 from trainer.attempt import Attempt, Task
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.dataset import read_manifest
 from trainer.run import load_run
 from trainer.settings import TrainingSettings

@@ -17,13 +17,13 @@ from lineside.training import TrainOptions, _settings
 from tests.trainer.conftest import shorten
 from trainer import tuning
 from trainer.attempt import Task
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
 from trainer.contest import Outcome
 from trainer.course import Course, Taught
 from trainer.evaluation.page import curves
 from trainer.evaluation.plots import tuning_trials
 from trainer.evaluation.report import Calibration, Estimate, Evaluation
-from trainer.finetune import steps_of
+from trainer.rounds.finetune import steps_of
 from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot

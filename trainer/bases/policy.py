@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from contracts.errors import ConfigurationError
-from trainer.backbone import BaseModel, sha256_of
-from trainer.catalogue import DEFAULT_MODEL, Catalogue, Entry, Listed, Override, Policy, fetched
+from trainer.bases.backbone import BaseModel, sha256_of
+from trainer.bases.catalogue import DEFAULT_MODEL, Catalogue, Entry, Listed, Override, Policy, fetched
 
 
 @dataclass(frozen=True)

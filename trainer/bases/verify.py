@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError
-from trainer.backbone import load_base_model, sha256_of
-from trainer.catalogue import Entry, Listed
+from trainer.bases.backbone import load_base_model, sha256_of
+from trainer.bases.catalogue import Entry, Listed
 from trainer.features import multiplications
 from trainer.network import Network
 from trainer.trained import load_run

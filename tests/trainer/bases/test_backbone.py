@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from contracts.errors import ConfigurationError
-from trainer.backbone import BaseModel, load_base_model
+from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.network import Network, cut
 
 

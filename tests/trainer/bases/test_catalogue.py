@@ -10,16 +10,16 @@ from safetensors.torch import save_file
 
 from contracts.bundle import Licence
 from contracts.errors import ConfigurationError, DatasetError
-from trainer.backbone import BaseModel, load_base_model
-from trainer.catalogue import DEFAULT_MODEL, Entry, Hub, Listed, Override, Policy, fetched, read_catalogue
+from trainer.bases.backbone import BaseModel, load_base_model
+from trainer.bases.catalogue import DEFAULT_MODEL, Entry, Hub, Listed, Override, Policy, fetched, read_catalogue
+from trainer.bases.policy import admit, choose, judge
+from trainer.bases.verify import from_run, verify
 from trainer.dataset import Dataset
 from trainer.network import Network
-from trainer.policy import admit, choose, judge
 from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import take_snapshot
 from trainer.trained import TrainedModel
-from trainer.verify import from_run, verify
 
 TODAY = date(2026, 11, 21)
 POLICY = Policy(

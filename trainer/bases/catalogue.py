@@ -1,7 +1,7 @@
 """Which base models there are: Lineside's own catalogue and the user's, both TOML, with where each comes from.
 
 A catalogue holds `[[model]]` tables, may replace the `[policy]` and may add `[[override]]` tables: a risk that somebody
-accepts by name (see `trainer.policy`).
+accepts by name (see `trainer.bases.policy`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from contracts.bundle import Licence
 from contracts.errors import ConfigurationError
 from contracts.names import Sha256
 from contracts.settings import Settings, read_settings
-from trainer.backbone import BaseModel, sha256_of
+from trainer.bases.backbone import BaseModel, sha256_of
 
-SHIPPED = Path(__file__).parent / "catalogue.toml"
+SHIPPED = Path(__file__).parents[1] / "catalogue.toml"
 DEFAULT_MODEL = "lineside_small"
 """Trained with when nothing else is asked for; its weights come with Lineside."""
 

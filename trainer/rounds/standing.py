@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.kept import Check, Kept
 from trainer.network import Network
+from trainer.rounds.kept import Check, Kept
 
 
 @dataclass

@@ -14,16 +14,16 @@ import torch
 
 from tests.trainer.conftest import blank_head, recipe, shorten, small_lesson
 from trainer import course
-from trainer import finetune as finetuning
-from trainer import midway as module
 from trainer.attempt import Task
-from trainer.backbone import BaseModel, load_base_model
-from trainer.checkpoint import Checkpoint
+from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.features import Cached, Features
-from trainer.finetune import Lesson, finetune
-from trainer.kept import Tuned
-from trainer.midway import Midway
 from trainer.network import Network
+from trainer.rounds import finetune as finetuning
+from trainer.rounds import midway as module
+from trainer.rounds.checkpoint import Checkpoint
+from trainer.rounds.finetune import Lesson, finetune
+from trainer.rounds.kept import Tuned
+from trainer.rounds.midway import Midway
 from trainer.run import train
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot
@@ -190,8 +190,10 @@ _TRAIN = """
 import json, os, sys
 from dataclasses import replace
 from pathlib import Path
-from trainer import course, finetune, midway
-from trainer.backbone import BaseModel
+from trainer import course
+from trainer.rounds import finetune
+from trainer.rounds import midway
+from trainer.bases.backbone import BaseModel
 from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import load_snapshot

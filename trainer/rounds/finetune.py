@@ -12,24 +12,24 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from trainer import ranks
-from trainer.averaging import follow, followed
 from trainer.device import device_of, precision
 from trainer.evidence import cross_entropy
 from trainer.features import Features, Maps
-from trainer.head import Head
-from trainer.heads import losses_beside
-from trainer.jump import jump
-from trainer.kept import Check, Judges, Kept, Tuned
-from trainer.lora import adapt, hold_base
 from trainer.marks import TileLesson
-from trainer.midway import Midway
 from trainer.network import Network
-from trainer.standing import Standing
+from trainer.rounds import ranks
+from trainer.rounds.averaging import follow, followed
+from trainer.rounds.head import Head
+from trainer.rounds.heads import losses_beside
+from trainer.rounds.jump import jump
+from trainer.rounds.kept import Check, Judges, Kept, Tuned
+from trainer.rounds.lora import adapt, hold_base
+from trainer.rounds.midway import Midway
+from trainer.rounds.standing import Standing
+from trainer.rounds.unfreezing import first_released, release
 from trainer.strategy import Recipe
 from trainer.tasks import CLASS, TaskLesson
 from trainer.threshold import best_temperature
-from trainer.unfreezing import first_released, release
 
 _DROPOUT = 0.2
 _WEIGHT_DECAY = 0.05

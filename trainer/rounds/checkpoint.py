@@ -19,10 +19,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from trainer.backbone import sha256_of
-from trainer.kept import Check, Tuned
-from trainer.midway import Midway
+from trainer.bases.backbone import sha256_of
 from trainer.network import Network
+from trainer.rounds.kept import Check, Tuned
+from trainer.rounds.midway import Midway
 
 _LOGITS = "best.logits"
 
@@ -84,6 +84,6 @@ def key_of(**parts: Any) -> str:
 def code_hash() -> str:
     """SHA-256 of the trainer's source: other code may compute other weights."""
     found = hashlib.sha256(torch.__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         found.update(path.read_bytes())
     return found.hexdigest()

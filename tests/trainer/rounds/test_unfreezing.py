@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tests.trainer.conftest import blank_head, recipe, small_lesson
-from trainer.backbone import BaseModel, load_base_model
-from trainer.finetune import Tuned, _optimizer, finetune
+from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.network import Network
-from trainer.unfreezing import first_released, release
+from trainer.rounds.finetune import Tuned, _optimizer, finetune
+from trainer.rounds.unfreezing import first_released, release
 
 
 def network_of(base: BaseModel) -> Network:
@@ -68,7 +68,7 @@ def test_whole_schedule_reaches_every_stage(small_base: BaseModel) -> None:
 
 
 def test_stage_that_is_never_released_stays_as_it_was(small_base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.finetune.first_released", lambda *_, stages, groups: stages - 2)
+    monkeypatch.setattr("trainer.rounds.finetune.first_released", lambda *_, stages, groups: stages - 2)
     assert moved(*gradual(small_base, 24)) == {"3", "4"}
 
 

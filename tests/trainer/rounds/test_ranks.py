@@ -14,9 +14,10 @@ from torch import Tensor, distributed
 
 from contracts.errors import ConfigurationError
 from tests.trainer.conftest import shorten
-from trainer import course, ranks
-from trainer.backbone import BaseModel
-from trainer.finetune import Tuned, finetune
+from trainer import course
+from trainer.bases.backbone import BaseModel
+from trainer.rounds import ranks
+from trainer.rounds.finetune import Tuned, finetune
 from trainer.run import load_run, train
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot
@@ -27,8 +28,9 @@ from dataclasses import replace
 from pathlib import Path
 from safetensors.torch import save_file
 from torch import distributed
-from trainer import course, ranks
-from trainer.backbone import BaseModel
+from trainer import course
+from trainer.rounds import ranks
+from trainer.bases.backbone import BaseModel
 from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import load_snapshot

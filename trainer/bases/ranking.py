@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from contracts.bundle import Preprocessing
-from trainer.backbone import BaseModel, load_base_model
+from trainer.bases.backbone import BaseModel, load_base_model
+from trainer.bases.transferability import domain_distance, logme
 from trainer.dataset import Example
 from trainer.image import load_inputs
 from trainer.network import Network
-from trainer.transferability import domain_distance, logme
 
 _MOST_IMAGES = 400
 _BATCH = 16

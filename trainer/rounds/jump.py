@@ -11,7 +11,7 @@ import math
 
 import torch
 
-from trainer.kept import Check, Judges
+from trainer.rounds.kept import Check, Judges
 from trainer.strategy import Recipe
 
 _SHARE, _LEAST = 0.5, 0.1  # of the start's lead over a constant answer; nats

@@ -15,7 +15,7 @@ from torch import nn
 from contracts.bundle import Licence
 from contracts.errors import ConfigurationError
 from contracts.names import Sha256, Wire
-from trainer.torchvision_shim import prepare
+from trainer.bases.torchvision_shim import prepare
 
 
 class BaseModel(Wire):

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from trainer.standing import Standing
+from trainer.rounds.standing import Standing
 
 EVERY_SECONDS = 60.0  # at most one is written; how often does not change what comes out
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from contracts.bundle import Licence
-from trainer.backbone import BaseModel
+from trainer.bases.backbone import BaseModel
+from trainer.bases.ranking import Ranked, rank
+from trainer.bases.transferability import domain_distance, logme
 from trainer.dataset import Dataset, gather
-from trainer.ranking import Ranked, rank
-from trainer.transferability import domain_distance, logme
 
 
 def features(signal: float, width: int = 20, count: int = 120) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import Any
 from contracts.bundle import Thresholds
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
-from trainer.backbone import BaseModel, load_base_model
+from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.course import Course, Material
 from trainer.dataset import Example
 from trainer.features import Stem

@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from tests.trainer.conftest import blank_head, recipe, shorten, small_lesson
-from trainer import finetune as module
-from trainer.backbone import BaseModel, load_base_model
-from trainer.checkpoint import Checkpoint
+from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.evaluation.plots import training_curves
-from trainer.finetune import finetune
-from trainer.jump import jump
-from trainer.kept import Check, Judges, Tuned
 from trainer.network import Network
+from trainer.rounds import finetune as module
+from trainer.rounds.checkpoint import Checkpoint
+from trainer.rounds.finetune import finetune
+from trainer.rounds.jump import jump
+from trainer.rounds.kept import Check, Judges, Tuned
 from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
