@@ -25,8 +25,8 @@ _MEASURES = {CLASS: "loss of the class", SEVERITY: "distance from the true level
 
 @dataclass(frozen=True)
 class Compared:
-    """One task on the same test images: the mean error together and alone, and the standard error, over groups, of
-    their difference."""
+    """One task on the same validation images: the mean error together and alone, and the standard error, over groups,
+    of their difference."""
 
     name: str
     together: float
@@ -48,14 +48,15 @@ class Compared:
 
 
 def compare_alone(task: Task, attempt: Attempt) -> list[Compared]:
-    """Train the class and every further task alone, in the same way, and compare each with the attempt on the test
-    split. It takes as long again for each, beside `max_seconds`. Raises as `Task.attempt` does."""
+    """Train the class and every further task alone, in the same way, and compare each with the attempt on the
+    validation split, which all rounds of both have held out; the test is not read for a choice. It takes as long again
+    for each, beside `max_seconds`. Raises as `Task.attempt` does."""
     found = []
     place = task.out / "alone"
     for name in (CLASS, *attempt.settings.tasks):
         by_itself = replace(task, out=place / name, until=math.inf)
         other = by_itself.attempt(alone(attempt.settings, name))
-        found.append(compared(name, attempt, other, task.snapshot.of("test")))
+        found.append(compared(name, attempt, other, task.snapshot.of("validation")))
     shutil.rmtree(place, ignore_errors=True)
     return found
 
@@ -67,25 +68,25 @@ def alone(settings: TrainingSettings, name: str) -> TrainingSettings:
     return settings.model_copy(update={"tasks": (name,), "task_weights": {CLASS: 0.0}})
 
 
-def compared(name: str, together: Attempt, by_itself: Attempt, test: tuple[Example, ...]) -> Compared:
+def compared(name: str, together: Attempt, by_itself: Attempt, unseen: tuple[Example, ...]) -> Compared:
     """Errors of one task by two attempts on the same images."""
-    (mine, groups), (theirs, _) = (_errors(name, attempt, test) for attempt in (together, by_itself))
+    (mine, groups), (theirs, _) = (_errors(name, attempt, unseen) for attempt in (together, by_itself))
     if not groups:
         return Compared(name, math.nan, math.nan, math.inf)
     return Compared(name, float(mine.mean()), float(theirs.mean()), standard_error(mine - theirs, groups))
 
 
-def _errors(name: str, attempt: Attempt, test: tuple[Example, ...]) -> tuple[Tensor, tuple[str, ...]]:
+def _errors(name: str, attempt: Attempt, unseen: tuple[Example, ...]) -> tuple[Tensor, tuple[str, ...]]:
     """[n] float64 of the images that tell, and their groups."""
     course, network, spec = attempt.course, attempt.taught.network, attempt.stem.spec
     if name == CLASS:
-        targets = soft_targets(test, course.labels, course.good, noise=course.settings.label_noise)
-        losses = losses_of(predict(network, test, spec), targets, balanced_weights(test, course.good))
-        return losses, tuple(map(group_of, test))
-    said = ask_beside(network, test, spec)
+        targets = soft_targets(unseen, course.labels, course.good, noise=course.settings.label_noise)
+        losses = losses_of(predict(network, unseen, spec), targets, balanced_weights(unseen, course.good))
+        return losses, tuple(map(group_of, unseen))
+    said = ask_beside(network, unseen, spec)
     scale = network.heads.tasks.severity if network.heads else None
     if name == SEVERITY and scale is not None:
-        levels = LevelAnswers.of(test, said, scale, course.good)
+        levels = LevelAnswers.of(unseen, said, scale, course.good)
         return torch.from_numpy(np.abs(levels.said - levels.true)).double(), levels.groups
-    places = PlaceAnswers.of(test, said, spec, course.good)
+    places = PlaceAnswers.of(unseen, said, spec, course.good)
     return torch.from_numpy(1 - places.overlaps), places.groups
