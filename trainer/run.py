@@ -14,7 +14,7 @@ from contracts.bundle import Lineage, Preprocessing, TaskMetrics
 from contracts.errors import ConfigurationError, DatasetError
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
-from trainer.attempt import Attempt, Task, code_version, good_labels, preprocessing
+from trainer.attempt import Attempt, Task, code_version, good_labels, preprocessing, refuse_unfit
 from trainer.bases.backbone import BaseModel
 from trainer.bases.yardstick import compare_with_random, negative_transfer
 from trainer.card import card
@@ -74,7 +74,7 @@ def train(
     torch.set_num_threads(settings.threads)
     ranks.refuse_together(settings, trials=trials, resume=resume)
     _refuse_leak(snapshot, base_model)
-    _refuse_probe(settings)
+    refuse_unfit(settings)
     settings = _for_these_images(settings, base_model, snapshot)
     looked = prove_pinned(snapshot, workspace) if workspace else 0
     until = began + 0.85 * settings.max_seconds
@@ -214,14 +214,6 @@ def _refuse_leak(snapshot: Snapshot, base: BaseModel) -> None:
         raise DatasetError(
             f"the base model {base.id} was trained on {len(leaked)} images of this test split (first: "
             f"{leaked[0].path}); start from its snapshot, so that its split stays, or from another base model"
-        )
-
-
-def _refuse_probe(settings: TrainingSettings) -> None:
-    if settings.tasks and settings.strategy == "probe":
-        raise ConfigurationError(
-            f"the strategy probe fits the class's head alone, not one for {' and '.join(settings.tasks)}; say "
-            "--strategy tail, or full"
         )
 
 
