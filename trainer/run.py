@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
         details["tasks"] = beside.model_dump(mode="json")
     comparisons = compare_alone(task, held.attempt) if settings.compare_tasks and settings.tasks else []
     if comparisons:
-        details["tasks_alone"] = {item.name: asdict(item) for item in comparisons}
+        details["tasks_alone"] = {item.name: item.figures() for item in comparisons}
     if settings.yardstick and settings.strategy != "scratch":
         details["yardstick"] = _yardstick(task, held.attempt)
     rule = Rule(course.labels, course.good, thresholds)

@@ -14,6 +14,7 @@ from contracts.errors import ConfigurationError, DatasetError
 from contracts.tasks import LocationGrid, SeverityScale, Tasks
 from tests.trainer.conftest import draw_plate, shorten
 from trainer.bases.backbone import BaseModel, load_base_model
+from trainer.card import _beside_alone
 from trainer.dataset import Example, read_manifest
 from trainer.evaluation.tasks import LevelAnswers, ask_beside, judge_tasks, order
 from trainer.network import Network
@@ -319,6 +320,14 @@ def test_what_is_worse_by_more_than_its_standard_error_is_said() -> None:
     assert "Severity is worse together than alone: distance from the true level 0.500 against 0.400" in (
         Compared("severity", 0.5, 0.4, 0.05).sentence()
     )
+
+
+def test_a_task_that_no_image_tells_of_is_no_number() -> None:
+    unknown = Compared("location", math.nan, math.nan, math.inf).figures()
+    assert unknown == {"together": None, "alone": None, "error": None}
+    assert _beside_alone(**unknown) == "not compared, no image tells"
+    assert _beside_alone(0.5, 0.4, 0.05).endswith("**worse together**")
+    assert _beside_alone(0.5, 0.4, 0.2).endswith("alone, not worse together")
 
 
 def test_alone_nothing_else_is_learned() -> None:
