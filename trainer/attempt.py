@@ -23,7 +23,7 @@ from trainer.rounds import ranks
 from trainer.rounds.checkpoint import Checkpoint, code_hash, key_of
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
-from trainer.strategy import recipe_of
+from trainer.strategy import PIXELS, recipe_of
 from trainer.symmetry import harmless_flips
 from trainer.views import FLIPS, View, views
 
@@ -71,20 +71,12 @@ class Task:
     def attempt(self, settings: TrainingSettings) -> Attempt:
         """Train with the strategy that the settings name. Raises ConfigurationError and DatasetError."""
         began = time.monotonic()
+        refuse_unfit(settings)
         course, stem, found = self.begin(settings)
-        course.network.heads = heads_for(course, self.snapshot.of("train"))
+        course.network.heads = heads_for(course, self.snapshot.of("train"), self.snapshot.of("validation", "test"))
         recipe = recipe_of(settings)
         if recipe is not None and recipe.learns_statistics:
             settle_statistics(course.network, self._some(stem.spec))
-        if settings.average and stem.cut:
-            raise ConfigurationError(
-                f"averaging over mirrorings needs a strategy that sees the images anew, not {settings.strategy}: "
-                "say --strategy full, or leave --average out"
-            )
-        if settings.average and settings.tasks:
-            raise ConfigurationError(
-                "--average is for the class alone: a mirrored image has another box; leave one out"
-            )
         with ranks.leader_first():
             chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, self.snapshot.of("train"))})
             train, validation = self._materials(stem, chosen.flips)
@@ -126,6 +118,22 @@ class Task:
         looks = views(FLIPS[flips], _VIEWS if stem.cut else _LOOKS_AT_PIXELS)
         features = stem.features(train, looks, flips=FLIPS[flips], progress=self.progress, begin=0.0, end=0.4)
         return Material(train, features), Material(validation, stem.features(validation, _PLAIN))
+
+
+def refuse_unfit(settings: TrainingSettings) -> None:
+    """Raises ConfigurationError for a strategy that cannot do what else the settings ask for."""
+    if settings.average and settings.strategy not in PIXELS:
+        raise ConfigurationError(
+            f"averaging over mirrorings needs a strategy that sees the images anew, not {settings.strategy}: "
+            "say --strategy full, or leave --average out"
+        )
+    if settings.average and settings.tasks:
+        raise ConfigurationError("--average is for the class alone: a mirrored image has another box; leave one out")
+    if settings.tasks and settings.strategy == "probe":
+        raise ConfigurationError(
+            f"the strategy probe fits the class's head alone, not one for {' and '.join(settings.tasks)}; say "
+            "--strategy tail, or full"
+        )
 
 
 def good_labels(labels: Sequence[str], wanted: Sequence[str] = ()) -> tuple[str, ...]:

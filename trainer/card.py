@@ -70,9 +70,22 @@ def _tasks(record: RunRecord) -> list[str]:
         return []
     lines = task_lines(record.tasks, TaskFigures.model_validate(found))
     for name, item in (record.details.get("tasks_alone") or {}).items():
-        said = "**worse together**" if item["together"] - item["alone"] > item["error"] else "not worse together"
-        lines.append(f"- {name}: mean error {item['together']:.3f} together, {item['alone']:.3f} alone, {said}")
+        lines.append(f"- {name}: {_beside_alone(**item)}")
     return [*lines, ""]
+
+
+def _beside_alone(together: float | None, alone: float | None, error: float | None) -> str:
+    """Whether a task is worse together than alone.
+
+    >>> _beside_alone(0.5, 0.4, None)
+    'mean error 0.500 together, 0.400 alone; a single group of images does not tell which is better'
+    """
+    if together is None or alone is None:
+        return "not compared, no image tells"
+    means = f"mean error {together:.3f} together, {alone:.3f} alone"
+    if error is None:
+        return f"{means}; a single group of images does not tell which is better"
+    return f"{means}, {'**worse together**' if together - alone > error else 'not worse together'}"
 
 
 def _contest(record: RunRecord) -> list[str]:

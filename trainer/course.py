@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from contracts.bundle import Preprocessing
+from contracts.errors import DatasetError
 from contracts.tasks import LocationGrid, Tasks
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.dataset import Example
 from trainer.device import CPU, device_for, device_of, placed
 from trainer.evidence import cross_entropy
 from trainer.features import Features, Maps, Stem, tail_start
-from trainer.marks import tile_lesson
+from trainer.marks import COLUMN, boxes_of, tile_lesson
 from trainer.network import Network, settle_statistics
 from trainer.progress import Progress
 from trainer.rounds import ranks
@@ -37,7 +38,7 @@ from trainer.rounds.midway import Midway
 from trainer.settings import TrainingSettings
 from trainer.split import folds, group_of
 from trainer.strategy import PIXELS, recipe_of
-from trainer.tasks import levels_of, severity_scale, task_lesson
+from trainer.tasks import levels_of, prove_legible, severity_scale, task_lesson
 from trainer.views import AS_IT_IS, Flip
 from trainer.weighing import HOME, balanced_weights, condition_of, soft_targets
 
@@ -254,12 +255,14 @@ def set_out(
     return Course(network, cut, labels, good, settings, spec), stem, found
 
 
-def heads_for(course: Course, train: Sequence[Example]) -> Heads | None:
+def heads_for(course: Course, train: Sequence[Example], judged: Sequence[Example]) -> Heads | None:
     """Untrained heads for the tasks of the settings, with the scale and the grid that these training images and the
-    network make; None without tasks. Raises DatasetError where the images tell too little."""
+    network make; None without tasks. Raises DatasetError where the images tell too little, or something that cannot be
+    read, those too that the network will be `judged` by."""
     settings, network = course.settings, course.network
     if not settings.tasks:
         return None
+    _prove_told(course, train, judged)
     scale, above = None, []
     if "severity" in settings.tasks:
         scale = severity_scale(train, settings.severity_column, settings.severity_levels)
@@ -272,6 +275,18 @@ def heads_for(course: Course, train: Sequence[Example]) -> Heads | None:
     grid = LocationGrid(rows=rows, columns=columns) if "location" in settings.tasks else None
     heads = Heads(network.head.in_features, Tasks(severity=scale, location=grid), above=above)
     return heads.to(device_of(network))
+
+
+def _prove_told(course: Course, train: Sequence[Example], judged: Sequence[Example]) -> None:
+    """The images that judge are read after the training: what cannot be read is said before it."""
+    settings, places = course.settings, "location" in course.settings.tasks
+    column = settings.severity_column if "severity" in settings.tasks else None
+    prove_legible([*train, *judged], course.good, column=column, marks=places)
+    if places and not any(boxes_of(example) for example in train if example.label not in course.good):
+        raise DatasetError(
+            f"no defective training image has a mark in the column {COLUMN!r}; mark some, or leave the task location "
+            "out"
+        )
 
 
 def held_out_parts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from contracts.bundle import Lineage, Preprocessing, TaskMetrics
 from contracts.errors import ConfigurationError, DatasetError
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
-from trainer.attempt import Attempt, Task, code_version, good_labels, preprocessing
+from trainer.attempt import Attempt, Task, code_version, good_labels, preprocessing, refuse_unfit
 from trainer.bases.backbone import BaseModel
 from trainer.bases.yardstick import compare_with_random, negative_transfer
 from trainer.card import card
@@ -74,7 +74,7 @@ def train(
     torch.set_num_threads(settings.threads)
     ranks.refuse_together(settings, trials=trials, resume=resume)
     _refuse_leak(snapshot, base_model)
-    _refuse_probe(settings)
+    refuse_unfit(settings)
     settings = _for_these_images(settings, base_model, snapshot)
     looked = prove_pinned(snapshot, workspace) if workspace else 0
     until = began + 0.85 * settings.max_seconds
@@ -127,7 +127,7 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
         details["tasks"] = beside.model_dump(mode="json")
     comparisons = compare_alone(task, held.attempt) if settings.compare_tasks and settings.tasks else []
     if comparisons:
-        details["tasks_alone"] = {item.name: asdict(item) for item in comparisons}
+        details["tasks_alone"] = {item.name: item.figures() for item in comparisons}
     if settings.yardstick and settings.strategy != "scratch":
         details["yardstick"] = _yardstick(task, held.attempt)
     rule = Rule(course.labels, course.good, thresholds)
@@ -214,14 +214,6 @@ def _refuse_leak(snapshot: Snapshot, base: BaseModel) -> None:
         raise DatasetError(
             f"the base model {base.id} was trained on {len(leaked)} images of this test split (first: "
             f"{leaked[0].path}); start from its snapshot, so that its split stays, or from another base model"
-        )
-
-
-def _refuse_probe(settings: TrainingSettings) -> None:
-    if settings.tasks and settings.strategy == "probe":
-        raise ConfigurationError(
-            f"the strategy probe fits the class's head alone, not one for {' and '.join(settings.tasks)}; say "
-            "--strategy tail, or full"
         )
 
 

@@ -87,6 +87,16 @@ def levels_of(examples: Sequence[Example], scale: SeverityScale, good: Sequence[
     return torch.tensor(found, dtype=torch.int64)
 
 
+def prove_legible(examples: Sequence[Example], good: Sequence[str], *, column: str | None, marks: bool) -> None:
+    """Every value of the column, and every mark of a defective image, can be read: to be asked before a training, since
+    the images that judge it are read after it. Raises DatasetError."""
+    for example in examples:
+        if column is not None:
+            value_of(example, column)
+        if marks and example.label not in good and (boxes := boxes_of(example)):
+            _size_around(example, boxes)
+
+
 def marks_of(examples: Sequence[Example], spec: Preprocessing, good: Sequence[str]) -> tuple[Tensor, Tensor]:
     """The marks [n, t, m, 4] of a `TaskLesson`, and whether it is known where an image's defects are [n] bool: where
     they are marked, and nowhere in a good image. Raises DatasetError, also for a mark outside its image."""
@@ -122,10 +132,16 @@ def _shared(weights: Tensor, known: Tensor) -> Tensor:
 
 
 def _in_inputs(example: Example, boxes: Sequence[Box], spec: Preprocessing) -> list[list[list[float]]]:
+    seen = views(_size_around(example, boxes), spec)
+    return [[[2 * side - 1 for side in view.to_input(box)] for box in boxes] for view in seen]
+
+
+def _size_around(example: Example, boxes: Sequence[Box]) -> tuple[int, int]:
+    """Width and height of the image, in which the boxes have to begin."""
     width, height = size_of(example)
     if any(box[0] >= width or box[1] >= height for box in boxes):
-        raise DatasetError(f"{example.path}: {COLUMN} marks a place outside its {width} x {height} pixels")
-    return [[[2 * side - 1 for side in view.to_input(box)] for box in boxes] for view in views((width, height), spec)]
+        raise DatasetError(f"{example.path}: {COLUMN} marks a place outside its {width} x {height} pixels; correct it")
+    return width, height
 
 
 def _names(bounds: Sequence[float]) -> tuple[str, ...]:

@@ -38,6 +38,11 @@ class Compared:
         """Together by more than one standard error. A single group tells nothing."""
         return math.isfinite(self.error) and self.together - self.alone > self.error
 
+    def figures(self) -> dict[str, float | None]:
+        """As JSON, which knows no infinity; None where nothing tells."""
+        values = {"together": self.together, "alone": self.alone, "error": self.error}
+        return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
     def sentence(self) -> str:
         """For the card."""
         return (

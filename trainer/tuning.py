@@ -27,7 +27,7 @@ from trainer.contest import Outcome
 from trainer.device import device_for
 from trainer.evidence import losses_of, standard_error
 from trainer.progress import silent
-from trainer.rounds.checkpoint import Checkpoint, key_of
+from trainer.rounds.checkpoint import Checkpoint, code_hash, key_of
 from trainer.settings import TrainingSettings
 from trainer.split import group_of
 from trainer.strategy import recipe_of
@@ -43,7 +43,8 @@ _NOISE = (0.0, 0.15)  # of the labels; evenly, the others by their logarithm
 def search(task: Task, held: Outcome, *, trials: int) -> Outcome:
     """The outcome with the best of `trials` other values of its recipe, or as it was where none is better than the
     recipe by more than one standard error over groups. Ends early where the next trial would not fit in the task's
-    time. Neither the test split nor the gate is read."""
+    time. Further tasks learn with every trial, but the class alone judges. Neither the test split nor the gate is
+    read."""
     default = held.attempt
     if default.taught.hurried:
         why = "Not tuned: the recipe's own training was cut short."
@@ -214,7 +215,7 @@ def _key(task: Task, default: Attempt) -> str:
         snapshot=task.snapshot.hash,
         settings=decisive,
         base=base,
-        code=code_version(),
+        code=[code_version(), code_hash()],
         ranges=_RANGES,
         device=device_for(default.settings.device).type,
     )

@@ -79,5 +79,7 @@ def test_bundle_answers_with_the_mean(averaging: TrainedModel, tmp_path: Path) -
 
 
 def test_strategy_without_pixels_cannot_average(snapshot: Snapshot, small_base: BaseModel, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"not tail.*--strategy full"):
-        train(snapshot, small_base, settings=TrainingSettings(average=True), out=tmp_path)
+    for name in ("tail", "auto"):
+        settings = TrainingSettings(strategy="tail" if name == "tail" else "auto", average=True)
+        with pytest.raises(ConfigurationError, match=rf"not {name}.*--strategy full"):
+            train(snapshot, small_base, settings=settings, out=tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,19 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError
-from tests.trainer.conftest import shorten
-from trainer.bases.backbone import BaseModel
+from contracts.tasks import LocationGrid, Tasks
+from tests.trainer.conftest import recipe, shorten
+from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.course import set_out
 from trainer.device import CPU, device_for, device_of, placed, precision
 from trainer.evaluate import predict
+from trainer.evaluation.tasks import ask_beside
+from trainer.network import Network
+from trainer.rounds.kept import Check, Judges, Kept
+from trainer.rounds.lora import LowRank, adapt
+from trainer.rounds.standing import Standing
 from trainer.run import train
 from trainer.settings import DeviceName, StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot
@@ -63,13 +72,63 @@ def test_processor_computes_a_frozen_stem_in_float32() -> None:
         assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.float32
 
 
+ELSEWHERE = torch.device("meta")
+"""A device that is everywhere: it has shapes and no values."""
+
+
+def test_adapters_lie_where_their_layers_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LowRank, "forward", lambda _, weight: weight)
+    layer = nn.Conv2d(8, 12, 1, device=ELSEWHERE)
+    adapt(nn.ModuleList([layer]), rank=4, seed=0)
+    assert {parameter.device for parameter in layer.parameters()} == {ELSEWHERE}
+
+
+@pytest.mark.filterwarnings("ignore:for .*a no-op")  # a device without values takes none
+def test_a_round_goes_on_where_its_network_lies(small_base: BaseModel) -> None:
+    standing = standing_of(Network(load_base_model(small_base)[0], 2))
+    for weight in standing.model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    standing.optimizer.step()
+    again = standing_of(Network(load_base_model(small_base)[0], 2).to(ELSEWHERE))
+    again.restore(standing.tensors(), standing.about())
+    for weight in again.model.parameters():
+        state = again.optimizer.state[weight]
+        assert (state["exp_avg"].device, state["exp_avg_sq"].device) == (ELSEWHERE, ELSEWHERE)
+        assert state["step"].device == CPU
+
+
+def standing_of(network: Network) -> Standing:
+    optimizer = torch.optim.AdamW(network.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=4)
+    check = Check(0, math.nan, math.inf, torch.empty(0, 2))
+    kept = Kept(recipe("tail"), Judges(torch.empty(0, 2), torch.empty(0)), check, check, copy.deepcopy(network))
+    return Standing(network, copy.deepcopy(network), optimizer, schedule, kept, [check], [], 1.0)
+
+
+def test_further_tasks_are_asked_where_the_network_lies(
+    snapshot: Snapshot, small_base: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = Tasks(location=LocationGrid(rows=2, columns=2))
+    network = Network(load_base_model(small_base)[0], 2, tasks=tasks).eval().to(ELSEWHERE)
+    asked: list[torch.device] = []
+
+    def answered(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        asked.append(x.device)
+        return (*(torch.zeros(len(x), 2),) * 2, torch.zeros(len(x), 2, 2), torch.zeros(len(x), 4, 2, 2))
+
+    monkeypatch.setattr(network, "everything", answered)
+    spec = Preprocessing(width=48, height=48, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+    assert len(ask_beside(network, snapshot.of("test")[:3], spec)) == 3
+    assert asked == [ELSEWHERE]
+
+
 @needs_gpu
-@pytest.mark.parametrize("strategy", ["probe", "tail", "full"])
+@pytest.mark.parametrize("strategy", ["probe", "tail", "full", "lora"])
 def test_gpu_trains_a_model_that_answers_alike_on_the_processor(
     strategy: StrategyName, snapshot: Snapshot, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("tail", "full"):
-        shorten(monkeypatch, "tail" if name == "tail" else "full", fewest_steps=20, passes=1)
+    if strategy != "probe":
+        shorten(monkeypatch, strategy, fewest_steps=20, passes=1)
     settings = TrainingSettings(strategy=strategy, device="cuda", flips="none")
     model = train(snapshot, small_base, settings=settings, out=tmp_path / "run", workspace=tmp_path / "space")
     assert model.record.details["device"].startswith("cuda")

@@ -14,6 +14,7 @@ from contracts.errors import ConfigurationError, DatasetError
 from contracts.tasks import LocationGrid, SeverityScale, Tasks
 from tests.trainer.conftest import draw_plate, shorten
 from trainer.bases.backbone import BaseModel, load_base_model
+from trainer.card import _beside_alone
 from trainer.dataset import Example, read_manifest
 from trainer.evaluation.tasks import LevelAnswers, ask_beside, judge_tasks, order
 from trainer.network import Network
@@ -111,6 +112,41 @@ def test_a_probe_has_no_further_heads(marked: Snapshot, small_base: BaseModel, t
     settings = TrainingSettings.model_validate({**BOTH, "strategy": "probe"})
     with pytest.raises(ConfigurationError, match="say --strategy tail"):
         train(marked, small_base, settings=settings, out=tmp_path)
+
+
+def told(snapshot: Snapshot, split: str, **attributes: str) -> Snapshot:
+    """One defective image of that split, or every one of it where it is the training, says something else."""
+    rows = [each for each in snapshot.examples if each.split == split and each.label == "spot"]
+    changed = {each.sha256 for each in (rows if split == "train" else rows[:1])}
+    return replace(
+        snapshot,
+        examples=tuple(
+            replace(each, attributes={**each.attributes, **attributes}) if each.sha256 in changed else each
+            for each in snapshot.examples
+        ),
+    )
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize(
+    "attributes", [{"depth": "n/a"}, {"bbox_xyxy": "1 2 3"}, {"bbox_xyxy": "200 200 220 220"}], ids=str
+)
+def test_what_cannot_be_read_of_images_that_judge_is_said_before_the_training(
+    split: str, attributes: dict[str, str], marked: Snapshot, small_base: BaseModel, tmp_path: Path
+) -> None:
+    stages: list[str] = []
+    with pytest.raises(DatasetError, match="correct it"):
+        train(
+            told(marked, split, **attributes), small_base, settings=TrainingSettings.model_validate(BOTH), out=tmp_path,
+            progress=lambda stage, *_: stages.append(stage),
+        )  # fmt: skip
+    assert stages == []
+
+
+def test_places_cannot_be_learned_without_a_mark(marked: Snapshot, small_base: BaseModel, tmp_path: Path) -> None:
+    settings = TrainingSettings(tasks=("location",))
+    with pytest.raises(DatasetError, match=r"no defective training image has a mark .* leave the task location out"):
+        train(told(marked, "train", bbox_xyxy=""), small_base, settings=settings, out=tmp_path)
 
 
 def test_learned_weights_part_from_each_other(
@@ -284,6 +320,14 @@ def test_what_is_worse_by_more_than_its_standard_error_is_said() -> None:
     assert "Severity is worse together than alone: distance from the true level 0.500 against 0.400" in (
         Compared("severity", 0.5, 0.4, 0.05).sentence()
     )
+
+
+def test_a_task_that_no_image_tells_of_is_no_number() -> None:
+    unknown = Compared("location", math.nan, math.nan, math.inf).figures()
+    assert unknown == {"together": None, "alone": None, "error": None}
+    assert _beside_alone(**unknown) == "not compared, no image tells"
+    assert _beside_alone(0.5, 0.4, 0.05).endswith("**worse together**")
+    assert _beside_alone(0.5, 0.4, 0.2).endswith("alone, not worse together")
 
 
 def test_alone_nothing_else_is_learned() -> None:

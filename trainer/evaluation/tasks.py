@@ -19,6 +19,7 @@ from runtime.metrics import bootstrap_interval
 from runtime.preprocessing import Box
 from runtime.tasks import box_of, level_of, overlap, peak_of
 from trainer.dataset import Example
+from trainer.device import device_of
 from trainer.evaluation.report import Estimate, LocationFigures, SeverityFigures, TaskFigures
 from trainer.image import load_inputs
 from trainer.marks import boxes_of, size_of
@@ -126,7 +127,8 @@ def ask_beside(network: nn.Module, examples: Sequence[Example], spec: Preprocess
     with torch.inference_mode():
         for start in range(0, len(examples), max(1, _BATCH // spec.inputs)):
             some = examples[start : start + max(1, _BATCH // spec.inputs)]
-            answers = [part.numpy() for part in network.everything(load_inputs(some, spec))[2:]]
+            inputs = load_inputs(some, spec).to(device_of(network))
+            answers = [part.cpu().numpy() for part in network.everything(inputs)[2:]]
             found.extend(_parted(answers, len(some), spec.inputs, network.heads.tasks))
     return found
 

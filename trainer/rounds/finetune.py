@@ -300,9 +300,10 @@ def _loss(network: Network, lesson: Lesson, cut: int) -> Tensor:
     if lesson.tasks is None or network.heads is None or moves is None:
         return loss
     answered = network.beside(last.float(), embedding, logits)
-    beside = losses_beside(network.heads, answered, lesson.tasks.rows(torch.arange(len(lesson))[images]), moves[inputs])
+    mine = torch.arange(len(lesson))[images]
+    beside = losses_beside(network.heads, answered, lesson.tasks.rows(mine), moves[inputs])
     each = {name: losses.sum() / len(lesson) for name, losses in beside.items()}
-    return network.heads.united({CLASS: loss, **each}, lesson.tasks.pull)
+    return network.heads.united({CLASS: loss, **each}, lesson.tasks.pull, share=len(mine) / len(lesson))
 
 
 def _check(network: Network, held_out: Lesson, cut: int, step: int, loss: float, pace: float = 1.0) -> Check:

@@ -57,13 +57,14 @@ class Heads(nn.Module):
         found = found.view(count, rows, columns, 5).permute(0, 3, 1, 2)
         return found[:, 0], found[:, 1:]
 
-    def united(self, losses: Mapping[str, Tensor], pull: Mapping[str, float] | None) -> Tensor:
-        """One loss of those of the tasks: their weighted sum, or with learned weights the likelihood's."""
+    def united(self, losses: Mapping[str, Tensor], pull: Mapping[str, float] | None, *, share: float = 1.0) -> Tensor:
+        """One loss of those of the tasks: their weighted sum, or with learned weights the likelihood's. `share`: of the
+        batch that the losses are of; the parts of several ranks add up to the whole."""
         total = torch.zeros(())
         for name, loss in losses.items():
             if pull is None:
                 spread = self.uncertainty[_TASKS.index(name)]
-                total = total + loss * torch.exp(-spread) + spread / 2
+                total = total + loss * torch.exp(-spread) + spread / 2 * share
             else:
                 total = total + loss * pull.get(name, 1.0)
         return total
@@ -98,9 +99,9 @@ def location_losses(heat: Tensor, distances: Tensor, lesson: TaskLesson, moves: 
     wanted, hit, doubtful = cells_of(boxes, heat.shape[1], heat.shape[2])
     focal = _focal(heat, hit.float()) * ~doubtful
     placed = _box_loss(distances.permute(0, 2, 3, 1), wanted) * hit
-    images = len(lesson.mark_weights)
-    count = hit.view(images, -1).sum(1).clamp_min(1)
-    return (focal + placed).view(images, -1).sum(1) / count * lesson.mark_weights
+    cells = lesson.marks.shape[1] * hit.shape[1] * hit.shape[2]  # of an image; a rank's share may have none
+    count = hit.view(-1, cells).sum(1).clamp_min(1)
+    return (focal + placed).view(-1, cells).sum(1) / count * lesson.mark_weights
 
 
 def moved(boxes: Tensor, moves: Tensor) -> Tensor:

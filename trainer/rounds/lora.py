@@ -29,7 +29,7 @@ class LowRank(nn.Module):
         self.b = nn.Parameter(torch.zeros(outputs, rank))
 
     def forward(self, weight: Tensor) -> Tensor:
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(weight.device.type, enabled=False):
             return weight + (self.b @ self.a).view_as(weight)
 
 
@@ -40,7 +40,8 @@ def adapt(stages: nn.ModuleList, *, rank: int, seed: int) -> None:
         raise ConfigurationError("the base model has no 1x1 convolution for --strategy lora; use --strategy full")
     generator = torch.Generator().manual_seed(seed)
     for layer in layers:
-        parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank, generator))
+        adapter = LowRank(layer.weight, rank, generator).to(layer.weight.device)
+        parametrize.register_parametrization(layer, "weight", adapter)
 
 
 def hold_base(stages: nn.ModuleList) -> None:

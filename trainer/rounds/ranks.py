@@ -111,8 +111,10 @@ def refuse_together(settings: TrainingSettings, *, trials: int, resume: bool) ->
             f"strategy {settings.strategy} does not train in several processes: BatchNorm would see a share of each "
             "batch only, and clocks would decide apart; say --strategy tail, or start it without torchrun"
         )
-    if trials or resume:
-        raise ConfigurationError("--tune and --resume work in a single process; start it without torchrun")
+    if trials or resume or (settings.compare_tasks and settings.tasks):
+        raise ConfigurationError(
+            "--tune, --resume and --compare-tasks work in a single process; start it without torchrun"
+        )
 
 
 def _gradients(optimizer: torch.optim.Optimizer) -> Sequence[Tensor]:

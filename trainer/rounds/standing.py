@@ -57,9 +57,7 @@ class Standing:
         for part, network in self._networks().items():
             network.load_state_dict({name: tensors[f"{part}.{name}"] for name in network.state_dict()})
         for name, weight in self.model.named_parameters():
-            prefix = f"optimizer.{name}."
-            state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-            if state:
+            if state := _state(tensors, f"optimizer.{name}.", weight.device):
                 self.optimizer.state[weight] = state
         for group, (rate, betas) in zip(self.optimizer.param_groups, about["rates"], strict=True):
             group["lr"], group["betas"] = rate, tuple(betas)
@@ -77,6 +75,12 @@ class Standing:
 
     def _networks(self) -> dict[str, Network]:
         return {"model": self.model, "averaged": self.averaged, "kept": self.kept.network}
+
+
+def _state(tensors: Mapping[str, Tensor], prefix: str, device: torch.device) -> dict[str, Tensor]:
+    """AdamW's averages of one weight, where it lies; its count of steps stays on the processor."""
+    found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    return {key: value if key == "step" else value.to(device) for key, value in found.items()}
 
 
 def _place(check: Check, checks: list[Check]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -12,15 +13,21 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, distributed
 
+from contracts.bundle import Preprocessing, Tiles
 from contracts.errors import ConfigurationError
+from contracts.tasks import LocationGrid, SeverityScale, Tasks
 from tests.trainer.conftest import shorten
 from trainer import course
-from trainer.bases.backbone import BaseModel
+from trainer.bases.backbone import BaseModel, load_base_model
+from trainer.features import Features, Pixels
+from trainer.network import Network
+from trainer.rounds import finetune as finetuning
 from trainer.rounds import ranks
-from trainer.rounds.finetune import Tuned, finetune
+from trainer.rounds.finetune import Lesson, Tuned, finetune
 from trainer.run import load_run, train
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot
+from trainer.tasks import TaskLesson
 
 _TRAIN = """
 import sys
@@ -125,6 +132,42 @@ def test_what_several_processes_cannot_do_together_is_refused(
     monkeypatch.setattr(ranks, "several", lambda: True)
     with pytest.raises(ConfigurationError, match="say --strategy tail"):
         ranks.refuse_together(settings, trials=0, resume=False)
-    with pytest.raises(ConfigurationError, match="--tune and --resume"):
+    with pytest.raises(ConfigurationError, match=r"--tune, --resume and --compare-tasks"):
         ranks.refuse_together(TrainingSettings(), trials=3, resume=False)
+    with pytest.raises(ConfigurationError, match="without torchrun"):
+        ranks.refuse_together(TrainingSettings(tasks=("severity",), compare_tasks=True), trials=0, resume=False)
     ranks.refuse_together(TrainingSettings(), trials=0, resume=False)
+
+
+def stepped(base: BaseModel, rank: int, of: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
+    """Gradients of one rank's share of three images of two inputs each, with learned weights of three tasks."""
+    monkeypatch.setattr(ranks, "several", lambda: of > 1)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: of)
+    monkeypatch.setattr(distributed, "get_rank", lambda: rank)
+    tasks = Tasks(
+        severity=SeverityScale(column="depth", names=("none", "some")), location=LocationGrid(rows=1, columns=1)
+    )
+    torch.manual_seed(0)
+    network = Network(load_base_model(base, seed=0)[0], 2, inputs=2, good=(True, False), tasks=tasks).eval()
+    two = Tiles(columns=2, rows=1)
+    spec = Preprocessing(schema_version=2, width=32, height=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), tiles=two)
+    images = torch.randint(0, 255, (3, 2, 3, 32, 32), generator=torch.Generator().manual_seed(1)).byte()
+    features = Features(Pixels(images, spec, ("",)), torch.empty(3, 1, 2, 1), torch.full((3, 2), math.nan))
+    marks = torch.tensor([-0.5, -0.5, 0.5, 0.5]).expand(3, 2, 1, 4)
+    beside = TaskLesson(torch.tensor([0, 1, 1]), torch.ones(3), marks, torch.ones(3), None)
+    lesson = Lesson(features, torch.eye(2)[[0, 1, 1]], torch.ones(3), tasks=beside)
+    torch.autograd.backward(finetuning._loss(network, lesson, 0))
+    return {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
+
+
+@pytest.mark.parametrize("of", [2, 5])
+def test_shares_of_several_tasks_add_up_to_the_step_of_a_single_process(
+    of: int, small_base: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = stepped(small_base, 0, 1, monkeypatch)
+    shares = [stepped(small_base, rank, of, monkeypatch) for rank in range(of)]
+    assert float(alone["heads.uncertainty"].abs().min()) > 0
+    for name, gradient in alone.items():
+        if name.startswith("head"):
+            summed = torch.stack([share[name] for share in shares]).sum(0)
+            assert torch.allclose(summed, gradient, rtol=1e-3, atol=1e-5), name
