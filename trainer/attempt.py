@@ -74,6 +74,8 @@ class Task:
         refuse_unfit(settings)
         course, stem, found = self.begin(settings)
         course.network.heads = heads_for(course, self.snapshot.of("train"), self.snapshot.of("validation", "test"))
+        if course.network.heads is not None:
+            settings = settings.model_copy(update={"severity_scale": course.network.heads.tasks.severity})
         recipe = recipe_of(settings)
         if recipe is not None and recipe.learns_statistics:
             settle_statistics(course.network, self._some(stem.spec))

@@ -265,7 +265,7 @@ def heads_for(course: Course, train: Sequence[Example], judged: Sequence[Example
     _prove_told(course, train, judged)
     scale, above = None, []
     if "severity" in settings.tasks:
-        scale = severity_scale(train, settings.severity_column, settings.severity_levels)
+        scale = settings.severity_scale or severity_scale(train, settings.severity_column, settings.severity_levels)
         levels = levels_of(train, scale, course.good)
         known = levels[levels >= 0]
         above = [float((known > level).float().mean()) for level in range(len(scale.names) - 1)]

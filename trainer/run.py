@@ -139,7 +139,7 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     forgot = losses_in_words(kept) if kept or origin.order_id is None else [UNKNOWN]
     worse = [item.sentence() for item in comparisons if item.worse]
     negative = negative_transfer(details.get("yardstick", {}))
-    loud = filter(None, [*forgot, *worse, negative, _hurried(taught, settings), coarse])
+    loud = filter(None, [*forgot, *worse, negative, _hurried(taught, settings), coarse, _one_look(taught, settings)])
     metrics = _test(taught.network, snapshot, stem.spec, calibration, rule)
     record = RunRecord(
         site=origin.site,
@@ -203,6 +203,12 @@ def _hurried(taught: Taught, settings: TrainingSettings) -> str | None:
     if not taught.hurried:
         return None
     return f"The training was cut short by its limit of {settings.max_seconds:g} s (max_seconds): give it more time."
+
+
+def _one_look(taught: Taught, settings: TrainingSettings) -> str | None:
+    if not settings.average or len(taught.network.looks) > 1:
+        return None
+    return "No mirroring leaves these parts what they are: there was nothing to average over (--flips names some)."
 
 
 def _refuse_leak(snapshot: Snapshot, base: BaseModel) -> None:

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from contracts.bundle import Polygon, Tiles
 from contracts.settings import Settings
+from contracts.tasks import SeverityScale
 
 FlipsName = Literal["auto", "none", "horizontal", "vertical", "both", "square"]
 
@@ -114,6 +115,10 @@ class TrainingSettings(Settings):
     severity_levels: int | None = Field(
         default=None, ge=2, le=20, description="with none, each of as many images; None: the column's whole numbers, "
         "or four levels of what measures something"
+    )  # fmt: skip
+    severity_scale: SeverityScale | None = Field(
+        default=None, description="the levels themselves; None: made from the training images and kept by retrains, so "
+        "that a level means the same in every release"
     )  # fmt: skip
     task_weights: Annotated[
         Literal["learned"] | dict[WeighedName, Annotated[float, Field(ge=0.0)]], BeforeValidator(_pulls)

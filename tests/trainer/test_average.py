@@ -78,6 +78,15 @@ def test_bundle_answers_with_the_mean(averaging: TrainedModel, tmp_path: Path) -
     assert session.infer(turned).logits == pytest.approx(expected, abs=1e-3)
 
 
+def test_it_is_said_where_there_was_nothing_to_average_over(
+    snapshot: Snapshot, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch, "full", fewest_steps=2, most_steps=2, passes=1)
+    settings = TrainingSettings(strategy="full", flips="none", average=True)
+    model = train(snapshot, small_base, settings=settings, out=tmp_path)
+    assert any("nothing to average over" in sentence for sentence in model.record.cannot_promise)
+
+
 def test_strategy_without_pixels_cannot_average(snapshot: Snapshot, small_base: BaseModel, tmp_path: Path) -> None:
     for name in ("tail", "auto"):
         settings = TrainingSettings(strategy="tail" if name == "tail" else "auto", average=True)

@@ -15,6 +15,7 @@ from contracts.tasks import LocationGrid, SeverityScale, Tasks
 from tests.trainer.conftest import draw_plate, shorten
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.card import _beside_alone
+from trainer.course import heads_for, set_out
 from trainer.dataset import Example, read_manifest
 from trainer.evaluation.tasks import LevelAnswers, ask_beside, judge_tasks, order
 from trainer.network import Network
@@ -95,6 +96,20 @@ def test_the_card_says_what_each_task_reaches_alone(together: TrainedModel) -> N
     card = (together.folder / "card.md").read_text()
     assert "Levels of depth: none, up to" in card
     assert "location: hottest place in a mark" in card
+
+
+def test_a_retrain_keeps_what_a_level_means(together: TrainedModel, small_base: BaseModel) -> None:
+    kept = TrainingSettings.model_validate(together.record.lineage.training)
+    assert together.record.tasks is not None
+    assert kept.severity_scale == together.record.tasks.severity
+    deeper = tuple(
+        replace(e, attributes={**e.attributes, "depth": str(2 * float(e.attributes["depth"] or 0))})
+        for e in together.snapshot.of("train")
+    )
+    course, _, _ = set_out(small_base, together.record.labels, ("good",), kept, together.record.preprocessing)
+    heads = heads_for(course, deeper, ())
+    assert heads is not None
+    assert heads.tasks.severity == kept.severity_scale
 
 
 def test_forward_stays_that_of_a_network_without_heads(small_base: BaseModel) -> None:
