@@ -81,10 +81,6 @@ class Task:
                 f"averaging over mirrorings needs a strategy that sees the images anew, not {settings.strategy}: "
                 "say --strategy full, or leave --average out"
             )
-        if settings.average and settings.tasks:
-            raise ConfigurationError(
-                "--average is for the class alone: a mirrored image has another box; leave one out"
-            )
         with ranks.leader_first():
             chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, self.snapshot.of("train"))})
             train, validation = self._materials(stem, chosen.flips)

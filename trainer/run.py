@@ -21,7 +21,7 @@ from trainer.card import card
 from trainer.contest import Outcome, contest
 from trainer.course import Material, Taught
 from trainer.dataset import Example
-from trainer.device import device_of
+from trainer.device import device_for, device_of
 from trainer.evaluate import cannot_promise, predict
 from trainer.evaluation.tasks import judge_tasks
 from trainer.features import Stem
@@ -34,6 +34,7 @@ from trainer.progress import Progress, silent
 from trainer.resolution import fitting_tiles, too_coarse, usual_size
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot, learned_images, prove_pinned
+from trainer.strategy import PIXELS
 from trainer.threshold import Calibration
 from trainer.together import compare_alone
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run
@@ -74,7 +75,7 @@ def train(
     torch.set_num_threads(settings.threads)
     ranks.refuse_together(settings, trials=trials, resume=resume)
     _refuse_leak(snapshot, base_model)
-    _refuse_probe(settings)
+    refuse_contradictions(settings)
     settings = _for_these_images(settings, base_model, snapshot)
     looked = prove_pinned(snapshot, workspace) if workspace else 0
     until = began + 0.85 * settings.max_seconds
@@ -217,11 +218,20 @@ def _refuse_leak(snapshot: Snapshot, base: BaseModel) -> None:
         )
 
 
-def _refuse_probe(settings: TrainingSettings) -> None:
+def refuse_contradictions(settings: TrainingSettings) -> None:
+    """What no images can make right. Raises ConfigurationError."""
+    device_for(settings.device)
     if settings.tasks and settings.strategy == "probe":
         raise ConfigurationError(
             f"the strategy probe fits the class's head alone, not one for {' and '.join(settings.tasks)}; say "
             "--strategy tail, or full"
+        )
+    if settings.average and settings.tasks:
+        raise ConfigurationError("--average is for the class alone: a mirrored image has another box; leave one out")
+    if settings.average and settings.strategy not in (*PIXELS, "auto"):
+        raise ConfigurationError(
+            f"averaging over mirrorings needs a strategy that sees the images anew, not {settings.strategy}: "
+            "say --strategy full, or leave --average out"
         )
 
 
