@@ -154,6 +154,10 @@ def train(
         int | None,
         typer.Option(help="Pixels a side of the network's input; default: the base model's.", min=32, max=1024),
     ] = None,
+    resize: Annotated[
+        Literal["stretch", "pad"],
+        typer.Option(help="How an image comes to the input's shape; pad: with edges, so that nothing is stretched."),
+    ] = "stretch",
     flips: Annotated[
         Literal["auto", "none", "horizontal", "vertical", "both", "square"],
         typer.Option(help="Mirrorings that leave a part what it is; square: quarter turns too; auto: tries."),
@@ -183,13 +187,17 @@ def train(
         str, typer.Option(help="With --task severity: the manifest's column of levels, or of a measure.")
     ] = "severity",
     severity_levels: Annotated[
-        int | None, typer.Option(help="Levels, none included, of as many images each.", min=2, max=20)
+        int | None,
+        typer.Option(help="So many levels, none included; default: the column's whole numbers, or 4.", min=2, max=20),
     ] = None,
     task_weights: Annotated[
         str, typer.Option(help="fixed (each loss counts 1), learned, or numbers: 'severity=0.5 location=2'.")
     ] = "fixed",
     compare_tasks: Annotated[
-        bool, typer.Option("--compare-tasks", help="Also train each task alone; the card says which is worse together.")
+        bool,
+        typer.Option(
+            "--compare-tasks", help="Also train each alone (as long again for each); the card says what is worse."
+        ),
     ] = False,
     cost_escape: Annotated[float, typer.Option(help="Cost of a defect that is let through, against the other.")] = 1.0,
     cost_false_reject: Annotated[float, typer.Option(help="Cost of a good part that is stopped.")] = 1.0,
@@ -232,14 +240,14 @@ def train(
     """Images -> fine-tuned model, with metrics, curves, a model card and a report on the images."""
     from lineside.check import check_before_training
     from lineside.evaluation import run_evaluate
-    from lineside.training import TrainOptions, run_train, together
+    from lineside.training import TrainOptions, refuse_early, run_train, together
 
     options = TrainOptions(
         data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
         split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume, tune=tune,
         settings={
-            "strategy": strategy, "lora_rank": lora_rank, "input_width": size, "input_height": size,
+            "strategy": strategy, "lora_rank": lora_rank, "input_width": size, "input_height": size, "resize": resize,
             "max_seconds": max_seconds, "flips": flips, "average": average, "smallest_defect": smallest_defect,
             "tiles": tiles,
             "region_polygon": region_polygon, "hidden": hidden or (),
@@ -250,6 +258,7 @@ def train(
             "device": device, "steps_factor": steps_factor, "label_noise": label_noise,
         },
     )  # fmt: skip
+    carry_out(refuse_early, options)
     with together(device) as leads:
         if leads:
             carry_out(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)

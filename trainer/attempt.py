@@ -123,7 +123,9 @@ class Task:
 
 
 def refuse_unfit(settings: TrainingSettings) -> None:
-    """Raises ConfigurationError for a strategy that cannot do what else the settings ask for."""
+    """Raises ConfigurationError for what no images can make right: a strategy that cannot do what else the settings ask
+    for, a device that is not there."""
+    device_for(settings.device)
     if settings.average and settings.strategy not in PIXELS:
         raise ConfigurationError(
             f"averaging over mirrorings needs a strategy that sees the images anew, not {settings.strategy}: "

@@ -33,6 +33,11 @@ def card(record: RunRecord, snapshot: Snapshot, kept: Sequence[Kept] = ()) -> st
         f"- backbone: {lineage.base_model} ({lineage.base_model_licence}), SHA-256 "
         f"`{lineage.base_model_sha256 or 'random weights'}`",
         *([f"- **accepted risk of the backbone**: {risk}"] if (risk := record.base_model.accepted_risk) else []),
+        *(
+            [f"- every answer is the mean over {len(record.looks)} mirrorings of the image"]
+            if len(record.looks) > 1
+            else []
+        ),
         *_contest(record),
         *_restarts(record),
         f"- parent bundle: `{lineage.parent_bundle}`, order {lineage.order_id}" if lineage.parent_bundle else "",

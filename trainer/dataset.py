@@ -176,6 +176,17 @@ def _rows(manifest: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise DatasetError(f"{manifest} is not a CSV in UTF-8: {error}") from error
 
 
+def columns_of(manifest: Path) -> tuple[str, ...]:
+    """What its first row names. Raises DatasetError."""
+    try:
+        with manifest.open(newline="", encoding="utf-8-sig") as file:
+            return tuple(csv.DictReader(file).fieldnames or ())
+    except OSError as error:
+        raise DatasetError(f"cannot read the manifest {manifest}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{manifest} is not a CSV in UTF-8: {error}") from error
+
+
 def check_columns(columns: Sequence[str], source: str) -> None:
     """Raises DatasetError where a required column is missing or a known one seems to be misspelt."""
     for known in KNOWN_COLUMNS:

@@ -71,15 +71,12 @@ def too_coarse(examples: Sequence[Example], spec: Preprocessing, smallest: float
     if found >= NEEDED:
         return None
     what = (
-        f"A defect of {side:g} pixels"
+        f"A defect of {side:g} pixels on the image"
         if smallest
-        else f"One in ten of the marked defects is smaller than {side:.1f} pixels"
+        else f"One in ten of the marked defects is smaller than {side:.1f} pixels on the image, and what is so small"
     )
     remedy = "name a finer grid, or none" if spec.tiles else f"train with --smallest-defect {max(1, round(side))}"
-    return (
-        f"{what} on the image has {found:.1f} in the network's input ({NEEDED:g} are needed): such ones will be "
-        f"missed; {remedy}."
-    )
+    return f"{what} has {found:.1f} in the network's input ({NEEDED:g} are needed): such ones will be missed; {remedy}."
 
 
 def _needed(length: float, side: float) -> int:

@@ -23,7 +23,7 @@ from trainer.course import Material, Taught
 from trainer.dataset import Example
 from trainer.device import device_of
 from trainer.evaluate import cannot_promise, predict
-from trainer.evaluation.tasks import judge_tasks
+from trainer.evaluation.tasks import judge_tasks, weak_tasks
 from trainer.features import Stem
 from trainer.forgetting import UNKNOWN, Judge, forgetting, losses_in_words
 from trainer.licence import strictest
@@ -121,13 +121,8 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     course, stem, taught = held.attempt.course, held.attempt.stem, held.attempt.taught
     thresholds, calibration = draw_line(course, stem, taught, snapshot)
     progress("testing", 0.92)
-    details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked}
-    beside = judge_tasks(taught.network, snapshot, stem.spec, course.good)
-    if beside is not None:
-        details["tasks"] = beside.model_dump(mode="json")
-    comparisons = compare_alone(task, held.attempt) if settings.compare_tasks and settings.tasks else []
-    if comparisons:
-        details["tasks_alone"] = {item.name: item.figures() for item in comparisons}
+    beside, weak = _beside_class(task, held.attempt)
+    details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked, **beside}
     if settings.yardstick and settings.strategy != "scratch":
         details["yardstick"] = _yardstick(task, held.attempt)
     rule = Rule(course.labels, course.good, thresholds)
@@ -137,9 +132,8 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
         details["forgetting"] = [each.model_dump(mode="json") for each in kept]
     coarse = too_coarse(snapshot.of("train"), stem.spec, settings.smallest_defect)
     forgot = losses_in_words(kept) if kept or origin.order_id is None else [UNKNOWN]
-    worse = [item.sentence() for item in comparisons if item.worse]
     negative = negative_transfer(details.get("yardstick", {}))
-    loud = filter(None, [*forgot, *worse, negative, _hurried(taught, settings), coarse, _one_look(taught, settings)])
+    loud = filter(None, [*forgot, *weak, negative, _hurried(taught, settings), coarse, _one_look(taught, settings)])
     metrics = _test(taught.network, snapshot, stem.spec, calibration, rule)
     record = RunRecord(
         site=origin.site,
@@ -203,6 +197,18 @@ def _hurried(taught: Taught, settings: TrainingSettings) -> str | None:
     if not taught.hurried:
         return None
     return f"The training was cut short by its limit of {settings.max_seconds:g} s (max_seconds): give it more time."
+
+
+def _beside_class(task: Task, attempt: Attempt) -> tuple[dict[str, Any], list[str]]:
+    """Of the tasks beside the class: figures for the details, and what has to be said loudly."""
+    figures = judge_tasks(attempt.taught.network, task.snapshot, attempt.stem.spec, attempt.course.good)
+    if figures is None:
+        return {}, []
+    comparisons = compare_alone(task, attempt) if attempt.settings.compare_tasks else []
+    found: dict[str, Any] = {"tasks": figures.model_dump(mode="json")}
+    if comparisons:
+        found["tasks_alone"] = {item.name: item.figures() for item in comparisons}
+    return found, [*weak_tasks(figures), *(item.sentence() for item in comparisons if item.worse)]
 
 
 def _one_look(taught: Taught, settings: TrainingSettings) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
@@ -25,9 +26,13 @@ def _pulls(said: object) -> object:
     if not isinstance(said, str) or said == "learned":
         return said
     parts = [part.partition("=") for part in said.replace(",", " ").split() if part != "fixed"]
-    if not all(sign for _, sign, _ in parts):
-        raise ValueError("say learned, fixed, or numbers as 'class=1 severity=0.5 location=1'")
-    return {name: number for name, _, number in parts}
+    try:
+        pulls = {name: float(number) for name, _, number in parts}
+    except ValueError:
+        pulls = {"": math.nan}
+    if not set(pulls) <= set(get_args(WeighedName)) or not all(0 <= pull < math.inf for pull in pulls.values()):
+        raise ValueError("say learned, fixed, or numbers from 0 on as 'class=1 severity=0.5 location=1'")
+    return pulls
 
 
 def _grid(said: object) -> object:

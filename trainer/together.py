@@ -15,6 +15,7 @@ from trainer.dataset import Example
 from trainer.evaluate import predict
 from trainer.evaluation.tasks import LevelAnswers, PlaceAnswers, ask_beside
 from trainer.evidence import losses_of, standard_error
+from trainer.progress import Progress
 from trainer.settings import TrainingSettings
 from trainer.split import group_of
 from trainer.tasks import CLASS, LOCATION, SEVERITY
@@ -59,11 +60,16 @@ def compare_alone(task: Task, attempt: Attempt) -> list[Compared]:
     found = []
     place = task.out / "alone"
     for name in (CLASS, *attempt.settings.tasks):
-        by_itself = replace(task, out=place / name, until=math.inf)
+        by_itself = replace(task, out=place / name, until=math.inf, progress=_named(task.progress, name))
         other = by_itself.attempt(alone(attempt.settings, name))
         found.append(compared(name, attempt, other, task.snapshot.of("validation")))
     shutil.rmtree(place, ignore_errors=True)
     return found
+
+
+def _named(progress: Progress, name: str) -> Progress:
+    """Says for which task the training begins anew."""
+    return lambda stage, fraction, note="": progress(f"{name} alone: {stage}", fraction, note)
 
 
 def alone(settings: TrainingSettings, name: str) -> TrainingSettings:

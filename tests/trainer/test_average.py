@@ -67,6 +67,11 @@ def test_run_keeps_its_looks_and_draws_its_line_for_them(averaging: TrainedModel
     assert torch.equal(predict(again.module, test, spec), predict(averaging.module, test, spec))
 
 
+def test_card_says_over_how_many_looks(averaging: TrainedModel) -> None:
+    said = (averaging.folder / "card.md").read_text(encoding="utf-8")
+    assert f"the mean over {len(averaging.record.looks)} mirrorings" in said
+
+
 def test_bundle_answers_with_the_mean(averaging: TrainedModel, tmp_path: Path) -> None:
     bundle = export(averaging, tmp_path / "bundle")
     session, spec = Session(bundle, variant="onnxruntime-cpu/fp32"), bundle.manifest.preprocessing

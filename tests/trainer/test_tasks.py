@@ -17,7 +17,8 @@ from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.card import _beside_alone
 from trainer.course import heads_for, set_out
 from trainer.dataset import Example, read_manifest
-from trainer.evaluation.tasks import LevelAnswers, ask_beside, judge_tasks, order
+from trainer.evaluation.report import Estimate, TaskFigures
+from trainer.evaluation.tasks import LevelAnswers, ask_beside, judge_tasks, order, weak_tasks
 from trainer.network import Network
 from trainer.rounds.heads import Heads, cells_of, location_losses, moved, severity_losses
 from trainer.run import load_run, train
@@ -103,7 +104,7 @@ def test_a_retrain_keeps_what_a_level_means(together: TrainedModel, small_base: 
     assert together.record.tasks is not None
     assert kept.severity_scale == together.record.tasks.severity
     deeper = tuple(
-        replace(e, attributes={**e.attributes, "depth": str(2 * float(e.attributes["depth"] or 0))})
+        replace(e, attributes={**e.attributes, "depth": str(2 * float(e.attributes.get("depth", 0)))})
         for e in together.snapshot.of("train")
     )
     course, _, _ = set_out(small_base, together.record.labels, ("good",), kept, together.record.preprocessing)
@@ -307,6 +308,20 @@ def test_severity_starts_with_how_often_each_level_is_exceeded() -> None:
 def test_order_of_levels_counts_pairs() -> None:
     answers = LevelAnswers(np.array([0, 1, 2]), np.array([0, 1, 1]), np.array([0.1, 0.9, 0.5]), ("a", "b", "c"))
     assert order(answers, np.arange(3)) == pytest.approx(2 / 3)
+
+
+def test_a_task_that_only_guesses_is_said_to(together: TrainedModel) -> None:
+    found = TaskFigures.model_validate(together.record.details["tasks"])
+    assert found.location is not None
+    assert found.severity is not None
+    lost = found.location.model_copy(update={"pointing": Estimate(value=0.1)})
+    mixed = found.severity.model_copy(update={"order": Estimate(value=0.6)})
+    place, level = weak_tasks(TaskFigures(severity=mixed, location=lost))
+    assert "the hottest place is in its mark in 10%" in place
+    assert "60% of the pairs" in level
+    good = found.location.model_copy(update={"pointing": Estimate(value=0.8)})
+    unknown = found.severity.model_copy(update={"order": Estimate(value=None)})
+    assert not weak_tasks(TaskFigures(severity=unknown, location=good))
 
 
 def test_tiles_are_part_of_the_grid(together: TrainedModel) -> None:

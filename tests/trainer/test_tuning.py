@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from lineside.main import app
@@ -23,11 +24,11 @@ from trainer.course import Course, Taught
 from trainer.evaluation.page import curves
 from trainer.evaluation.plots import tuning_trials
 from trainer.evaluation.report import Calibration, Estimate, Evaluation
-from trainer.rounds.finetune import steps_of
+from trainer.rounds.finetune import _WARM_UP, steps_of
 from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
-from trainer.strategy import RECIPES, recipe_of
+from trainer.strategy import RECIPES, Recipe, recipe_of
 from trainer.trials import Trial, better, reasons, write_trials
 
 TAIL = TrainingSettings(strategy="tail", flips="none")
@@ -200,3 +201,12 @@ def test_command_hands_on_the_trials_and_the_recipe(tmp_path: Path, monkeypatch:
     settings = _settings(options)
     assert (settings.rate_factor, settings.depth_ratio) == (2.0, 0.5)
     assert (settings.steps_factor, settings.label_noise) == (1.5, 0.1)
+
+
+@pytest.mark.parametrize("wanted", range(1, 13))
+def test_every_short_schedule_has_rates(wanted: int) -> None:
+    recipe = Recipe(1e-3, 1.0, 1.0, passes=1, fewest_steps=wanted, most_steps=wanted)
+    steps = steps_of(recipe, 40)
+    assert wanted <= steps <= wanted + 1
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    torch.optim.lr_scheduler.OneCycleLR(optimizer, [1.0], total_steps=steps, pct_start=_WARM_UP)

@@ -55,7 +55,7 @@ def evaluate(
     answers = Answers(test, _answer(model, test, spec), rule)
     parts = figures.slices(answers)
     faults = _under_faults(model, answers, progress)
-    progress("foreign pictures", 0.65)
+    progress("foreign pictures", 0.7)
     strangers = judge_foreign(model, foreign)
     beside, curve = _beside(model, rule, progress) if baselines else ((), None)
     overall = estimate(answers, figures.balanced_accuracy)
@@ -136,7 +136,7 @@ def _under_faults(model: TrainedModel, answers: Answers, progress: Progress) -> 
 def _beside(model: TrainedModel, rule: Rule, progress: Progress) -> tuple[tuple[Baseline, ...], LearningCurve | None]:
     """Simpler means, and the learning curve of the one with frozen features."""
     train, test = model.snapshot.of("train", "validation"), model.snapshot.of("test")
-    progress("simpler means", 0.7)
+    progress("simpler means", 0.72)
     found = tuple(filter(None, (majority(train, test, rule), classical(train, test, rule), raters(test, rule))))
     frozen = _frozen(model, rule)
     if frozen is None:

@@ -31,6 +31,7 @@ from trainer.tasks import levels_of
 _RESAMPLES = 400
 _BATCH = 16  # network inputs
 _OVERLAPS = (0.3, 0.5)
+_POINTED, _ORDERED = 0.5, 0.7  # shares of marked defects and of pairs, below which a task is said to be weak
 
 Rows = NDArray[np.intp]
 
@@ -163,6 +164,24 @@ def task_figures(
     if tasks.location is not None:
         location = location_figures(PlaceAnswers.of(examples, further, spec, good))
     return TaskFigures(severity=severity, location=location)
+
+
+def weak_tasks(figures: TaskFigures) -> list[str]:
+    """In words, which tasks do not do what they are there for: fewer than half of the marked defects pointed at, or
+    levels in an order that is little better than chance. Nothing is said of what no test image tells."""
+    said = []
+    place, level = figures.location, figures.severity
+    if place is not None and place.pointing.value is not None and place.pointing.value < _POINTED:
+        said.append(
+            f"Where the defect lies is a guess: the hottest place is in its mark in {place.pointing.value:.0%} of "
+            f"{place.images} marked test images; do not act on the box. More marked images, or tiles, would help."
+        )
+    if level is not None and level.order.value is not None and level.order.value < _ORDERED:
+        said.append(
+            f"How severe a defect is, is little more than a guess: {level.order.value:.0%} of the pairs of test images "
+            "are in the right order, half would be chance. More images of each level would help."
+        )
+    return said
 
 
 def severity_figures(answers: LevelAnswers) -> SeverityFigures:

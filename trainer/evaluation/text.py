@@ -37,7 +37,9 @@ def card_part(evaluation: Evaluation) -> str:
         ),
         "",
         f"Two models that differ by less than {_number(evaluation.smallest_difference)} in balanced accuracy cannot be "
-        "told apart on these images (80 % power at 5 %, as independent runs; paired ones see less).",
+        "told apart on these images (80 % power at 5 %, as independent runs; paired ones see less)."
+        if evaluation.smallest_difference
+        else "How close two models may be until they cannot be told apart on these images is unknown: too few groups.",
         f"Expected calibration error of the defect score: {_number(evaluation.calibration.error)}.",
         "",
         "| class | images | precision | recall | F1 |",

@@ -77,7 +77,7 @@ def sizes(measured: Sequence[Measured]) -> list[Finding]:
             images=shown([x.example] for x in others),
             text=f"{len(found)} resolutions; {usual[0]}x{usual[1]} is usual, {len(others)} images differ"
             + (f", from {min(shapes):.2f} to {max(shapes):.2f} times as wide as high" if bent else ""),
-            remedy="other cameras or crops? Name them in a column; resize = 'pad' stretches nothing",
+            remedy="other cameras or crops? Name them in a column; `lineside train --resize pad` stretches nothing",
         )
     ]
 

@@ -79,7 +79,7 @@ def near_copies(measured: Sequence[Measured], alike: Alike) -> list[Finding]:
                 weight="warning",
                 count=sum(map(len, disputed)),
                 images=shown(_each_label_first([measured[row].example for row in found]) for found in disputed),
-                text=f"{len(disputed)} sets of near duplicates carry more than one label",
+                text=f"{_counted(len(disputed), 'set')} of near duplicates with more than one label",
                 remedy="look at them side by side: either the defect is tiny or one of the labels is wrong",
             )
         )
@@ -91,7 +91,7 @@ def near_copies(measured: Sequence[Measured], alike: Alike) -> list[Finding]:
                 weight="note",
                 count=sum(map(len, parted)),
                 images=shown([measured[row].example for row in found] for found in parted),
-                text=f"{len(parted)} sets of near duplicates are not of one group",
+                text=f"{_counted(len(parted), 'set')} of near duplicates not of one group",
                 remedy="give images of one part the same `group`, so that no split parts them",
             )
         )
@@ -167,6 +167,14 @@ def groups(examples: Sequence[Example]) -> list[Finding]:
     return findings
 
 
+def _counted(number: int, what: str) -> str:
+    """
+    >>> _counted(1, "set"), _counted(2, "set")
+    ('1 set', '2 sets')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def times(examples: Sequence[Example]) -> list[Finding]:
     """Gaps in the time of capture, and a class that comes from a time of its own (the time then gives it away)."""
     moments = [(moment, example) for example in examples if (moment := captured(example)) is not None]
@@ -184,8 +192,8 @@ def times(examples: Sequence[Example]) -> list[Finding]:
                 kind="time-gaps",
                 weight="note",
                 count=len(wide),
-                text=f"{len(wide)} gaps of more than a day; the longest is {steps[longest] / 86_400:.1f} days from "
-                f"{known[longest][0]:%Y-%m-%d}",
+                text=f"{_counted(len(wide), 'gap')} of more than a day; the longest is "
+                f"{steps[longest] / 86_400:.1f} days from {known[longest][0]:%Y-%m-%d}",
                 remedy="what happened meanwhile (light, product, cleaning) is in no image",
             )
         )

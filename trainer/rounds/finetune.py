@@ -170,7 +170,10 @@ def _train(
 def steps_of(recipe: Recipe, images: int) -> int:
     """How long the schedule is."""
     steps = max(recipe.fewest_steps, min(recipe.most_steps, recipe.passes * math.ceil(images / _BATCH)))
-    return max(1, round(steps * recipe.steps_factor))
+    found = max(1, round(steps * recipe.steps_factor))
+    return (
+        found + 1 if found * _WARM_UP == 1 else found
+    )  # torch divides by zero where the rates rise for one step alone
 
 
 def step_seconds(network: Network, lesson: Lesson, *, cut: int, recipe: Recipe) -> float:

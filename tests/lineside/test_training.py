@@ -1,0 +1,67 @@
+"""`lineside train` as a person at a terminal meets it before anything is computed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lineside.main import app
+from lineside.training import PlainProgress
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    path = tmp_path / "manifest.csv"
+    path.write_text("path,label,area\nnot-there.png,good,0\n")  # an image is not looked for before the words are clear
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--task size", "--task: Input should be 'severity' or 'location', not 'size'"),
+        ("--task severity", "no column 'severity', only path, label, area; name one of them with --severity-column"),
+        ("--task location", "no column 'bbox_xyxy', only path, label, area; write the boxes into it"),
+        ("--task location --strategy probe", "say --strategy tail, or full"),
+        ("--average", "needs a strategy that sees the images anew, not tail: say --strategy full"),
+        ("--average --strategy full --task location", "--average is for the class alone"),
+        ("--severity-levels 4", "--severity-column and --severity-levels need --task severity"),
+        ("--compare-tasks", "--compare-tasks needs --task severity or --task location"),
+        ("--task-weights severity=2", "a task that is not asked for; say --task severity too"),
+        ("--task-weights size=2", "--task-weights: say learned, fixed, or numbers from 0 on"),
+        ("--task-weights class=-1", "--task-weights: say learned, fixed, or numbers from 0 on"),
+        ("--base nobody", "no base model is called 'nobody'"),
+    ],
+)
+def test_contradiction_is_refused_before_an_image_is_read(
+    words: str, said: str, manifest: Path, tmp_path: Path
+) -> None:
+    arguments = ["train", str(manifest), "--out", str(tmp_path / "run"), "--workspace", str(tmp_path / "workspace")]
+    result = CliRunner().invoke(app, [*arguments, *words.split()], env={"COLUMNS": "200"})
+    assert result.exit_code == 1, result.output
+    assert said in result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_folder_tells_of_no_task(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["train", str(tmp_path), "--out", str(tmp_path / "run"), "--task", "location"])
+    assert result.exit_code == 1
+    assert "a folder tells the class alone; write a manifest" in result.output
+
+
+def ticks(*seconds: float) -> Iterator[float]:
+    yield from seconds
+
+
+def test_log_gets_a_line_for_a_stage_a_twentieth_and_half_a_minute() -> None:
+    said: list[str] = []
+    progress = PlainProgress(said.append, ticks(0, 1, 2, 3, 4, 50, 51).__next__)
+    progress("looking", 0.0)
+    progress("looking", 0.01)
+    progress("looking", 0.06)
+    progress("training", 0.07)
+    progress("training", 0.08)
+    progress("training", 0.09)
+    progress("training", 0.02)  # it begins anew
+    assert said == ["  0% looking", "  6% looking", "  7% training", "  9% training", "  2% training"]
