@@ -193,7 +193,17 @@ def test_command_hands_on_the_trials_and_the_recipe(tmp_path: Path, monkeypatch:
     asked: list[TrainOptions] = []
     monkeypatch.setattr("lineside.check.check_before_training", lambda *_, **__: None)
     monkeypatch.setattr("lineside.training.run_train", asked.append)
-    words = ["train", "photos", "--out", str(tmp_path), "--no-evaluate", "--tune", "3", "--rate-factor", "2"]
+    words = [
+        "train",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "out"),
+        "--no-evaluate",
+        "--tune",
+        "3",
+        "--rate-factor",
+        "2",
+    ]
     result = CliRunner().invoke(app, [*words, "--depth-ratio", "0.5", "--steps-factor", "1.5", "--label-noise", "0.1"])
     assert result.exit_code == 0, result.output
     [options] = asked
