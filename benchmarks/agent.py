@@ -110,7 +110,8 @@ def made_apart(folder: Path, *, quick: bool) -> Path:
 def make_bundle(folder: Path, quick: bool) -> None:
     """The shipped backbone with a head for the simulated line; its accuracy does not matter here."""
     from exporter.export import export
-    from lineside.training import TrainOptions, train_model
+    from lineside.train_options import TrainOptions
+    from lineside.training import train_model
 
     line = SimulatedLine(seed=11)
     data = write_dataset(

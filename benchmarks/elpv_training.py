@@ -31,8 +31,8 @@ from contracts.bundle import TaskMetrics
 from contracts.orders import Retrain
 from contracts.report import Figure
 from lineside.demo.pictured import stratified_folds
+from lineside.models import chosen_base
 from lineside.stream.pictures import Picture, PictureConditions, PictureLine
-from lineside.training import chosen_base
 from runtime.metrics import task_metrics
 from trainer.bases.backbone import BaseModel
 from trainer.dataset import Dataset, Example, checked, read_manifest

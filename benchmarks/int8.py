@@ -28,7 +28,7 @@ from exporter.graph import export_graph
 from exporter.quantise import quantise, sensitive_stem, simplify
 from exporter.settings import ExportSettings
 from exporter.source import Labelled, Source, balanced, some, source_of, tensors
-from lineside.training import chosen_base
+from lineside.models import chosen_base
 from runtime.latency import measure_interleaved
 from runtime.metrics import task_metrics, wilson_interval
 from runtime.session import Inference, Session

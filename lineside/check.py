@@ -10,7 +10,8 @@ from rich.markup import escape
 
 from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError, DatasetError
-from lineside.training import chosen_base, shown_progress
+from lineside.models import chosen_base
+from lineside.progress import shown_progress
 from trainer.course import Course, set_out
 from trainer.dataset import Gathered, gather
 from trainer.features import Stem

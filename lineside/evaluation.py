@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from lineside.training import shown_progress
+from lineside.progress import shown_progress
 from trainer.evaluation.foreign import pictures_in
 from trainer.evaluation.judge import evaluate
 from trainer.evaluation.page import curves, page

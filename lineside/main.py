@@ -240,7 +240,8 @@ def train(
     """Images -> fine-tuned model, with metrics, curves, a model card and a report on the images."""
     from lineside.check import check_before_training
     from lineside.evaluation import run_evaluate
-    from lineside.training import TrainOptions, refuse_early, run_train, together
+    from lineside.train_options import TrainOptions, refuse_early
+    from lineside.training import run_train, together
 
     options = TrainOptions(
         data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,

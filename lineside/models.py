@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from contracts.errors import ConfigurationError, DatasetError
+from lineside.progress import shown_progress
 from lineside.toml import toml_text
-from lineside.training import shown_progress
 from trainer.bases.backbone import BaseModel, sha256_of
 from trainer.bases.catalogue import Catalogue, Entry, Listed, Override, fetched, read_catalogue
 from trainer.bases.policy import Judgement, choose, judge
@@ -219,3 +219,10 @@ def _as_json(listed: Listed, judgement: Judgement) -> dict[str, Any]:
 
 def _today() -> date:
     return datetime.now(UTC).date()
+
+
+def chosen_base(workspace: Path | None = None, *, name: str | None = None, weights: Path | None = None) -> BaseModel:
+    """By its id in Lineside's catalogue or the workspace's `catalogue.toml`, by its file, or the small one that comes
+    with Lineside; only what the policy allows or somebody has accepted by name."""
+    catalogue = read_catalogue(workspace / "catalogue.toml" if workspace else None)
+    return choose(catalogue, name=name, weights=weights, today=datetime.now(UTC).date())

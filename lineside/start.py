@@ -19,8 +19,10 @@ from rich.markup import escape
 
 from contracts.bundle import MANIFEST_NAME
 from contracts.errors import ConfigurationError, DatasetError, LinesideError
+from lineside.models import chosen_base
 from lineside.plant import Plant
-from lineside.training import chosen_base, export_model, print_bundle, print_trained, shown_progress
+from lineside.progress import shown_progress
+from lineside.training import export_model, print_bundle, print_trained
 from runtime.bundle import Bundle, open_bundle
 from trainer.dataset import Dataset, read_folder
 from trainer.licence import stated

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from contracts.errors import ConfigurationError
-from lineside.training import chosen_base, shown_progress
+from lineside.models import chosen_base
+from lineside.progress import shown_progress
 from trainer.dataset import read
 from trainer.evaluation.report import Estimate
 from trainer.licence import found

@@ -16,7 +16,7 @@ from benchmarks.accuracy.play import play
 from benchmarks.accuracy.protocols import grouped_fold, grouped_quarter, later_days, random_quarter, read_set
 from benchmarks.accuracy.tasks import BESIDE, TASKS, TOGETHER, play_tasks
 from benchmarks.accuracy.ways import play_ways
-from lineside.training import chosen_base
+from lineside.models import chosen_base
 from trainer.attempt import good_labels
 from trainer.bases.backbone import BaseModel
 from trainer.dataset import Dataset

@@ -120,7 +120,8 @@ def work(plan_file: Path) -> None:
 
 
 def _train_candidate(data: Path, folder: Path, common: dict[str, Any], settings: dict[str, object]) -> None:
-    from lineside.training import TrainOptions, export_model, train_model
+    from lineside.train_options import TrainOptions
+    from lineside.training import export_model, train_model
 
     options = TrainOptions(
         data=data,

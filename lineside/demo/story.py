@@ -21,7 +21,8 @@ from lineside.demo.settings import Pace, Shortened
 from lineside.demo.watcher import StoryError, Watcher
 from lineside.plant import Plant
 from lineside.stream.control import write_control
-from lineside.training import TrainOptions, export_model, train_model
+from lineside.train_options import TrainOptions
+from lineside.training import export_model, train_model
 from runtime.bundle import Bundle, open_bundle
 from trainer.trained import load_run
 

@@ -18,7 +18,7 @@ from exporter.graph import export_graph
 from exporter.quantise import quantise, sensitive_stem, simplify
 from exporter.settings import ExportSettings
 from exporter.source import Source, tensors
-from lineside.training import chosen_base
+from lineside.models import chosen_base
 from tests.simulators.small_network import Picture
 from trainer.bases.backbone import load_base_model
 from trainer.network import Network

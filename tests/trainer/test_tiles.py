@@ -16,7 +16,8 @@ from contracts.bundle import Licence, Preprocessing, Tiles
 from contracts.errors import ConfigurationError, DatasetError
 from exporter.export import export
 from exporter.settings import ExportSettings
-from lineside.training import TrainOptions, train_model
+from lineside.train_options import TrainOptions
+from lineside.training import train_model
 from runtime.bundle import open_bundle
 from runtime.preprocessing import decode, prepare
 from runtime.session import Session

@@ -14,7 +14,7 @@ import torch
 from typer.testing import CliRunner
 
 from lineside.main import app
-from lineside.training import TrainOptions, _settings
+from lineside.train_options import TrainOptions, settings_of
 from tests.trainer.conftest import shorten
 from trainer import tuning
 from trainer.attempt import Task
@@ -208,7 +208,7 @@ def test_command_hands_on_the_trials_and_the_recipe(tmp_path: Path, monkeypatch:
     assert result.exit_code == 0, result.output
     [options] = asked
     assert options.tune == 3
-    settings = _settings(options)
+    settings = settings_of(options)
     assert (settings.rate_factor, settings.depth_ratio) == (2.0, 0.5)
     assert (settings.steps_factor, settings.label_noise) == (1.5, 0.1)
 

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lineside.main import app
-from lineside.training import PlainProgress
+from lineside.progress import PlainProgress
 
 
 @pytest.fixture

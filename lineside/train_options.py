@@ -1,0 +1,104 @@
+"""What `lineside train` was asked for, as settings, and what of it is refused before any image is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from contracts.errors import ConfigurationError, DatasetError
+from lineside.models import chosen_base
+from trainer.attempt import refuse_unfit
+from trainer.dataset import columns_of
+from trainer.marks import COLUMN
+from trainer.settings import TrainingSettings
+
+_OPTIONS = {"tasks": "task", "input_width": "size", "input_height": "size"}  # where it is not the setting's own name
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `lineside train` was asked for."""
+
+    data: Path
+    out: Path
+    workspace: Path
+    site: str = "site-1"
+    only_site: str | None = None
+    product: str = "default"
+    base: str | None = None
+    weights: Path | None = None
+    good_labels: tuple[str, ...] = ()
+    owner: str = "unknown"
+    licence: str = ""
+    permitted_use: str = "unknown"
+    seed: int = 0
+    threads: int = 2
+    yardstick: bool = False
+    split_by: Literal["group", "time"] = "group"
+    resume: bool = False
+    tune: int = 0
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+def settings_of(options: TrainOptions) -> TrainingSettings:
+    """Raises ConfigurationError naming the option."""
+    given = {
+        "seed": options.seed,
+        "threads": options.threads,
+        "good": options.good_labels,
+        "yardstick": options.yardstick,
+        **options.settings,
+    }
+    try:
+        return TrainingSettings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        option = _OPTIONS.get(name, name.replace("_", "-"))
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"--{option}: {message}, not {first['input']!r}") from error
+
+
+def refuse_early(options: TrainOptions) -> None:
+    """What is wrong whatever the images are, before anybody waits for them to be read. Raises ConfigurationError and
+    DatasetError."""
+    settings = settings_of(options)
+    refuse_unfit(settings)
+    chosen_base(options.workspace, name=options.base, weights=options.weights)
+    if not options.data.exists():
+        raise DatasetError(f"there is no manifest or folder {options.data}; look at the path")
+    _refuse_idle(settings)
+    _refuse_untold(settings, options.data)
+
+
+def _refuse_idle(settings: TrainingSettings) -> None:
+    """What says something about a task that nobody asked for."""
+    about_severity = settings.severity_levels is not None or settings.severity_column != "severity"
+    if about_severity and "severity" not in settings.tasks:
+        raise ConfigurationError("--severity-column and --severity-levels need --task severity; say it too")
+    if settings.compare_tasks and not settings.tasks:
+        raise ConfigurationError("--compare-tasks needs --task severity or --task location; say one too")
+    named = set() if settings.task_weights == "learned" else set(settings.task_weights) - {"class", *settings.tasks}
+    if named or (settings.task_weights and not settings.tasks):
+        raise ConfigurationError(
+            f"--task-weights is about a task that is not asked for; say --task {min(named, default='location')} too"
+        )
+
+
+def _refuse_untold(settings: TrainingSettings, data: Path) -> None:
+    """A task of which the manifest cannot tell anything."""
+    if settings.tasks and data.is_dir():
+        raise DatasetError(f"--task {settings.tasks[0]}: a folder tells the class alone; write a manifest of {data}")
+    for task in settings.tasks:
+        column, remedy = (
+            (settings.severity_column, "name one of them with --severity-column, or add it")
+            if task == "severity"
+            else (COLUMN, "write the boxes into it: 'left top right bottom' in pixels, several apart by semicolons")
+        )
+        if column not in (columns := columns_of(data)):
+            raise DatasetError(
+                f"--task {task}: {data} has no column {column!r}, only {', '.join(columns) or 'none'}; {remedy}"
+            )
