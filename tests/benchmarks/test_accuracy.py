@@ -62,6 +62,8 @@ def test_later_days_are_judged_by_the_days_before_and_a_few_labels() -> None:
     dealt = later_days(Dataset(examples, "x"), until=days[0], bridge=days[1], labels=10, seed=0).examples
     seen = Counter((example.split == "test", example.attributes["captured_at"][:10]) for example in dealt)
     assert seen == {(False, days[0]): 80, (False, days[1]): 10, (True, days[2]): 80}
+    ordered = {example.attributes["captured_at"][:10] for example in dealt if "order" in example.attributes}
+    assert ordered == set(days[1:])
 
 
 class Counting:
