@@ -31,9 +31,9 @@ def grouped_fold(dataset: Dataset, *, fold: int, count: int = 5) -> Dataset:
 
 
 def later_days(dataset: Dataset, *, until: str, bridge: str, labels: int, seed: int) -> Dataset:
-    """Trained on the days up to `until` and on `labels` images of the day `bridge`, as a retrain would be: these come by
-    an order, under the conditions in which the model will serve. The days after it are the test. A group is one day of
-    one group: what comes again later is meant to be known."""
+    """Trained on the days up to `until` and on `labels` images of the day `bridge`, as a retrain would be: these come
+    by an order, under the conditions in which the model will serve. The days after it are the test. A group is one day
+    of one group: what comes again later is meant to be known."""
     dated = [replace(e, group=f"{e.group} {_day(e)}") for e in dataset.examples]
     on_bridge = [row for row, example in enumerate(dated) if _day(example) == bridge]
     labelled = set(random.Random(seed).sample(on_bridge, min(labels, len(on_bridge))))
