@@ -133,7 +133,7 @@ def test_code_counts_and_words_about_it_do_not(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "__init__.py").write_text("")
     entry, head, aside = (tmp_path / "trainer" / name for name in ("run.py", "head.py", "page.py"))
-    entry.write_text("import json\n\ndef go():\n    from trainer.rounds.head import fit\n    return fit()\n")
+    entry.write_text("import json\n\ndef go():\n    from trainer.head import fit\n    return fit()\n")
     head.write_text('from exporter import graph\n\ndef fit():\n    """Fits."""\n    return 1\n')
     (tmp_path / "exporter" / "graph.py").write_text("x = 1\n")
     before = code_hash("trainer.run", tmp_path)
