@@ -309,7 +309,8 @@ def transfer(
     weights: Annotated[Path | None, typer.Option(help="File with the base model's weights.")] = None,
     good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
     strategy: Annotated[
-        Literal["probe", "tail", "full"], typer.Option(help="How every model is trained; probe takes seconds.")
+        Literal["probe", "tail", "full", "gradual", "lora"],
+        typer.Option(help="How every model is trained; probe takes seconds."),
     ] = "tail",
     workspace: Annotated[Path, typer.Option(help="Its catalogue.toml is read.")] = Path("workspace"),
     seed: Annotated[int, typer.Option(help="Of the split and the trainings.")] = 0,
