@@ -133,6 +133,15 @@ def test_page_draws_the_place_over_the_picture(make_agent: MakeAgent, bundle: Bu
     assert ask(agent, "GET", "/heat/other/1.png")[0] == 404
 
 
+def test_page_has_no_layer_over_a_part_that_passes(make_agent: MakeAgent, bundle: Bundle) -> None:
+    agent = make_agent(bundle=bundle)
+    inspect(agent, encoded(picture(80)), "?part_id=p-1")
+    html = str(ask(agent, "GET", "/?lang=en")[1])
+    assert 'data-part="p-1"' in html
+    assert 'class="where"' not in html
+    assert "data-where" not in html
+
+
 @pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed")
 def test_operator_takes_the_layer_away_and_it_stays_away(
     chromium: Browser, make_agent: MakeAgent, bundle: Bundle
