@@ -122,6 +122,7 @@ def test_further_tasks_are_asked_where_the_network_lies(
     assert asked == [ELSEWHERE]
 
 
+@pytest.mark.optional
 @needs_gpu
 @pytest.mark.parametrize("strategy", ["probe", "tail", "full", "lora"])
 def test_gpu_trains_a_model_that_answers_alike_on_the_processor(
@@ -140,6 +141,7 @@ def test_gpu_trains_a_model_that_answers_alike_on_the_processor(
     assert torch.allclose(here, there, atol=0.05)
 
 
+@pytest.mark.optional
 @needs_gpu
 def test_gpu_and_processor_do_not_share_cached_features(small_base: BaseModel, snapshot: Snapshot) -> None:
     from trainer.attempt import preprocessing
