@@ -13,7 +13,14 @@ from typing import Any
 from benchmarks.accuracy.caching import pass_seconds
 from benchmarks.accuracy.cells import Cell, code_hash
 from benchmarks.accuracy.play import play
-from benchmarks.accuracy.protocols import grouped_fold, grouped_quarter, later_days, random_quarter, read_set
+from benchmarks.accuracy.protocols import (
+    grouped_fold,
+    grouped_quarter,
+    later_days,
+    random_quarter,
+    read_set,
+    third_of_each_site,
+)
 from benchmarks.accuracy.tasks import BESIDE, TASKS, TOGETHER, play_tasks
 from benchmarks.accuracy.ways import play_ways
 from lineside.models import chosen_base
@@ -121,9 +128,10 @@ class Plan:
 
     def _ways(self) -> Iterator[Cell]:
         settings, code = self._settings(), _code("benchmarks.accuracy.ways")
+        parted = third_of_each_site(self.sets.elpv, seed=0)
         for labels in LABELS[2:3] if self.quick else LABELS:
-            measure = partial(play_ways, self.sets.elpv, self.base, settings, "mono", "poly", labels)
-            inputs = {**self._inputs(self.sets.elpv, settings), "labels": labels}
+            measure = partial(play_ways, parted, self.base, settings, "mono", "poly", labels)
+            inputs = {**self._inputs(parted, settings), "labels": labels}
             yield Cell(f"ways/{labels}", inputs, code, measure)
 
     def _tasks(self) -> Iterator[Cell]:

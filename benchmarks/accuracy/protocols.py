@@ -30,6 +30,15 @@ def grouped_fold(dataset: Dataset, *, fold: int, count: int = 5) -> Dataset:
     return _stated(dataset.examples, folds(dataset.examples, count, seed=0)[fold], dataset.source, fold)
 
 
+def third_of_each_site(dataset: Dataset, *, seed: int) -> Dataset:
+    """Groups that hold a third of every site's images are the test: enough of them to tell ways apart."""
+    test: list[int] = []
+    for site in sorted({example.site for example in dataset.examples}):
+        rows = [row for row, example in enumerate(dataset.examples) if example.site == site]
+        test += [rows[number] for number in folds([dataset.examples[row] for row in rows], 3, seed=seed)[0]]
+    return _stated(dataset.examples, test, dataset.source, seed)
+
+
 def later_days(dataset: Dataset, *, until: str, bridge: str, labels: int, seed: int) -> Dataset:
     """Trained on the days up to `until` and on `labels` images of the day `bridge`, as a retrain would be: these come
     by an order, under the conditions in which the model will serve. The days after it are the test. A group is one day

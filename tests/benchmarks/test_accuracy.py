@@ -12,7 +12,13 @@ import pytest
 from benchmarks.accuracy.cells import Cell, Shelf, code_hash, meaning
 from benchmarks.accuracy.findings import Findings, Found
 from benchmarks.accuracy.plan import Sets
-from benchmarks.accuracy.protocols import grouped_fold, grouped_quarter, later_days, random_quarter
+from benchmarks.accuracy.protocols import (
+    grouped_fold,
+    grouped_quarter,
+    later_days,
+    random_quarter,
+    third_of_each_site,
+)
 from trainer.dataset import Dataset, Example
 from trainer.split import group_of
 
@@ -51,6 +57,15 @@ def test_random_quarter_is_stratified_and_follows_its_seed() -> None:
 def test_every_group_is_tested_in_exactly_one_fold() -> None:
     tested = [groups(grouped_fold(DATASET, fold=fold), "test") for fold in range(5)]
     assert sum(map(len, tested)) == len(set().union(*tested)) == 40
+
+
+def test_a_third_of_every_site_is_the_test() -> None:
+    sites = tuple(replace(e, site="a" if row < 96 else "b") for row, e in enumerate(EXAMPLES))
+    dealt = third_of_each_site(Dataset(sites, "x"), seed=0)
+    seen = Counter(example.site for example in dealt.examples if example.split == "test")
+    assert 28 <= seen["a"] <= 36
+    assert 44 <= seen["b"] <= 52
+    assert not groups(dealt, "test") & (groups(dealt, "train") | groups(dealt, "validation"))
 
 
 def test_later_days_are_judged_by_the_days_before_and_a_few_labels() -> None:
