@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -104,12 +105,17 @@ class Task:
     def _checkpoints(self) -> Path:
         return self.out / "checkpoint"
 
-    def _checkpoint(self, settings: TrainingSettings) -> Checkpoint:
+    def key(self, settings: TrainingSettings, **further: Any) -> str:
+        """Of everything that decides the weights under these settings, and of `further` values (JSON)."""
         decisive = settings.model_dump(mode="json", exclude={"max_seconds", "yardstick"})
         base = self.base.model_dump(mode="json")
         code, device = [code_version(), code_hash()], device_for(settings.device).type
-        key = key_of(snapshot=self.snapshot.hash, settings=decisive, base=base, code=code, device=device)
-        checkpoint = Checkpoint(self._checkpoints / settings.strategy, key)
+        return key_of(
+            snapshot=self.snapshot.hash, settings=decisive, base=base, code=code, device=device, **further
+        )  # fmt: skip
+
+    def _checkpoint(self, settings: TrainingSettings) -> Checkpoint:
+        checkpoint = Checkpoint(self._checkpoints / settings.strategy, self.key(settings))
         if not self.resume:
             checkpoint.remove()
         return checkpoint

@@ -22,12 +22,11 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import create_trial
 from torch import Tensor
 
-from trainer.attempt import Attempt, Task, code_version
+from trainer.attempt import Attempt, Task
 from trainer.contest import Outcome
-from trainer.device import device_for
 from trainer.evidence import losses_of, standard_error
 from trainer.progress import silent
-from trainer.rounds.checkpoint import Checkpoint, code_hash, key_of
+from trainer.rounds.checkpoint import Checkpoint, key_of
 from trainer.settings import TrainingSettings
 from trainer.split import group_of
 from trainer.strategy import recipe_of
@@ -49,7 +48,7 @@ def search(task: Task, held: Outcome, *, trials: int) -> Outcome:
     if default.taught.hurried:
         why = "Not tuned: the recipe's own training was cut short."
         return replace(held, tuning={"asked": trials, "finished": 0, "chosen": 0, "reasons": [why]})
-    hunt = _Hunt(task, default, _Record(task.out / RECORD_NAME, _key(task, default)))
+    hunt = _Hunt(task, default, _Record(task.out / RECORD_NAME, task.key(default.settings, ranges=_RANGES)))
     tried, end = hunt.run(trials)
     write_trials(task.out / "trials.csv", tried)
     winner = better(tried)
@@ -206,16 +205,3 @@ def _expected(tried: Sequence[Trial], values: dict[str, float]) -> float:
 def _images(default: Attempt) -> str:
     groups = len({group_of(example) for example in default.taught.held_out})
     return f"{len(default.taught.held_out)} held-out images in {groups} groups"
-
-
-def _key(task: Task, default: Attempt) -> str:
-    decisive = default.settings.model_dump(mode="json", exclude={"max_seconds", "yardstick"})
-    base = task.base.model_dump(mode="json")
-    return key_of(
-        snapshot=task.snapshot.hash,
-        settings=decisive,
-        base=base,
-        code=[code_version(), code_hash()],
-        ranges=_RANGES,
-        device=device_for(default.settings.device).type,
-    )

@@ -15,8 +15,7 @@ from exporter.task_certificate import task_objections
 from runtime.bundle import Bundle, open_bundle
 from runtime.preprocessing import prepare
 from runtime.session import Session
-from tests.trainer.conftest import shorten
-from trainer.bases.backbone import BaseModel
+from tests.trainer.conftest import make_small_base, shorten
 from trainer.dataset import read_manifest
 from trainer.run import train
 from trainer.settings import TrainingSettings
@@ -38,19 +37,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         known = f"{number % 3 + 1},40 10 60 30" if number % 2 else "0,"
         rows.append(f"{number}.png,{'spot' if number % 2 else 'good'},lot-{number // 2},{known}")
     (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
-    base = BaseModel(
-        id="small (random)",
-        architecture="resnet18",
-        model_args={"layers": [1, 1, 1, 1], "channels": [16, 24, 32, 48], "stem_type": "deep", "stem_width": 8},
-        width=48,
-        height=48,
-        licence=Licence(licence="Apache-2.0"),
-    )
     snapshot = take_snapshot(read_manifest(folder / "manifest.csv"), licence=Licence(), seed=0)
     settings = TrainingSettings.model_validate({"tasks": ("severity", "location"), "tiles": "2x1", "flips": "none"})
     with pytest.MonkeyPatch.context() as patch:
         shorten(patch, "tail", fewest_steps=6, most_steps=6)
-        run = train(snapshot, base, settings=settings, out=folder / "run")
+        run = train(snapshot, make_small_base(), settings=settings, out=folder / "run")
     quick = ExportSettings(components=4, latency_runs=2, certificate_images_at_least=10)
     return export(run, folder / "bundle", settings=quick)
 

@@ -39,8 +39,8 @@ def draw_plate(path: Path, *, spotted: bool, seed: int, light: int = 130) -> Non
     Image.fromarray(np.clip(plate, 0, 255).astype(np.uint8)).save(path)
 
 
-@pytest.fixture(scope="session")
-def small_base() -> BaseModel:
+def make_small_base() -> BaseModel:
+    """A small ResNet with random weights."""
     return BaseModel(
         id="small (random)",
         architecture="resnet18",
@@ -49,6 +49,11 @@ def small_base() -> BaseModel:
         height=48,
         licence=Licence(licence="Apache-2.0"),
     )
+
+
+@pytest.fixture(scope="session")
+def small_base() -> BaseModel:
+    return make_small_base()
 
 
 @pytest.fixture(scope="session")

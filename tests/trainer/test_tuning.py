@@ -162,11 +162,11 @@ def test_trials_of_other_code_are_not_taken_over(
     snapshot: Snapshot, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = task_in(tmp_path, snapshot, small_base)
-    attempt = task.attempt(PROBE)
-    keys = {tuning._key(task, attempt), tuning._key(task, attempt)}
-    monkeypatch.setattr(tuning, "code_hash", lambda: "other")
+    settings = task.attempt(PROBE).settings
+    keys = {task.key(settings, ranges=tuning._RANGES), task.key(settings, ranges=tuning._RANGES)}
+    monkeypatch.setattr("trainer.attempt.code_hash", lambda: "other")
     assert len(keys) == 1
-    assert tuning._key(task, attempt) not in keys
+    assert task.key(settings, ranges=tuning._RANGES) not in keys
 
 
 def test_a_trial_that_would_not_fit_in_the_time_is_not_begun(
