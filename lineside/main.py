@@ -151,8 +151,8 @@ def train(
     ] = "tail",
     lora_rank: Annotated[int, typer.Option(help="Rank of the adapters of --strategy lora.", min=1, max=256)] = 8,
     size: Annotated[
-        int | None,
-        typer.Option(help="Pixels a side of the network's input; default: the base model's.", min=32, max=1024),
+        str | None,
+        typer.Option(help="Pixels a side of the network's input, or WIDTHxHEIGHT; default: the base model's."),
     ] = None,
     resize: Annotated[
         Literal["stretch", "pad"],
@@ -246,9 +246,9 @@ def train(
     options = TrainOptions(
         data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
-        split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume, tune=tune,
+        split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume, tune=tune, size=size,
         settings={
-            "strategy": strategy, "lora_rank": lora_rank, "input_width": size, "input_height": size, "resize": resize,
+            "strategy": strategy, "lora_rank": lora_rank, "resize": resize,
             "max_seconds": max_seconds, "flips": flips, "average": average, "smallest_defect": smallest_defect,
             "tiles": tiles,
             "region_polygon": region_polygon, "hidden": hidden or (),

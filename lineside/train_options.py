@@ -40,12 +40,16 @@ class TrainOptions:
     split_by: Literal["group", "time"] = "group"
     resume: bool = False
     tune: int = 0
+    size: str | None = None
     settings: dict[str, object] = field(default_factory=dict)
 
 
 def settings_of(options: TrainOptions) -> TrainingSettings:
     """Raises ConfigurationError naming the option."""
+    width, height = sides(options.size)
     given = {
+        "input_width": width,
+        "input_height": height,
         "seed": options.seed,
         "threads": options.threads,
         "good": options.good_labels,
@@ -60,6 +64,20 @@ def settings_of(options: TrainOptions) -> TrainingSettings:
         option = _OPTIONS.get(name, name.replace("_", "-"))
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigurationError(f"--{option}: {message}, not {first['input']!r}") from error
+
+
+def sides(said: str | None) -> tuple[int | None, int | None]:
+    """Width and height of the network's input, of `--size`. Raises ConfigurationError.
+
+    >>> sides("224"), sides("352x144")
+    ((224, 224), (352, 144))
+    """
+    if said is None:
+        return None, None
+    width, _, height = said.lower().partition("x")
+    if not (width.isdecimal() and (height.isdecimal() or "x" not in said.lower())):
+        raise ConfigurationError(f"--size: say pixels a side, or WIDTHxHEIGHT as in 352x144, not {said!r}")
+    return int(width), int(height or width)
 
 
 def refuse_early(options: TrainOptions) -> None:

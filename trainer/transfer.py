@@ -28,9 +28,10 @@ from trainer.evaluate import predict
 from trainer.evaluation import figures
 from trainer.evaluation.figures import Answers, estimate
 from trainer.evaluation.report import Estimate
+from trainer.finish import Origin, finish
 from trainer.memory import kept_memory
 from trainer.progress import Progress, silent
-from trainer.run import Origin, finish, train
+from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.split import group_of

@@ -217,11 +217,15 @@ class Findings:
 
 def answers_of(cells: Sequence[dict[str, Any]], dataset: Dataset, *, variant: str = "int8") -> Answers:
     """The answers of several cells as one, each image with its group in `dataset`; an image that several cells judged
-    counts several times, under its one group."""
+    counts several times, under its one group. Raises ValueError where the cells do not decide alike."""
     known = {example.sha256: example for example in dataset.examples}
     examples = [known[image] for cell in cells for image in cell["images"]]
     said = np.concatenate([np.asarray(cell[variant], dtype=np.float64) for cell in cells])
     first = cells[0]
+    if any(cell[part] != first[part] for cell in cells for part in ("labels", "good")) or any(
+        cell["thresholds"]["review_from"] != first["thresholds"]["review_from"] for cell in cells
+    ):
+        raise ValueError("cells of one figure name other classes or draw other lines; judge each by itself")
     rule = Rule(tuple(first["labels"]), tuple(first["good"]), Thresholds.model_validate(first["thresholds"]))
     return Answers(tuple(examples), said, rule)
 

@@ -31,6 +31,9 @@ def manifest(tmp_path: Path) -> Path:
         ("--task-weights severity=2", "a task that is not asked for; say --task severity too"),
         ("--task-weights size=2", "--task-weights: say learned, fixed, or numbers from 0 on"),
         ("--task-weights class=-1", "--task-weights: say learned, fixed, or numbers from 0 on"),
+        ("--size wide", "--size: say pixels a side, or WIDTHxHEIGHT as in 352x144, not 'wide'"),
+        ("--size 352x", "--size: say pixels a side, or WIDTHxHEIGHT as in 352x144, not '352x'"),
+        ("--size 352x16", "--size: Input should be greater than or equal to 32, not 16"),
         ("--base nobody", "no base model is called 'nobody'"),
     ],
 )

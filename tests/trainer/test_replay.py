@@ -54,6 +54,24 @@ def test_sample_has_whole_groups_of_every_class_and_all_new_images(snapshot: Sna
     assert sample.hash != grown.hash
 
 
+def test_sample_leaves_something_marked_to_learn_from(snapshot: Snapshot) -> None:
+    grown = old_and_new(snapshot)
+    spots = [n for n, example in enumerate(grown.examples) if example.split == "train" and example.label == "spot"]
+    for number in spots:
+        marks = {"bbox_xyxy": "2 2 9 9" if number == spots[-7] else "0 0 0 0"}
+        grown = replace(
+            grown,
+            examples=tuple(
+                replace(each, attributes={**each.attributes, **marks}) if at == number else each
+                for at, each in enumerate(grown.examples)
+            ),
+        )
+    marked = group_of(grown.examples[spots[-7]])
+    for seed in range(8):
+        sample = replayed(grown, snapshot, most=4, seed=seed)
+        assert marked in {group_of(example) for example in sample.of("train")}
+
+
 def test_sample_follows_from_the_seed(snapshot: Snapshot) -> None:
     grown = old_and_new(snapshot)
     one, again, other = (replayed(grown, snapshot, most=20, seed=seed) for seed in (1, 1, 2))

@@ -1,0 +1,178 @@
+"""From what a strategy has taught to a run folder: the line is drawn, the test split is read, the record and the card
+are written."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from contracts.bundle import Lineage, Preprocessing, TaskMetrics, Thresholds
+from runtime.decision import Rule
+from runtime.metrics import task_metrics
+from trainer.attempt import Attempt, Task, code_version
+from trainer.bases.yardstick import compare_with_random, negative_transfer
+from trainer.card import card
+from trainer.contest import Outcome
+from trainer.course import Material, Taught
+from trainer.dataset import Example
+from trainer.device import device_of
+from trainer.evaluate import cannot_promise, predict
+from trainer.evaluation.tasks import judge_tasks, weak_tasks
+from trainer.features import Stem
+from trainer.forgetting import UNKNOWN, Judge, forgetting, losses_in_words
+from trainer.licence import strictest
+from trainer.line import draw_line
+from trainer.network import Network
+from trainer.resolution import too_coarse
+from trainer.settings import TrainingSettings
+from trainer.snapshot import Snapshot
+from trainer.threshold import Calibration
+from trainer.together import compare_alone
+from trainer.trained import RunRecord, TrainedModel, load_run, save_run
+from trainer.views import View
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whose model it is, what it follows, the order that asked for it, and its parent's run where that is there."""
+
+    site: str
+    product: str = "default"
+    parent_bundle: str | None = None
+    order_id: str | None = None
+    parent: TrainedModel | None = None
+
+
+def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: int = 0) -> TrainedModel:
+    """The run folder `task.out`. `began` in seconds of `time.monotonic`; `looked`: snapshots that were searched for
+    images of this test. Raises ConfigurationError and DatasetError."""
+    snapshot, settings = task.snapshot, held.attempt.settings
+    course, stem, taught = held.attempt.course, held.attempt.stem, held.attempt.taught
+    thresholds, calibration = draw_line(course, stem, taught, snapshot)
+    task.progress("testing", 0.92)
+    beside, weak = _beside_class(task, held.attempt)
+    details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked, **beside}
+    if settings.yardstick and settings.strategy != "scratch":
+        details["yardstick"] = _yardstick(task, held.attempt)
+    rule = Rule(course.labels, course.good, thresholds)
+    judge = Judge(taught.network, stem.spec, calibration.temperature, rule)
+    kept = forgetting(origin.parent, judge) if origin.parent else ()
+    if origin.order_id is not None:
+        details["forgetting"] = [each.model_dump(mode="json") for each in kept]
+    coarse = too_coarse(snapshot.of("train"), stem.spec, settings.smallest_defect)
+    forgot = losses_in_words(kept) if kept or origin.order_id is None else [UNKNOWN]
+    negative = negative_transfer(details.get("yardstick", {}))
+    loud = filter(None, [*forgot, *weak, negative, _hurried(taught, settings), coarse, _one_look(taught, settings)])
+    metrics = _test(taught.network, snapshot, stem.spec, calibration, rule)
+    promises = (*loud, *cannot_promise(snapshot, metrics, course.good))
+    record = _record(task, held.attempt, origin, thresholds, calibration, metrics, promises, details, began=began)
+    save_run(task.out, record, taught.network, taught.rounds, card(record, snapshot, kept))
+    task.forget()
+    said = f"balanced accuracy {metrics.balanced_accuracy or 0:.3f} on {metrics.examples} test images"
+    task.progress("done", 1.0, said)
+    return load_run(task.out)
+
+
+def _record(
+    task: Task, attempt: Attempt, origin: Origin, thresholds: Thresholds, calibration: Calibration,
+    metrics: TaskMetrics, cannot: tuple[str, ...], details: dict[str, Any], *, began: float,
+) -> RunRecord:  # fmt: skip
+    """What the run folder says about the model; the hash of its weights comes when they are written."""
+    course, snapshot, network = attempt.course, task.snapshot, attempt.taught.network
+    return RunRecord(
+        site=origin.site,
+        product=origin.product,
+        created_at=datetime.now(UTC),
+        seconds=time.monotonic() - began,
+        labels=course.labels,
+        good_labels=course.good,
+        preprocessing=attempt.stem.spec,
+        tasks=course.network.heads.tasks if course.network.heads else None,
+        thresholds=thresholds,
+        temperature=calibration.temperature,
+        base_model=task.base,
+        embedding_width=network.head.in_features,
+        looks=network.looks,
+        model_sha256="0" * 64,
+        snapshot=snapshot.save(task.workspace or task.out).resolve(),
+        licence=strictest([snapshot.licence, task.base.licence]),
+        lineage=Lineage(
+            snapshot_hash=snapshot.hash,
+            split_hash=snapshot.split_hash,
+            base_model=task.base.id,
+            base_model_licence=task.base.licence.licence,
+            base_model_sha256=attempt.base_sha256,
+            parent_bundle=origin.parent_bundle,
+            order_id=origin.order_id,
+            training=attempt.settings.model_dump(mode="json"),
+            code_version=code_version(),
+        ),
+        test_metrics=metrics,
+        cannot_promise=cannot,
+        details=details,
+    )
+
+
+def _hurried(taught: Taught, settings: TrainingSettings) -> str | None:
+    if not taught.hurried:
+        return None
+    return f"The training was cut short by its limit of {settings.max_seconds:g} s (max_seconds): give it more time."
+
+
+def _beside_class(task: Task, attempt: Attempt) -> tuple[dict[str, Any], list[str]]:
+    """Of the tasks beside the class: figures for the details, and what has to be said loudly."""
+    figures = judge_tasks(attempt.taught.network, task.snapshot, attempt.stem.spec, attempt.course.good)
+    if figures is None:
+        return {}, []
+    comparisons = compare_alone(task, attempt) if attempt.settings.compare_tasks else []
+    found: dict[str, Any] = {"tasks": figures.model_dump(mode="json")}
+    if comparisons:
+        found["tasks_alone"] = {item.name: item.figures() for item in comparisons}
+    return found, [*weak_tasks(figures), *(item.sentence() for item in comparisons if item.worse)]
+
+
+def _one_look(taught: Taught, settings: TrainingSettings) -> str | None:
+    if not settings.average or len(taught.network.looks) > 1:
+        return None
+    return "No mirroring leaves these parts what they are: there was nothing to average over (--flips names some)."
+
+
+def _yardstick(task: Task, attempt: Attempt) -> dict[str, Any]:
+    """Frozen features, pretrained against random. Where the attempt trained everything, the network is made anew as it
+    was before."""
+    course, stem, train, validation = attempt.course, attempt.stem, attempt.train, attempt.validation
+    if stem.cut == 0:
+        course, stem, _ = task.begin(attempt.settings.model_copy(update={"strategy": "probe"}))
+        train, validation = (_plain(stem, part.examples) for part in (train, validation))
+    test = _plain(stem, task.snapshot.of("test"))
+    return compare_with_random(course, stem, task.base, train, validation, test)
+
+
+def _plain(stem: Stem, examples: tuple[Example, ...]) -> Material:
+    return Material(examples, stem.features(examples, (View(0),)))
+
+
+def _test(
+    network: Network, snapshot: Snapshot, spec: Preprocessing, calibration: Calibration, rule: Rule
+) -> TaskMetrics:
+    test = snapshot.of("test")
+    probabilities = (predict(network, test, spec) / calibration.temperature).softmax(1).numpy()
+    return task_metrics(probabilities, [example.label for example in test], rule)
+
+
+def _details(held: Outcome, calibration: Calibration) -> dict[str, Any]:
+    taught = held.attempt.taught
+    return {
+        "strategy": held.attempt.settings.strategy,
+        "contest": {"reasons": held.reasons, "attempts": held.numbers} if held.reasons else None,
+        **({"tuning": held.tuning} if held.tuning else {}),
+        "device": str(device_of(taught.network)),
+        "head_penalty": taught.penalty,
+        "rounds": len(taught.rounds),
+        "kept_steps": [tuned.best.step for tuned in taught.rounds],
+        "restarts": [f"round {n}: {why}" for n, tuned in enumerate(taught.rounds, 1) for why in tuned.jumps],
+        "calibration_shift": calibration.shift,
+        "temperature": calibration.temperature,
+    }
