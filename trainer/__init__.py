@@ -1,7 +1,7 @@
 """Images become a fine-tuned model: takes a manifest or a folder and a pretrained backbone, hands on a run folder.
 
 Reading order: `dataset` (what the user's files say), `quality/` (what is wrong with them), `licence` (what may be
-done with them), `split` and `snapshot` (what is trained on and what never is, content-hashed and pinned), `settings`,
+done with them), `split` and `snapshot` (what is trained on and what never is, content-hashed and pinned), `settings`, `clock`,
 `bases/` (which pretrained models there are, which may be used, which fits), `network` and `device` (one of them, cut
 into stages, and where it computes), `image` (images as tensors), `folding` and `features` (what the frozen part
 answers), `strategy`, `tasks` (severity and location beside the class) and `rounds/` (one round of training), `course`

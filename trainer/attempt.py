@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +13,7 @@ from torch import Tensor
 from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError
 from trainer.bases.backbone import BaseModel
+from trainer.clock import now
 from trainer.course import Course, Material, Taught, heads_for, set_out
 from trainer.device import device_for
 from trainer.features import Stem
@@ -51,7 +51,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Task:
-    """What every attempt of one training has in common. `until` in seconds of `time.monotonic`."""
+    """What every attempt of one training has in common. `until` in seconds of `trainer.clock`."""
 
     snapshot: Snapshot
     base: BaseModel
@@ -71,7 +71,7 @@ class Task:
 
     def attempt(self, settings: TrainingSettings) -> Attempt:
         """Train with the strategy that the settings name. Raises ConfigurationError and DatasetError."""
-        began = time.monotonic()
+        began = now()
         refuse_unfit(settings)
         course, stem, found = self.begin(settings)
         course.network.heads = heads_for(course, self.snapshot.of("train"), self.snapshot.of("validation", "test"))
@@ -87,7 +87,7 @@ class Task:
             course = replace(course, looks=FLIPS[chosen.flips])
         checkpoint = self._checkpoint(chosen) if ranks.leads() else None
         taught = course.teach(train, validation, until=self.until, progress=self.progress, checkpoint=checkpoint)
-        return Attempt(chosen, course, stem, found, train, validation, taught, time.monotonic() - began)
+        return Attempt(chosen, course, stem, found, train, validation, taught, now() - began)
 
     def _some(self, spec: Preprocessing) -> Iterator[Tensor]:
         """Batches of training images as they are."""

@@ -3,7 +3,6 @@ trained within one budget, and the cheapest that is within one standard error of
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from trainer.attempt import Attempt, Task
 from trainer.bases.transferability import domain_distance
+from trainer.clock import now
 from trainer.course import Course, held_out_parts
 from trainer.dataset import Example
 from trainer.evidence import losses_of, standard_error
@@ -57,8 +57,8 @@ def contest(task: Task, settings: TrainingSettings) -> Outcome:
             continue
         chosen = settings.model_copy(update={"strategy": name})
         expected = expected_seconds(task, chosen) if attempts else 0.0
-        if attempts and time.monotonic() + expected > task.until:
-            left = max(0.0, task.until - time.monotonic())
+        if attempts and now() + expected > task.until:
+            left = max(0.0, task.until - now())
             reasons.append(f"{name} was not tried: its steps would take {expected:.0f} s of the {left:.0f} s left.")
             continue
         attempts.append(task.attempt(chosen))

@@ -9,7 +9,6 @@ images, none of them by a network that had seen the image, tell later where the 
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from contracts.bundle import Preprocessing
 from contracts.errors import DatasetError
 from contracts.tasks import LocationGrid, Tasks
 from trainer.bases.backbone import BaseModel, load_base_model
+from trainer.clock import now
 from trainer.dataset import Example
 from trainer.device import CPU, device_for, device_of, placed
 from trainer.evidence import cross_entropy
@@ -103,20 +103,20 @@ class Course:
         progress: Progress,
         checkpoint: Checkpoint | None = None,
     ) -> Taught:
-        """All rounds; the one running at `until` (seconds of `time.monotonic`) ends at its next check, as the last.
+        """All rounds; the one running at `until` (seconds of `trainer.clock`) ends at its next check, as the last.
         Rounds that the checkpoint has are taken from it, and one that it has in part goes on."""
         parts = held_out_parts(train.examples, validation.examples, self.good, seed=self.settings.seed)
         penalty = self.best_penalty(train)
         rounds: list[Tuned] = []
         for number, part in enumerate(parts):
-            now = time.monotonic()
-            if ranks.agreed(bool(rounds) and now >= until, self.network):
+            began = now()
+            if ranks.agreed(bool(rounds) and began >= until, self.network):
                 break
 
             def tick(done: float, number: int = number) -> None:
                 progress("training", 0.4 + 0.5 * (number + done) / len(parts), f"round {number + 1} of {len(parts)}")
 
-            limit = now + (until - now) / (len(parts) - number)
+            limit = began + (until - began) / (len(parts) - number)
             done = checkpoint.recall(number, copy.deepcopy(self.network)) if checkpoint else None
             if done is None:
                 midway = checkpoint.midway(number) if checkpoint else None

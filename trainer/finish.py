@@ -3,7 +3,6 @@ are written."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +13,7 @@ from runtime.metrics import task_metrics
 from trainer.attempt import Attempt, Task, code_version
 from trainer.bases.yardstick import compare_with_random, negative_transfer
 from trainer.card import card
+from trainer.clock import now
 from trainer.contest import Outcome
 from trainer.course import Material, Taught
 from trainer.dataset import Example
@@ -46,7 +46,7 @@ class Origin:
 
 
 def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: int = 0) -> TrainedModel:
-    """The run folder `task.out`. `began` in seconds of `time.monotonic`; `looked`: snapshots that were searched for
+    """The run folder `task.out`. `began` in seconds of `trainer.clock`; `looked`: snapshots that were searched for
     images of this test. Raises ConfigurationError and DatasetError."""
     snapshot, settings = task.snapshot, held.attempt.settings
     course, stem, taught = held.attempt.course, held.attempt.stem, held.attempt.taught
@@ -85,7 +85,7 @@ def _record(
         site=origin.site,
         product=origin.product,
         created_at=datetime.now(UTC),
-        seconds=time.monotonic() - began,
+        seconds=now() - began,
         labels=course.labels,
         good_labels=course.good,
         preprocessing=attempt.stem.spec,

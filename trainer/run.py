@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ import torch
 from contracts.errors import ConfigurationError, DatasetError
 from trainer.attempt import Task, good_labels, preprocessing, refuse_unfit
 from trainer.bases.backbone import BaseModel
+from trainer.clock import now
 from trainer.contest import Outcome, contest
 from trainer.finish import Origin, finish
 from trainer.memory import kept_memory
@@ -50,7 +50,7 @@ def train(
     values of the recipe are tried in the time that is left (see `tuning`); what the model has forgotten is measured
     against its `parent`. Raises ConfigurationError and DatasetError.
     """
-    began = time.monotonic()
+    began = now()
     torch.set_num_threads(settings.threads)
     ranks.refuse_together(settings, trials=trials, resume=resume)
     _refuse_leak(snapshot, base_model)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from trainer.attempt import Attempt, Task
 from trainer.bases.backbone import BaseModel
 from trainer.bases.catalogue import Listed
 from trainer.bases.verify import from_run
+from trainer.clock import now
 from trainer.contest import Outcome, cheapest, comparable_losses, shared_images
 from trainer.dataset import Example
 from trainer.evaluate import predict
@@ -159,7 +159,7 @@ def advise(
     models_of: list[TrainedModel] = []
     for name, start, examples in plans:
         progress(f"{target}: {name}", len(attempts) / len(plans))
-        began = time.monotonic()
+        began = now()
         part = Snapshot(tuple(examples), snapshot.licence)
         task = Task(part, start, out / folder_of(name), None, math.inf, False, silent)
         attempts.append(task.attempt(_with_good(settings, part)))

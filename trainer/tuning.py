@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from optuna.trial import create_trial
 from torch import Tensor
 
 from trainer.attempt import Attempt, Task
+from trainer.clock import now
 from trainer.contest import Outcome
 from trainer.evidence import losses_of, standard_error
 from trainer.progress import silent
@@ -71,7 +71,7 @@ class _Hunt:
         tried = [self._first(), *(self.record.recall() if self.task.resume else self._forget())][: trials + 1]
         for number in range(len(tried), trials + 1):
             values = proposed(tried, seed=self.default.settings.seed)
-            left = self.task.until - time.monotonic()
+            left = self.task.until - now()
             if (expected := _expected(tried, values)) > left:
                 why = f"{trials + 1 - number} of {trials} trials were not begun: {max(0.0, left):.0f} s were left"
                 return tried, [f"{why}, the next would have taken {expected:.0f} s."]
@@ -86,14 +86,14 @@ class _Hunt:
 
     def attempt(self, trial: Trial) -> Attempt:
         """A trial carried out, or taken over from its finished rounds."""
-        began, first = time.monotonic(), self.default
+        began, first = now(), self.default
         settings = TrainingSettings.model_validate({**first.settings.model_dump(), **trial.values})
         course = replace(first.course, settings=settings)
         checkpoint = Checkpoint(self._folder(trial.number), key_of(search=self.record.key, values=trial.values))
         taught = course.teach(
             first.train, first.validation, until=self.task.until, progress=silent, checkpoint=checkpoint
         )
-        return replace(first, settings=settings, course=course, taught=taught, seconds=time.monotonic() - began)
+        return replace(first, settings=settings, course=course, taught=taught, seconds=now() - began)
 
     def _try(self, number: int, values: dict[str, float]) -> Trial | None:
         attempt = self.attempt(Trial(number, values))
@@ -136,7 +136,7 @@ class _Hunt:
     def _tell(self, tried: Sequence[Trial], trials: int) -> None:
         latest, own = tried[-1], tried[0]
         still = (trials - latest.number) * sum(trial.seconds for trial in tried[1:]) / (len(tried) - 1)
-        left = min(still, max(0.0, self.task.until - time.monotonic()))
+        left = min(still, max(0.0, self.task.until - now()))
         note = f"{latest.number} of {trials}: held-out loss {latest.loss:.4f}, the recipe's {own.loss:.4f}"
         self.task.progress("tuning trial", 0.9 * (latest.number + 1) / (trials + 1), f"{note}, about {left:.0f} s left")
 

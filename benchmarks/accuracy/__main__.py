@@ -5,7 +5,8 @@
 Hours in all: `--only elpv-random` measures some cells; those that `--folder` has of the same data, configuration and
 code are not measured again, and a figure whose cells are not all there has no value. A test part is read once a seed.
 `--older` also takes what an earlier commit measured of the same data and configuration; the report names every cell's
-commit, and which of them the code has left behind.
+commit, and which of them the code has left behind. Seconds of training, and the limits on them, are of the
+processor (`trainer.clock`): what else the machine does changes no figure.
 """
 
 from __future__ import annotations

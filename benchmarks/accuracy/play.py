@@ -16,6 +16,7 @@ from runtime.bundle import Bundle, open_bundle
 from runtime.preprocessing import decode, prepare
 from runtime.session import Session
 from trainer.bases.backbone import BaseModel
+from trainer.clock import of_the_processor
 from trainer.dataset import Dataset, Example
 from trainer.evaluate import predict
 from trainer.licence import found
@@ -34,7 +35,8 @@ def play(dataset: Dataset, base: BaseModel, settings: TrainingSettings, work: Pa
         model = load_run(work / "run")
     else:
         snapshot = take_snapshot(dataset, licence=found(Path(dataset.source)), seed=settings.seed)
-        model = train(snapshot, base, settings=settings, out=work / "run", resume=True)
+        with of_the_processor(settings.threads):
+            model = train(snapshot, base, settings=settings, out=work / "run", resume=True)
     return ask(model, work / "bundle", threads=settings.threads)
 
 

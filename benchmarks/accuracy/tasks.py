@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from runtime.metrics import auroc
 from runtime.tasks import overlap
 from trainer.bases.backbone import BaseModel
+from trainer.clock import of_the_processor
 from trainer.dataset import Dataset, Example
 from trainer.evaluate import predict
 from trainer.evaluation.tasks import LevelAnswers, PlaceAnswers, ask_beside, expected_level, order
@@ -41,7 +42,8 @@ def play_tasks(dataset: Dataset, base: BaseModel, settings: TrainingSettings, na
         return answers(load_run(work / "run"))
     snapshot = take_snapshot(dataset, licence=found(Path(dataset.source)), seed=settings.seed)
     chosen = settings if name == TOGETHER else alone(settings, name)
-    return answers(train(snapshot, base, settings=chosen, out=work / "run", resume=True))
+    with of_the_processor(settings.threads):
+        return answers(train(snapshot, base, settings=chosen, out=work / "run", resume=True))
 
 
 def answers(model: TrainedModel) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.accuracy.play import ask
 from trainer.attempt import good_labels
 from trainer.bases.backbone import BaseModel
+from trainer.clock import of_the_processor
 from trainer.dataset import Dataset
 from trainer.licence import found
 from trainer.run import train
@@ -25,8 +26,9 @@ def play_ways(
     snapshot = take_snapshot(dataset, licence=found(Path(dataset.source)), seed=settings.seed)
     chosen = settings.model_copy(update={"good": good_labels(snapshot.labels)})
     own = Snapshot(tuple(e for e in snapshot.examples if e.site == source), snapshot.licence)
-    model = train(own, base, settings=chosen, out=work / "source", site=source)
-    advice = advise(snapshot, target, base, {source: model}, labels=labels, settings=chosen, out=work / "ways")
+    with of_the_processor(settings.threads):
+        model = train(own, base, settings=chosen, out=work / "source", site=source)
+        advice = advise(snapshot, target, base, {source: model}, labels=labels, settings=chosen, out=work / "ways")
     ways = {
         way.name: {
             **ask(load_run(work / "ways" / folder_of(way.name)), work / "bundles" / folder_of(way.name),

@@ -3,7 +3,6 @@ network with nothing but a linear head, and the people who labelled them."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ from PIL import Image
 from contracts.bundle import Thresholds
 from runtime.decision import Rule
 from runtime.preprocessing import decode_plain
+from trainer.clock import now
 from trainer.course import Course, Material
 from trainer.dataset import Example
 from trainer.evaluation.figures import Answers, accuracy, balanced_accuracy, estimate
@@ -39,26 +39,26 @@ def classical(train: Sequence[Example], test: Sequence[Example], rule: Rule) -> 
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    began = time.monotonic()
+    began = now()
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, class_weight="balanced"))
     model.fit(_classical(train), [example.label for example in train])
     found = model.predict_proba(_classical(test))
     said = np.zeros((len(test), len(rule.labels)))
     said[:, [rule.labels.index(label) for label in model.classes_]] = found
     note = f"{len(train)} images; 4x4 histograms of gradients, grey values, logistic regression"
-    return _baseline("classical feature, linear model", test, said, rule, time.monotonic() - began, note)
+    return _baseline("classical feature, linear model", test, said, rule, now() - began, note)
 
 
 def frozen_probe(
     course: Course, stem: Stem, learned: Material, test: Sequence[Example], rule: Rule, *, penalty: float
 ) -> Baseline:
     """A logistic head of that penalty on the pretrained network, which is not fine-tuned."""
-    began = time.monotonic()
+    began = now()
     head = course.head(course.lesson(learned), penalty)
     seen = stem.features(tuple(test), (View(0),))
     said = course.says(head, seen).double().softmax(1).numpy()
     note = f"{len(learned.examples)} images; pretrained features, linear head"
-    return _baseline("frozen features, linear head", test, said, rule, time.monotonic() - began, note)
+    return _baseline("frozen features, linear head", test, said, rule, now() - began, note)
 
 
 def raters(test: Sequence[Example], rule: Rule) -> Baseline | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +11,7 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
+from trainer.clock import now
 from trainer.device import device_of, precision
 from trainer.evidence import cross_entropy
 from trainer.features import Features, Maps
@@ -81,7 +81,7 @@ def finetune(
     AdamW with a one-cycle schedule, dropout before the head, weights averaged over the steps (Polyak), bfloat16 as
     `device.precision` says. As often as the recipe says the averaged weights answer the held-out images (plain views):
     those with the lowest weighted loss are kept (see `Kept`), and `recipe.patience` checks in a
-    row that are not kept end the training, as does the clock at `until` (seconds of `time.monotonic`). With no held-out
+    row that are not kept end the training, as does the clock at `until` (seconds of `trainer.clock`). With no held-out
     image the last weights stay. A curve that jumps (see `jump`) begins anew once, at half the rates; if it jumps again,
     the best weights so far stay. Checks are written down `midway`, and a round that was killed goes on after the last.
     """
@@ -159,7 +159,7 @@ def _train(
             return why, False
         kept.look(check, standing.averaged)
         tick(step / steps)
-        hurried = time.monotonic() > until and step < steps and kept.stale < recipe.patience
+        hurried = now() > until and step < steps and kept.stale < recipe.patience
         if ranks.agreed(kept.stale >= recipe.patience or hurried, model):
             return None, hurried
         if midway and step < steps:
@@ -182,9 +182,9 @@ def step_seconds(network: Network, lesson: Lesson, *, cut: int, recipe: Recipe) 
     optimizer = _learner(model, cut, recipe, seed=0)
     times = []
     for _ in range(2):
-        began = time.monotonic()
+        began = now()
         _step(model, optimizer, lesson, cut)
-        times.append(time.monotonic() - began)
+        times.append(now() - began)
     return min(times)
 
 
