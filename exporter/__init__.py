@@ -5,3 +5,5 @@ gate). Reading order: `settings`, `source` (what is taken from the run), `graph`
 `quantise` (fp32 -> int8), `certificate` and `task_certificate` (how far a variant may differ, and does), `reference`
 (what drift is measured against), `golden` (samples that travel along), `export` (the story, written atomically).
 """
+
+import runtime  # noqa: F401  # first: it keeps onnxruntime from reporting to its maker

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,19 @@ def measure_interleaved(
     threads: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, LatencySummary]:
-    """Seconds of every call, in turn: what else the machine does in the meantime hits all of them alike.
+    """Seconds of every call, in turn, summed up (see `interleaved_seconds`)."""
+    seconds = interleaved_seconds(calls, runs=runs, warm_up=warm_up, clock=clock)
+    return {name: summary(values, threads) for name, values in seconds.items()}
+
+
+def interleaved_seconds(
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    runs: int = 50,
+    warm_up: int = 5,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Seconds of every call, round by round: what else the machine does in the meantime hits all of them alike.
 
     The order alternates from round to round, so that none always follows the same other.
     """
@@ -39,9 +51,10 @@ def measure_interleaved(
             calls[name]()
             if turn >= warm_up:
                 seconds[name].append(clock() - started)
-    return {name: _summary(values, threads) for name, values in seconds.items()}
+    return seconds
 
 
-def _summary(seconds: list[float], threads: int) -> LatencySummary:
+def summary(seconds: Sequence[float], threads: int) -> LatencySummary:
+    """Median and 95th percentile."""
     p50, p95 = np.percentile(seconds, [50, 95])
     return LatencySummary(p50_seconds=float(p50), p95_seconds=float(p95), runs=len(seconds), threads=threads)
