@@ -145,6 +145,7 @@ class Session:
         self.signature = signature
         target, precision = _parts(variant)
         self.runtime = _runtime_name(target, variant)
+        self.device_class = find(target).device_class()
         self._temperature = np.float32(temperature)
         self._shape = signature.shape
         self._file = file

@@ -12,17 +12,19 @@ import pytest
 from numpy.typing import NDArray
 
 from contracts.errors import BundleError
+from runtime.cuda import CudaError, driver
 from runtime.session import Session, Signature
-from runtime.targets import Target, find, targets, why_not
+from runtime.targets import Builds, Target, find, targets, why_not
 from tests.runtime.test_session import SIGNATURE, broken_model, image, slow_model
 from tests.simulators.small_bundle import SIDE, model_bytes
 
 NAMES = sorted(targets())
+DIRECT = [name for name in NAMES if not isinstance(targets()[name], Builds)]
 _INSTALLED = {"onnxruntime-cpu", "openvino-cpu"}  # by `lineside[all]`; the others need a device
 
 
 @pytest.fixture(
-    params=[name if name in _INSTALLED else pytest.param(name, marks=pytest.mark.optional) for name in NAMES]
+    params=[name if name in _INSTALLED else pytest.param(name, marks=pytest.mark.optional) for name in DIRECT]
 )
 def target(request: pytest.FixtureRequest) -> Target:
     """Each target that runs here; the others skip with their reason."""
@@ -103,6 +105,47 @@ def test_an_answer_stays_what_it_was_when_the_next_image_comes(target: Target) -
     kept: NDArray[np.float32] = first.logits.copy()
     session.infer(image(2))
     assert np.array_equal(first.logits, kept)
+
+
+@pytest.mark.optional
+def test_tensorrt_that_is_not_there_neither_finds_nor_builds_an_engine(tmp_path: Path) -> None:
+    if why_not("tensorrt") is None:
+        pytest.skip("TensorRT is here")
+    tensorrt = targets()["tensorrt"]
+    assert isinstance(tensorrt, Builds)
+    assert tensorrt.device_class() == "nvidia"
+    with pytest.raises(BundleError, match="tensorrt/int8 does not run here: TensorRT is not installed"):
+        Session.of_model(model_bytes(4.0, 0), variant="tensorrt/int8", signature=SIGNATURE)
+
+
+@pytest.mark.optional
+def test_without_a_driver_cuda_says_what_to_do() -> None:
+    if Path("/dev/nvidiactl").exists():
+        pytest.skip("there is a device")
+    with pytest.raises(CudaError, match=r"install NVIDIA's driver|cuInit"):
+        driver()
+
+
+@pytest.mark.optional
+def test_tensorrt_builds_an_engine_and_answers_from_it(tmp_path: Path) -> None:
+    if (reason := why_not("tensorrt")) is not None:
+        pytest.skip(reason)
+    tensorrt, data = targets()["tensorrt"], model_bytes(4.0, 0)
+    assert isinstance(tensorrt, Builds)
+    with pytest.raises(BundleError, match="has no TensorRT engine on this device yet"):
+        tensorrt.open(data, threads=1, precision="fp32", file="m", engines=tmp_path / "engines")
+    phases: list[str] = []
+
+    def progress(phase: str, share: float) -> bool:
+        phases.append(phase)
+        return 0.0 <= share <= 1.0
+
+    tensorrt.build(data, precision="fp32", file="m", engines=tmp_path / "engines", progress=progress)
+    assert phases
+    assert tensorrt.built(data, precision="fp32", engines=tmp_path / "engines")
+    session = Session.of_model(data, variant="tensorrt/fp32", signature=SIGNATURE, engines=tmp_path / "engines")
+    other = load(targets()["onnxruntime-cpu"], data)
+    assert session.infer(image()).logits == pytest.approx(other.infer(image()).logits, abs=1e-4)
 
 
 def test_openvino_computes_fp32_in_fp32_and_says_so_otherwise() -> None:
