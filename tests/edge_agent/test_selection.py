@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 
 from contracts.bundle import Certificate, Precision
+from contracts.channel import Release
 from contracts.errors import BundleError
 from contracts.schema import EXAMPLE_FOLDER
+from contracts.telemetry import Event, EventKind
 from edge_agent import selection
 from edge_agent.engines import Engines
 from edge_agent.selection import Selector
@@ -21,6 +24,7 @@ from runtime.bundle import Bundle
 from runtime.machine import device_class
 from runtime.targets import Runner
 from tests.edge_agent.conftest import MakeAgent, wait_for
+from tests.edge_agent.test_follower import Shelf
 from tests.simulators.small_bundle import write_small_bundle
 
 OTHER = "aarch64" if device_class() != "aarch64" else "x86-vnni"
@@ -261,7 +265,28 @@ def test_an_engine_that_cannot_be_built_is_not_tried_again(tmp_path: Path, monke
     assert len(tries) == 1
 
 
-def test_the_page_and_the_event_name_the_variant(tmp_path: Path, make_agent: MakeAgent) -> None:
+def test_the_page_says_what_is_not_certified_for_this_device(tmp_path: Path, make_agent: MakeAgent) -> None:
     bundle = bundle_with(tmp_path, certificate(CPU, OTHER), variants=(CPU,))
-    view = make_agent(bundle=bundle).view()
-    assert (view.variant, view.certified) == (CPU, False)
+    agent = make_agent(bundle=bundle)
+    assert (agent.view().variant, agent.view().certified) == (CPU, False)
+    page = urllib.request.urlopen(agent.url + "/").read().decode()
+    assert CPU in page
+    assert "not certified for this kind of device" in page
+
+
+@pytest.mark.parametrize("where", [device_class(), OTHER])
+def test_the_activation_says_which_variant_and_on_which_evidence(
+    tmp_path: Path, make_agent: MakeAgent, where: str
+) -> None:
+    bundle = bundle_with(tmp_path, certificate(CPU, where), variants=(CPU,))
+    agent = make_agent(bundle=None)
+    release = Release(number=7, bundle_hash=bundle.hash)
+    assert agent.core.bundles.install(Shelf(bundle), release, "released")
+    bodies = [message.envelope.body for message in agent.core.outbox.waiting(after=0, limit=100)]
+    (event,) = [body for body in bodies if isinstance(body, Event) and body.event is EventKind.BUNDLE_ACTIVATED]
+    certified = where == device_class()
+    assert event.details["variant"] == CPU
+    assert event.details["basis"] == ("certificate" if certified else "golden samples")
+    assert event.details["release"] == 7
+    assert event.reason.startswith("released")
+    assert ("without a certificate" in event.reason) == (not certified)
