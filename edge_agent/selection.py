@@ -18,7 +18,7 @@ from edge_agent.evidence import Basis, Selection
 from edge_agent.inspection import Inspector
 from runtime.bundle import Bundle
 from runtime.choice import Candidate, Candidates, candidates, fastest
-from runtime.latency import interleaved_seconds
+from runtime.latency import fair_clock, interleaved_seconds
 from runtime.preprocessing import decode, prepare
 from runtime.probe import probe
 from runtime.targets import Builds, targets
@@ -148,7 +148,8 @@ def _seconds(bundle: Bundle, inspectors: Mapping[str, Inspector]) -> dict[str, l
         name: lambda session=inspector.session: session.infer(tensor)  # type: ignore[misc]
         for name, inspector in inspectors.items()
     }
-    return interleaved_seconds(calls, runs=_RUNS, warm_up=_WARM_UP)
+    clock = fair_clock(inspector.session for inspector in inspectors.values())
+    return interleaved_seconds(calls, runs=_RUNS, warm_up=_WARM_UP, clock=clock)
 
 
 def _all_reasons(passed_over: Mapping[str, str]) -> str:

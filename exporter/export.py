@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -25,7 +26,7 @@ from exporter.source import Source, balanced, some, source_of, tensors
 from exporter.variants import planned
 from runtime.bundle import Bundle, open_bundle, write_bundle_manifest
 from runtime.choice import fastest
-from runtime.latency import interleaved_seconds, summary
+from runtime.latency import fair_clock, interleaved_by_clocks, summary
 from runtime.probe import probe
 from runtime.session import Session
 from trainer.trained import TrainedModel, load_run
@@ -97,13 +98,13 @@ def _write(
     sessions = [_session(source, draft, variant, threads) for variant in variants]
     progress(f"comparing {', '.join(variant.name for variant in variants)} with the trained model")
     answers = _ask(source, sessions, settings)
-    seconds = _seconds(source, sessions, settings)
+    seconds, compared = _seconds(source, sessions, settings)
     timed = {name: summary(values, threads) for name, values in seconds.items()}
     certificates = [
         certify(session, answers, source, latency=timed[session.variant], limits=settings.limits)
         for session in sessions
     ]
-    default, why = _default(certificates, seconds)
+    default, why = _default(certificates, compared)
     progress(f"{default.variant} serves: {why}")
     progress("fitting the drift references")
     references = _references(source, sessions, answers, draft, default=default.variant, settings=settings)
@@ -162,11 +163,16 @@ def _ask(source: Source, sessions: Sequence[Session], settings: ExportSettings) 
     return ask(source, sessions, test, more)
 
 
-def _seconds(source: Source, sessions: Sequence[Session], settings: ExportSettings) -> dict[str, list[float]]:
-    """Of one inference by variant, measured in turn on the same input."""
+def _seconds(
+    source: Source, sessions: Sequence[Session], settings: ExportSettings
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Of one inference by variant, measured in turn on the same input: as they pass, and by the clock that compares."""
     tensor = next(tensors(source.test, source.preprocessing))
     calls = {session.variant: partial(session.infer, tensor) for session in sessions}
-    return interleaved_seconds(calls, runs=settings.latency_runs)
+    passed, compared = interleaved_by_clocks(
+        calls, [time.perf_counter, fair_clock(sessions)], runs=settings.latency_runs
+    )
+    return passed, compared
 
 
 def _default(certificates: Sequence[Certificate], seconds: Mapping[str, Sequence[float]]) -> tuple[Certificate, str]:

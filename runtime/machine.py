@@ -17,6 +17,9 @@ import numpy
 import onnxruntime
 import PIL
 
+NVIDIA = "nvidia"
+"""The class of their GPUs, whatever processor they sit beside."""
+
 _VNNI = frozenset({"avx_vnni", "avx512_vnni"})
 _TELLING_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
 

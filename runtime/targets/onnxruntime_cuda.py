@@ -8,6 +8,7 @@ import onnxruntime
 
 from contracts.bundle import Precision
 from contracts.errors import BundleError
+from runtime.machine import NVIDIA
 from runtime.onnx_runner import OnnxRunner, session_options
 from runtime.targets import Target
 
@@ -34,7 +35,7 @@ class OnnxruntimeCuda:
 
     def device_class(self) -> str:
         """Whatever processor it sits beside."""
-        return "nvidia"
+        return NVIDIA
 
     def version(self) -> str:
         """Of onnxruntime."""

@@ -23,6 +23,7 @@ from contracts.bundle import Precision
 from contracts.errors import BundleError
 from runtime.cuda import Buffer, CudaError, Stream, driver
 from runtime.engine_store import Device, EngineKey, EngineStore
+from runtime.machine import NVIDIA
 from runtime.targets import FLOAT, Port, Target, brief
 
 _WORKSPACE_BYTES = 1024**3  # that a tactic may use while it is tried and while it runs
@@ -45,7 +46,7 @@ class Tensorrt:
 
     def device_class(self) -> str:
         """Whatever processor it sits beside."""
-        return "nvidia"
+        return NVIDIA
 
     def version(self) -> str:
         """Of TensorRT."""
