@@ -47,9 +47,9 @@ class Selector:
     def select(self, bundle: Bundle) -> tuple[Inspector, Selection]:
         """A loaded inspector that passed its probe. Raises BundleError, with all reasons, where there is none."""
         found = candidates(bundle.manifest)
-        if self._variant is not None:
-            return self._set(bundle, self._variant, found)
         unbuilt = self._unbuilt(bundle, found)
+        if self._variant is not None and self._variant not in {each.name for each in unbuilt}:
+            return self._set(bundle, self._variant, found)
         ready = Candidates(tuple(each for each in found.serving if each.variant not in unbuilt), found.passed_over)
         recalled = self._recall(bundle, ready)
         passed_over = dict(found.passed_over) | {each.name: "its engine is not built yet" for each in unbuilt}

@@ -11,7 +11,7 @@ import numpy as np
 from contracts.bundle import Certificate, Manifest, Variant
 from contracts.errors import BundleError
 from runtime.machine import class_described
-from runtime.targets import targets, why_not
+from runtime.targets import Builds, targets, why_not
 
 MINIMUM_GAIN = 0.05
 """A variant takes another's place for less time by this share, so that noise does not decide."""
@@ -70,12 +70,15 @@ def candidates(
 
 
 def first_choice(manifest: Manifest) -> Candidate:
-    """The one that serves where nothing is measured. Raises BundleError, with all reasons, where there is none."""
+    """The one that serves where nothing is measured and no engine built. Raises BundleError, with all reasons, where
+    there is none."""
     found = candidates(manifest)
-    if not found.serving:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in found.passed_over.items())
+    ready = [each for each in found.serving if not isinstance(targets()[each.variant.target], Builds)]
+    if not ready:
+        built = {each.variant.name: "an agent has to build its engine first" for each in found.serving}
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in {**found.passed_over, **built}.items())
         raise BundleError(f"no variant does run here: {reasons}")
-    return found.serving[0]
+    return ready[0]
 
 
 def _objection(certificates: Iterable[Certificate], device_class: str) -> str | None:

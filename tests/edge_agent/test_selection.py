@@ -22,6 +22,7 @@ from edge_agent.selection import Selector
 from runtime import targets
 from runtime.bundle import Bundle
 from runtime.machine import device_class
+from runtime.session import Session
 from runtime.targets import Runner
 from tests.edge_agent.conftest import MakeAgent, wait_for
 from tests.edge_agent.test_follower import Shelf
@@ -104,9 +105,15 @@ def certificate(variant: str, where: str, *, passed: bool = True) -> dict[str, A
 
 
 def bundle_with(
-    folder: Path, *certificates: dict[str, Any], variants: tuple[str, ...] = (CPU, SECOND), spoilt: str = ""
+    folder: Path,
+    *certificates: dict[str, Any],
+    variants: tuple[str, ...] = (CPU, SECOND),
+    spoilt: str = "",
+    failed: str = "",
 ) -> Bundle:
-    """A small bundle; the golden answers of the `spoilt` variant are wrong."""
+    """A small bundle; the golden answers of the `spoilt` variant are wrong, the `failed` one did not pass here."""
+    if failed:
+        certificates = (*certificates, certificate(failed, device_class(), passed=False))
     probe_of = write_small_bundle(folder / "plain").manifest.golden_samples[0]
     right = probe_of.expected[CPU]
     expected = {name: right if name != spoilt else right[::-1] for name in variants}
@@ -117,6 +124,7 @@ def bundle_with(
         ],
         golden_samples=[{"file": probe_of.file, "expected": expected}],
         certificates=list(certificates),
+        default_variant=variants[0],
     )
 
 
@@ -200,6 +208,24 @@ def test_the_settings_decide_where_they_name_one(tmp_path: Path) -> None:
     _, chosen = selector(variant=SECOND).select(bundle_with(tmp_path, certificate(CPU, device_class())))
     assert (chosen.variant, chosen.basis) == (SECOND, "settings")
     assert "because the settings say so" in chosen.note
+
+
+def test_until_the_engine_of_the_variant_in_the_settings_is_built_another_serves(tmp_path: Path) -> None:
+    bundle, folder = bundle_with(tmp_path, variants=(CPU, BUILT)), tmp_path / "engines"
+    _, chosen = selector(folder=folder, variant=BUILT).select(bundle)
+    assert chosen.variant == CPU
+    assert [each.name for each in chosen.unbuilt] == [BUILT]
+    folder.mkdir()
+    (folder / "engine-1.0").touch()
+    assert selector(folder=folder, variant=BUILT).select(bundle)[1].variant == BUILT
+
+
+def test_without_an_agent_a_variant_that_needs_an_engine_is_not_the_first_choice(tmp_path: Path) -> None:
+    both = bundle_with(tmp_path / "both", variants=(BUILT, CPU))
+    assert Session(both).variant == CPU
+    alone = bundle_with(tmp_path / "alone", variants=(BUILT, CPU), failed=CPU)
+    with pytest.raises(BundleError, match="builder/fp32: an agent has to build its engine first"):
+        Session(alone)
 
 
 def test_an_engine_is_built_while_another_variant_serves(
