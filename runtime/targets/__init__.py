@@ -49,10 +49,13 @@ class Target(Protocol):
     """A runtime on a kind of hardware."""
 
     name: str
-    precisions: tuple[Precision, ...]
-    """What it computes in, as asked: never more coarsely than it says. The better one first."""
     graph: str
     """Which int8 graph it takes: `x86` (activations uint8) or `tensorrt` (symmetric int8)."""
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """What it computes in here, as asked: never more coarsely than it says."""
+        ...
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, with the remedy; None where it can. Loads as little as it can."""

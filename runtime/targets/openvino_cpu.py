@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from contracts.bundle import Precision
 from contracts.errors import BundleError
-from runtime.machine import device_class, flags
+from runtime.machine import device_class, flags, saturates_int8
 from runtime.targets import FLOAT, Port, Target, brief
 
 _HINTS: dict[Precision, str] = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
@@ -34,8 +34,12 @@ class OpenvinoCpu:
     """See `runtime.targets.Target`."""
 
     name = "openvino-cpu"
-    precisions: tuple[Precision, ...] = ("int8", "fp32")
     graph = "x86"
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """int8 only where its products are exact: there is no mode for the others, and full-range weights saturate."""
+        return ("fp32",) if saturates_int8() else ("int8", "fp32")
 
     def unavailable(self) -> str | None:
         """Whether the package is there."""
@@ -55,6 +59,11 @@ class OpenvinoCpu:
         self, data: bytes, *, threads: int, precision: Precision, file: str, engines: Path | None = None
     ) -> OpenvinoRunner:
         """See `Target`. bf16 only where the processor computes in it."""
+        if precision == "int8" and saturates_int8():
+            raise BundleError(
+                f"{file}: {self.name} adds int8 products in 16 bits on this processor, where they saturate; "
+                "onnxruntime-cpu adds them exactly"
+            )
         if precision not in _HINTS or (precision == "bf16" and "avx512_bf16" not in flags()):
             raise BundleError(f"{file}: {self.name} does not compute in {precision} here; choose another variant")
         return OpenvinoRunner(

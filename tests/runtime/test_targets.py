@@ -175,6 +175,18 @@ def test_openvino_that_computes_more_coarsely_than_asked_is_refused(monkeypatch:
         find("openvino-cpu").open(model_bytes(4.0, 0), threads=1, precision="fp32", file="m")
 
 
+def test_openvino_does_not_compute_int8_where_its_products_saturate(monkeypatch: pytest.MonkeyPatch) -> None:
+    if (reason := why_not("openvino-cpu")) is not None:
+        pytest.skip(reason)
+    target = find("openvino-cpu")
+    monkeypatch.setattr("runtime.targets.openvino_cpu.saturates_int8", lambda: False)
+    assert target.precisions == ("int8", "fp32")
+    monkeypatch.setattr("runtime.targets.openvino_cpu.saturates_int8", lambda: True)
+    assert target.precisions == ("fp32",)
+    with pytest.raises(BundleError, match="adds int8 products in 16 bits on this processor"):
+        target.open(model_bytes(4.0, 0), threads=1, precision="int8", file="m")
+
+
 WATCHED = """
 import os, sys
 
