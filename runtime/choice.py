@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contracts.bundle import Certificate, Manifest, Variant
+from contracts.bundle import Certificate, Manifest, Precision, Variant
 from contracts.errors import BundleError
 from runtime.machine import class_described
 from runtime.targets import Builds, targets, why_not
@@ -47,17 +47,17 @@ class Candidates:
 def candidates(
     manifest: Manifest,
     *,
-    unavailable: Callable[[str], str | None] = why_not,
+    unavailable: Callable[[str, Precision], str | None] = why_not,
     device_class: Callable[[str], str] | None = None,
 ) -> Candidates:
     """What may serve here: certified variants before unproven ones, the default one first, then in their order.
 
-    `unavailable(target)` says why variants of a target cannot run, `device_class(target)` on what they would.
+    `unavailable(target, precision)` says why variants cannot run, `device_class(target)` on what they would.
     """
     class_of_target = device_class or (lambda target: targets()[target].device_class())
     found, passed_over = [], {}
     for variant in sorted(manifest.variants, key=lambda each: each.name != manifest.default_variant):
-        reason = unavailable(variant.target)
+        reason = unavailable(variant.target, variant.precision)
         if reason is None:
             where = class_of_target(variant.target)
             of_variant = [one for one in manifest.certificates if one.variant == variant.name]

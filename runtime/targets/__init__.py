@@ -104,12 +104,15 @@ def targets() -> Mapping[str, Target]:
     return found
 
 
-def why_not(name: str) -> str | None:
-    """Why variants of this target cannot run here; None where they can."""
+def why_not(name: str, precision: Precision | None = None) -> str | None:
+    """Why variants of this target (in this precision) cannot run here; None where they can."""
     target = targets().get(name)
     if target is None:
         return f"this version knows no target {name!r} (it knows {', '.join(targets())}); update it"
-    return target.unavailable()
+    reason = target.unavailable()
+    if reason is None and precision is not None and precision not in target.precisions:
+        return f"{name} computes here in {' or '.join(target.precisions)}, not in {precision}; use another variant"
+    return reason
 
 
 def find(name: str) -> Target:

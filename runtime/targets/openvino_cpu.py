@@ -38,8 +38,10 @@ class OpenvinoCpu:
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
-        """int8 only where its products are exact: there is no mode for the others, and full-range weights saturate."""
-        return ("fp32",) if saturates_int8() else ("int8", "fp32")
+        """int8 only where its products are exact: there is no mode for the others, and full-range weights saturate.
+        bf16 where the processor computes in it."""
+        int8: tuple[Precision, ...] = () if saturates_int8() else ("int8",)
+        return (*int8, "fp32", *(("bf16",) if "avx512_bf16" in flags() else ()))
 
     def unavailable(self) -> str | None:
         """Whether the package is there."""
@@ -58,13 +60,13 @@ class OpenvinoCpu:
     def open(
         self, data: bytes, *, threads: int, precision: Precision, file: str, engines: Path | None = None
     ) -> OpenvinoRunner:
-        """See `Target`. bf16 only where the processor computes in it."""
+        """See `Target`."""
         if precision == "int8" and saturates_int8():
             raise BundleError(
                 f"{file}: {self.name} adds int8 products in 16 bits on this processor, where they saturate; "
                 "onnxruntime-cpu adds them exactly"
             )
-        if precision not in _HINTS or (precision == "bf16" and "avx512_bf16" not in flags()):
+        if precision not in self.precisions:
             raise BundleError(f"{file}: {self.name} does not compute in {precision} here; choose another variant")
         return OpenvinoRunner(
             data, threads=threads, hint=_HINTS[precision], name=f"{file} ({self.name}/{precision})", file=file

@@ -35,7 +35,7 @@ def manifest(*certificates: dict[str, Any], default: str = INT8) -> Manifest:
 def found(of: Manifest, missing: str | None = None, device_class: str = "x86-vnni") -> Candidates:
     return candidates(
         of,
-        unavailable=lambda target: f"install {target}" if target == missing else None,
+        unavailable=lambda target, precision: f"install {target}" if missing in (target, precision) else None,
         device_class=lambda target: device_class,
     )
 
@@ -70,6 +70,12 @@ def test_a_target_that_is_missing_is_passed_over_with_the_reason() -> None:
     of = found(manifest(certificate(INT8), certificate(OPENVINO), default=OPENVINO), missing="openvino-cpu")
     assert names(of) == [INT8, FP32]
     assert of.passed_over == {OPENVINO: "install openvino-cpu"}
+
+
+def test_a_precision_that_is_missing_is_passed_over_too() -> None:
+    of = found(manifest(certificate(INT8), certificate(FP32)), missing="int8")
+    assert names(of) == [FP32]
+    assert set(of.passed_over) == {INT8, OPENVINO}
 
 
 def test_a_variant_that_failed_here_never_serves_whatever_others_say() -> None:

@@ -180,9 +180,11 @@ def test_openvino_does_not_compute_int8_where_its_products_saturate(monkeypatch:
         pytest.skip(reason)
     target = find("openvino-cpu")
     monkeypatch.setattr("runtime.targets.openvino_cpu.saturates_int8", lambda: False)
-    assert target.precisions == ("int8", "fp32")
+    assert target.precisions[:2] == ("int8", "fp32")
+    assert why_not("openvino-cpu", "int8") is None
     monkeypatch.setattr("runtime.targets.openvino_cpu.saturates_int8", lambda: True)
-    assert target.precisions == ("fp32",)
+    assert "int8" not in target.precisions
+    assert "not in int8; use another variant" in (why_not("openvino-cpu", "int8") or "")
     with pytest.raises(BundleError, match="adds int8 products in 16 bits on this processor"):
         target.open(model_bytes(4.0, 0), threads=1, precision="int8", file="m")
 
