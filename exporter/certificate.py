@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from contracts.bundle import Calibration, Certificate, LatencySummary, TaskMetrics
+from contracts.tasks import TaskCertificate
 from exporter.settings import Limits
 from exporter.source import Labelled, Source, tensors
 from exporter.task_certificate import certify_tasks, task_objections
@@ -34,6 +35,15 @@ class Answers:
     test: int
     further: Mapping[str, Sequence[Further]] = field(default_factory=dict)
     further_reference: Sequence[Further] = ()
+
+    def with_those_of(self, others: Answers) -> Answers:
+        """The same, with the answers of other variants on the same images."""
+        return replace(
+            self,
+            by_variant={**self.by_variant, **others.by_variant},
+            embeddings={**self.embeddings, **others.embeddings},
+            further={**self.further, **others.further},
+        )
 
     @property
     def true(self) -> tuple[str, ...]:
@@ -80,6 +90,41 @@ def certify(
 ) -> Certificate:
     """The evidence on one variant and whether it passes. Metrics are of the test images alone."""
     variant = session.variant
+    mine, theirs = answers.by_variant[variant], answers.reference
+    judged = judge(variant, answers, source, limits)
+    return Certificate(
+        variant=variant,
+        device_class=session.device_class,
+        reference=REFERENCE,
+        images=len(mine),
+        argmax_agreement=judged.agreement,
+        max_probability_difference=min(1.0, float(np.abs(mine - theirs).max())),
+        mean_probability_difference=min(1.0, float(np.abs(mine - theirs).mean())),
+        calibration=_calibration(answers, variant, source),
+        embedding_shift=embedding_shift(answers.embeddings[variant], answers.reference_embeddings),
+        metrics=judged.metrics,
+        reference_metrics=judged.reference_metrics,
+        tasks=judged.tasks,
+        latency=latency,
+        machine={**describe_machine(), "torch": torch.__version__, "runtime": session.runtime},
+        passed=not judged.reasons,
+        reasons=judged.reasons,
+    )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What decides whether a variant passes; `reasons` why it does not."""
+
+    agreement: float
+    metrics: TaskMetrics
+    reference_metrics: TaskMetrics
+    tasks: TaskCertificate | None
+    reasons: tuple[str, ...]
+
+
+def judge(variant: str, answers: Answers, source: Source, limits: Limits) -> Judged:
+    """Whether a variant passes. Metrics are of the test images alone."""
     mine, theirs, test = answers.by_variant[variant], answers.reference, answers.test
     metrics = task_metrics(mine[:test], answers.true[:test], source)
     reference_metrics = task_metrics(theirs[:test], answers.true[:test], source)
@@ -89,24 +134,7 @@ def certify(
     )
     levels = len(source.tasks.severity.names) - 1 if source.tasks and source.tasks.severity else 1
     reasons = [*objections(agreement, metrics, reference_metrics, limits), *task_objections(tasks, levels, limits)]
-    return Certificate(
-        variant=variant,
-        device_class=session.device_class,
-        reference=REFERENCE,
-        images=len(mine),
-        argmax_agreement=agreement,
-        max_probability_difference=min(1.0, float(np.abs(mine - theirs).max())),
-        mean_probability_difference=min(1.0, float(np.abs(mine - theirs).mean())),
-        calibration=_calibration(answers, variant, source),
-        embedding_shift=embedding_shift(answers.embeddings[variant], answers.reference_embeddings),
-        metrics=metrics,
-        reference_metrics=reference_metrics,
-        tasks=tasks,
-        latency=latency,
-        machine={**describe_machine(), "torch": torch.__version__, "runtime": session.runtime},
-        passed=not reasons,
-        reasons=tuple(reasons),
-    )
+    return Judged(agreement, metrics, reference_metrics, tasks, tuple(reasons))
 
 
 def objections(agreement: float, mine: TaskMetrics, reference: TaskMetrics, limits: Limits) -> list[str]:

@@ -16,7 +16,7 @@ import torch
 from contracts.bundle import Certificate, DriftReference, FilePath, Precision, Variant
 from contracts.errors import BundleError
 from exporter.bias_correction import correct_biases
-from exporter.certificate import Answers, ask, certify
+from exporter.certificate import Answers, ask, certify, judge
 from exporter.golden import write_golden_samples
 from exporter.graph import export_graph
 from exporter.quantise import quantise, sensitive_stem, simplify
@@ -34,6 +34,8 @@ from trainer.trained import TrainedModel, load_run
 Progress = Callable[[str], None]
 
 FILES: dict[Precision, FilePath] = {"int8": "model.int8.onnx", "fp32": "model.fp32.onnx"}
+COARSER: dict[Precision, FilePath] = {"bf16": FILES["fp32"]}
+"""What a float file may also be computed in, tried where no int8 passes."""
 
 
 def silent(step: str) -> None:
@@ -94,10 +96,7 @@ def _write(
     export_graph(source.module, source.signature, draft / FILES["fp32"])
     progress("quantising to int8")
     _quantise(source, draft, scratch, settings=settings)
-    variants = planned(FILES)
-    sessions = [_session(source, draft, variant, threads) for variant in variants]
-    progress(f"comparing {', '.join(variant.name for variant in variants)} with the trained model")
-    answers = _ask(source, sessions, settings)
+    variants, sessions, answers = _compared(source, draft, threads=threads, progress=progress, settings=settings)
     seconds, compared = _seconds(source, sessions, settings)
     timed = {name: summary(values, threads) for name, values in seconds.items()}
     certificates = [
@@ -154,6 +153,23 @@ def _session(source: Source, draft: Path, variant: Variant, threads: int) -> Ses
         temperature=source.temperature,
         threads=threads,
     )
+
+
+def _compared(
+    source: Source, draft: Path, *, threads: int, progress: Progress, settings: ExportSettings
+) -> tuple[tuple[Variant, ...], list[Session], Answers]:
+    """The variants, loaded, and what they answer: int8 and fp32, and where no int8 passes bfloat16 too."""
+    variants = planned(FILES)
+    progress(f"comparing {', '.join(variant.name for variant in variants)} with the trained model")
+    sessions = [_session(source, draft, variant, threads) for variant in variants]
+    answers = _ask(source, sessions, settings)
+    int8 = [judge(each.name, answers, source, settings.limits) for each in variants if each.precision == "int8"]
+    coarser = planned(COARSER)
+    if not coarser or any(not judged.reasons for judged in int8):
+        return variants, sessions, answers
+    progress(f"no int8 passes; comparing {', '.join(variant.name for variant in coarser)}")
+    more = [_session(source, draft, variant, threads) for variant in coarser]
+    return (*variants, *coarser), [*sessions, *more], answers.with_those_of(_ask(source, more, settings))
 
 
 def _ask(source: Source, sessions: Sequence[Session], settings: ExportSettings) -> Answers:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from contracts.bundle import Certificate
 from contracts.errors import BundleError, ConfigurationError, DatasetError
 from drift.vector import VectorReference
-from exporter.export import _default, export, export_source
+from exporter.export import COARSER, _default, export, export_source
 from exporter.reference import SHARED_SHIFT
 from exporter.settings import ExportSettings, Limits
 from exporter.source import Source, tensors
@@ -219,14 +219,20 @@ def test_progress_tells_the_story_in_order(exported: tuple[Bundle, list[str]]) -
     assert any(f"{exported[0].manifest.default_variant} serves: " in line for line in said)
 
 
-def test_fp32_serves_with_the_reason_when_int8_does_not_pass(source: Source, tmp_path: Path) -> None:
+def test_a_float_variant_serves_with_the_reason_when_int8_does_not_pass(source: Source, tmp_path: Path) -> None:
     settings = QUICK.model_copy(update={"limits": Limits(agreement=1.0, agreement_at_least=1.0)})
     bundle = export_source(replace(source, module=fragile(source)), tmp_path / "bundle", settings=settings)
     for each in bundle.manifest.certificates:
-        assert each.passed == each.variant.endswith("/fp32")
+        assert each.passed == (not each.variant.endswith("/int8"))
         if not each.passed:
             assert "most probable class is that of the float model on" in each.reasons[0]
-    assert bundle.manifest.default_variant in {FP32, *OTHER_FP32}
+    coarser = {each.name for each in planned(COARSER)}
+    assert {each.variant for each in bundle.manifest.certificates} == {INT8, *OTHER_INT8, FP32, *OTHER_FP32, *coarser}
+    assert bundle.manifest.default_variant in {FP32, *OTHER_FP32, *coarser}
+    for name in coarser:
+        certificate = bundle.manifest.certificate(name)
+        assert certificate is not None
+        assert certificate.embedding_shift > 1e-4  # type: ignore[operator]  # it does compute in bfloat16
 
 
 class Fragile(nn.Module):
