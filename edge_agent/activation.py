@@ -215,10 +215,15 @@ class Bundles:
             self.engines.want(inspector.bundle, variant)
 
     def renew(self, bundle: Bundle) -> None:
-        """Choose again among the variants of the serving bundle: one more can serve."""
+        """Choose again among the variants of the serving bundle: one more can serve. Where that fails, the variant that
+        serves goes on."""
         if self.serving != bundle.hash:
             return
-        inspector = self._loader.load(bundle.path, bundle.hash)
+        try:
+            inspector = self._loader.load(bundle.path, bundle.hash)
+        except BundleError as error:
+            _log.warning("bundle %s keeps its variant: %s", bundle.hash[:12], error)
+            return
         with self._lock:
             if self.serving == bundle.hash:
                 self._serve(inspector, reason="an engine was built on this device")

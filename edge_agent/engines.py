@@ -56,8 +56,8 @@ class Engines:
         if not isinstance(target, Builds):
             return
         _log.info("building the engine of %s of bundle %s", variant.name, bundle.hash[:12])
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             target.build(
                 bundle.read(variant.file),
                 precision=variant.precision,
@@ -65,7 +65,7 @@ class Engines:
                 engines=self.folder,
                 progress=progress,
             )
-        except BundleError as error:
+        except (BundleError, OSError) as error:
             _log.warning("the engine of %s of bundle %s is not built: %s", variant.name, bundle.hash[:12], error)
         else:
             if not stopping.is_set():

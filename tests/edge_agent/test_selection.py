@@ -269,13 +269,16 @@ def test_after_an_upgrade_the_engine_is_built_anew_meanwhile_another_serves(
     assert selector(memory, folder).select(bundle)[1].variant == BUILT
 
 
-def test_an_engine_that_cannot_be_built_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failure", [BundleError("an operator is not supported"), OSError("no space left")])
+def test_an_engine_that_cannot_be_built_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
     bundle = bundle_with(tmp_path, variants=(CPU, BUILT))
     tries: list[str] = []
 
     def failing(self: Builder, data: bytes, *, file: str, **options: object) -> None:
         tries.append(file)
-        raise BundleError("an operator is not supported")
+        raise failure
 
     monkeypatch.setattr(Builder, "build", failing)
     built: list[Bundle] = []
@@ -289,6 +292,22 @@ def test_an_engine_that_cannot_be_built_is_not_tried_again(tmp_path: Path, monke
     thread.join(10)
     assert built == []
     assert len(tries) == 1
+
+
+def test_a_bundle_that_does_not_load_again_keeps_its_variant(
+    tmp_path: Path, make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = bundle_with(tmp_path, variants=(CPU, SECOND))
+    agent = make_agent(bundle=bundle)
+    active = agent.core.station.active
+
+    def broken(place: Path, bundle_hash: str) -> None:
+        raise BundleError("it cannot be read")
+
+    monkeypatch.setattr(agent.core.loader, "load", broken)
+    agent.core.bundles.renew(bundle)
+    assert agent.core.station.active is active
+    assert agent.failure is None
 
 
 def test_the_page_says_what_is_not_certified_for_this_device(tmp_path: Path, make_agent: MakeAgent) -> None:
