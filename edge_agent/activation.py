@@ -26,6 +26,7 @@ from edge_agent.store import Store
 from edge_agent.updates import UntrustedError
 from runtime.bundle import open_bundle
 from runtime.probe import probe
+from runtime.trial import Trials
 
 _MOST_STARTS = 3  # with one unconfirmed bundle
 _CONFIRM_IMAGES = 20
@@ -44,10 +45,10 @@ class Channels(Protocol):
 
 
 class Loader:
-    """Turns a staged bundle into an inspector that passed its probe."""
+    """Turns a staged bundle into an inspector that passed its trial, in a process of its own, and its probe here."""
 
-    def __init__(self, *, production: bool, variant: str | None, threads: int) -> None:
-        self._production, self._variant, self._threads = production, variant, threads
+    def __init__(self, *, production: bool, variant: str | None, threads: int, trials: Trials) -> None:
+        self._production, self._variant, self._threads, self._trials = production, variant, threads, trials
 
     def load(self, place: Path, bundle_hash: str) -> Inspector:
         """Raises BundleError, with the reason, where the bundle may not serve here."""
@@ -58,6 +59,7 @@ class Loader:
                 f"bundle {bundle.hash[:12]} is not for production ({licence.licence}, {licence.permitted_use}); "
                 "this is a production agent (production = true)"
             )
+        self._trials.check(bundle, variant=self._variant, threads=self._threads)
         inspector = Inspector(bundle, variant=self._variant, threads=self._threads)
         probe(bundle, inspector.session)
         return inspector

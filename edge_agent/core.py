@@ -24,6 +24,7 @@ from edge_agent.station import Station
 from edge_agent.store import Store
 from edge_agent.window import Windows
 from runtime.session import runtime_name
+from runtime.trial import Trials
 
 _FROZEN_LIVE = 10  # equal images in a row: no sensor does that
 _FROZEN_FILES = 200  # people and programs do send the same file again
@@ -72,7 +73,8 @@ def build_core(settings: AgentSettings) -> Core:
         metrics=metrics,
         trust_faulty_cameras=options.on_camera_fault == "model",
     )
-    loader = Loader(production=settings.production, variant=options.variant, threads=options.threads)
+    trials = Trials(settings.state_folder / "trials.json")
+    loader = Loader(production=settings.production, variant=options.variant, threads=options.threads, trials=trials)
     bundles = Bundles(
         store, outbox, Slots(settings.state_folder / "slots"), station, shadow, loader, failed_shadows=failed_shadows
     )
