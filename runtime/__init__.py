@@ -5,5 +5,5 @@ only. Reading order: `preprocessing` (bytes -> pixels -> network input), `bundle
 a model file may contain; `wire`, `network` and `bounds` read it), `session` (network input -> logits, probabilities,
 embedding), `decision` (probabilities -> OK / NG / REVIEW), `tasks` (a model's further answers -> severity, box, map),
 `metrics` (many of them against the truth), `latency`, `probe` (may this bundle serve?), `trial` (the same in a process
-of its own, first), `machine`.
+of its own, first), `benchmark` (which variant should: each in a `runner`, with `energy`), `machine`.
 """

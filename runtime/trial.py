@@ -25,11 +25,12 @@ from pydantic import Field, ValidationError
 from contracts.errors import BundleError
 from contracts.names import Sha256, Wire
 from runtime.bundle import Bundle, open_bundle
+from runtime.interpreter import ROOT, fresh
 from runtime.machine import describe_machine
 from runtime.probe import LIMIT_SECONDS, probe
 from runtime.session import Session
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = ROOT
 _LARGEST_ANSWER_BYTES = 64 * 1024
 _MOST_REMEMBERED = 200
 
@@ -52,7 +53,7 @@ class Request(Wire):
     bundle_hash: Sha256
     variant: str | None
     threads: int = Field(ge=1)
-    memory_bytes: int
+    memory_bytes: int | None
     cpu_seconds: int
     seconds: float
     answer_seconds: float
@@ -74,7 +75,7 @@ def try_bundle(bundle: Bundle, *, variant: str | None = None, threads: int = 1, 
         bundle_hash=bundle.hash,
         variant=variant,
         threads=threads,
-        memory_bytes=limits.memory_bytes,
+        memory_bytes=limits.memory_bytes if _on_processor(bundle, variant) else None,
         cpu_seconds=limits.cpu_seconds,
         seconds=limits.seconds,
         answer_seconds=limits.answer_seconds,
@@ -141,6 +142,12 @@ def _fingerprint() -> str:
     return digest.hexdigest()
 
 
+def _on_processor(bundle: Bundle, variant: str | None) -> bool:
+    """A GPU's runtime reserves address space by the terabyte: there the limit would refuse everything."""
+    variants = [each for each in bundle.manifest.variants if variant in (None, each.name)]
+    return all(each.target.endswith("-cpu") for each in variants)
+
+
 def _name(bundle: Bundle, variant: str | None) -> str:
     try:
         chosen = bundle.manifest.variant(variant)
@@ -161,11 +168,9 @@ def _ended(status: int, limits: Limits) -> str:
 
 def _run(request: Request) -> tuple[int | None, bytes]:
     """(exit status, what it answered); None for the status where it had to be killed for its time."""
-    # A fresh interpreter that takes nothing from the environment or the current folder, only our own packages.
-    code = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from runtime.trial import answer; answer()"
     deadline = time.monotonic() + request.seconds
     with subprocess.Popen(
-        [sys.executable, "-I", "-B", "-c", code],
+        fresh("runtime.trial", "answer", root=_ROOT),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -220,7 +225,8 @@ def _limit(request: Request) -> None:
         limit = soft if hard is None else hard
         resource.setrlimit(kind, (soft, limit if allowed == resource.RLIM_INFINITY else min(limit, allowed)))
 
-    most(resource.RLIMIT_AS, request.memory_bytes)
+    if request.memory_bytes is not None:
+        most(resource.RLIMIT_AS, request.memory_bytes)
     most(resource.RLIMIT_CPU, request.cpu_seconds, request.cpu_seconds + 5)
     most(resource.RLIMIT_FSIZE, 0)
     most(resource.RLIMIT_CORE, 0)
@@ -236,10 +242,7 @@ def _tried(request: Request) -> Answer:
     except BundleError as error:
         return Answer(reason=str(error)[:2000])
     except MemoryError:
-        return Answer(
-            reason=f"bundle {request.bundle_hash[:12]} needs more than the {request.memory_bytes} bytes of memory "
-            "that its trial may take; refused"
-        )
+        return Answer(reason=f"bundle {request.bundle_hash[:12]} needs more memory than its trial may take; refused")
     return Answer(peak_bytes=_peak_bytes(), seconds=time.monotonic() - started)
 
 
