@@ -56,6 +56,9 @@ class Row(Wire):
     speedup_interval: tuple[float, float] | None = Field(default=None, description="95 % interval of that median")
     golden: GoldenAnswers
     certified: bool = Field(description="the certificate of the bundle says that it passed")
+    certified_accuracy: Probability | None = Field(
+        default=None, description="balanced accuracy on the test images, from the certificate: measured at the export"
+    )
     images: ImageAnswers | None = None
 
 

@@ -285,6 +285,7 @@ def _row(
     seconds = [value for block in mine.blocks for value in block.seconds]
     p50, p90, p99 = np.percentile(seconds, [50, 90, 99])
     speedup, interval = paired_ratio(against.medians, mine.medians)
+    certificate = _certificate(bundle.manifest.certificates, variant)
     return Row(
         variant=variant,
         threads=threads,
@@ -301,13 +302,16 @@ def _row(
         speedup=speedup,
         speedup_interval=interval,
         golden=golden[variant],
-        certified=_certified(bundle.manifest.certificates, variant),
+        certified=certificate is not None and certificate.passed,
+        certified_accuracy=None if certificate is None else certificate.metrics.balanced_accuracy,
         images=images.get(variant),
     )
 
 
-def _certified(certificates: Sequence[Certificate], variant: str) -> bool:
-    return any(each.variant == variant and each.passed for each in certificates)
+def _certificate(certificates: Sequence[Certificate], variant: str) -> Certificate | None:
+    """The variant's; one that passed where there are several."""
+    mine = [each for each in certificates if each.variant == variant]
+    return next((each for each in mine if each.passed), mine[0] if mine else None)
 
 
 def _reference(bundle: Bundle, running: Sequence[str]) -> str:

@@ -94,13 +94,24 @@ def test_plot_marks_the_chosen_one_where_it_lies(found: Benchmark) -> None:
     picture = ElementTree.fromstring(plot(found))  # noqa: S314 our own
     circles = picture.findall(f"{SVG}circle")
     rings = [each for each in circles if each.get("class") == "chosen"]
-    assert len(circles) == len(found.rows) + len(rings)
+    points = [each for each in circles if each.get("class") == "row"]
+    assert (len(points), len(rings)) == (len(found.rows), 1)
     texts = [each.text or "" for each in picture.findall(f"{SVG}text")]
-    for row in found.rows:
-        assert any(text.startswith(f"{row.variant}, {row.threads} thread") for text in texts)
-    across = [float(each.get("cx", "")) for each in circles if each.get("class") is None]
+    for number, row in enumerate(found.rows, start=1):
+        assert any(text.startswith(f"{number}  {row.variant}, {row.threads} thread") for text in texts)
+    chosen = next(at for at, row in enumerate(found.rows) if row.variant == found.chosen)
+    assert rings[0].get("cx") == points[chosen].get("cx")
+    across = [float(each.get("cx", "")) for each in points]
     seconds = [row.p50_seconds for row in found.rows]
     assert (across[0] < across[1]) == (seconds[0] < seconds[1])
+
+
+def test_plot_shows_the_best_known_accuracy(found: Benchmark) -> None:
+    assert "1 - largest difference" in plot(found)  # no image answers of the second row, no certificates
+    rows = [row.model_copy(update={"certified_accuracy": 0.9}) for row in found.rows]
+    assert "balanced accuracy, certificate" in plot(found.model_copy(update={"rows": tuple(rows)}))
+    rows = [row.model_copy(update={"images": found.rows[0].images}) for row in rows]
+    assert "balanced accuracy, labelled images" in plot(found.model_copy(update={"rows": tuple(rows)}))
 
 
 def test_plot_shows_what_a_machine_is_called(found: Benchmark) -> None:
