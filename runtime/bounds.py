@@ -65,6 +65,17 @@ def check_bounds(network: Network) -> None:
         bounds |= dict.fromkeys(node.outputs, made)
         if node.operator == "Constant" and node.outputs and node.weights:
             constants[node.outputs[0]] = node.weights[0]
+    _check_claims(network, bounds)
+
+
+def _check_claims(network: Network, bounds: dict[str, Bound]) -> None:
+    """What the file says about a tensor's shape is not more than it can be."""
+    for name, shape in network.named:
+        most = bounds.get(name, UNKNOWN).shape
+        if shape is None or most is None:
+            continue
+        if len(shape) != len(most) or any(side > limit for side, limit in zip(shape, most, strict=True)):
+            raise ExcessError(f"{name[:80]!r} is said to have the shape {list(shape)[:9]}, it has {list(most)[:9]}")
 
 
 def _check_numbers(node: Node) -> None:

@@ -18,7 +18,7 @@ MOST_ATTRIBUTES = 32
 MOST_INTEGERS = 4096  # of one attribute
 MOST_DIMENSIONS = 8
 
-_MODEL_GRAPH, _MODEL_TRAINING, _MODEL_FUNCTIONS = 7, 20, 25
+_MODEL_VERSION, _MODEL_GRAPH, _MODEL_OPERATORS, _MODEL_TRAINING, _MODEL_FUNCTIONS = 1, 7, 8, 20, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_VALUE, _GRAPH_SPARSE = 1, 5, 11, 12, 13, 15
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 4, 5, 7
 _NAME, _INTEGER, _STRING, _TENSOR, _GRAPH, _INTEGERS, _TENSORS, _GRAPHS = 1, 3, 4, 5, 6, 8, 10, 11
@@ -27,6 +27,7 @@ _DIMS, _TYPE, _INT64_DATA, _TENSOR_NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2, 7, 8
 _TYPED_DATA = {4: 4, 5: 1, 7: 1, 10: 8, 11: 1}  # field -> least bytes of one element
 _BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}  # type -> bytes
 _INT32, _INT64 = 6, 7
+_NAMED = -1  # a side that has a name instead of a length
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,20 @@ def read_network(data: bytes, file: str) -> Network:
     if any(number in (_MODEL_TRAINING, _MODEL_FUNCTIONS) for number, _ in found):
         raise BundleError(f"{file} defines functions or training steps, which a bundle may not hold; export it again")
     try:
+        _check_versions(found, file)
         return _network(graphs[0], file)
     except MalformedError as error:
         raise BundleError(f"{file} is damaged ({error}); export it again") from error
+
+
+def _check_versions(model: list[tuple[int, int | memoryview]], file: str) -> None:
+    versions = [signed(value) for number, value in model if number == _MODEL_VERSION]
+    domains = set()
+    for number, value in model:
+        if number == _MODEL_OPERATORS:
+            domains.add(next((text(item) for key, item in fields(message(value)) if key == 1), ""))
+    if not versions or min(versions) < 1 or "" not in domains:
+        raise BundleError(f"{file} does not say which version of ONNX it is of; export it again")
 
 
 def _network(graph: memoryview, file: str) -> Network:
@@ -225,8 +237,11 @@ def _value(value: memoryview) -> tuple[str, tuple[int, ...] | None]:
             for shape in _inside(_inside([message(item)], 1), 2):
                 known = True
                 for side in _inside([shape], 1):
-                    sides += [signed(length) for key, length in fields(side) if key == 1] or [-1]
-    return name, tuple(sides) if known and min(sides, default=0) >= 0 else None
+                    lengths = [signed(length) for key, length in fields(side) if key == 1]
+                    if min(lengths, default=0) < 0:
+                        raise MalformedError(f"{name[:80]!r} has a side below 0")
+                    sides += lengths or [_NAMED]
+    return name, tuple(sides) if known and _NAMED not in sides else None
 
 
 def _inside(messages: list[memoryview], wanted: int) -> list[memoryview]:

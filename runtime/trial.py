@@ -25,6 +25,7 @@ from pydantic import Field, ValidationError
 from contracts.errors import BundleError
 from contracts.names import Sha256, Wire
 from runtime.bundle import Bundle, open_bundle
+from runtime.graph import check_graph
 from runtime.interpreter import ROOT, fresh
 from runtime.machine import describe_machine
 from runtime.probe import LIMIT_SECONDS, probe
@@ -68,8 +69,11 @@ class Answer(Wire):
 
 
 def try_bundle(bundle: Bundle, *, variant: str | None = None, threads: int = 1, limits: Limits = Limits()) -> Answer:
-    """Load the variant and answer the golden samples elsewhere. Raises BundleError, naming the file and the reason,
-    where that fails, crashes, takes more memory or time than `limits`, or leaves no answer."""
+    """Check the file's bytes here, then load the variant and answer the golden samples elsewhere.
+
+    Raises BundleError, naming the file and the reason, where either fails, or where the other process crashes, takes
+    more memory or time than `limits`, or leaves no answer.
+    """
     request = Request(
         path=str(bundle.path),
         bundle_hash=bundle.hash,
@@ -81,6 +85,8 @@ def try_bundle(bundle: Bundle, *, variant: str | None = None, threads: int = 1, 
         answer_seconds=limits.answer_seconds,
     )
     name = _name(bundle, variant)
+    for file in sorted({each.file for each in bundle.manifest.variants if variant in (None, each.name)}):
+        check_graph(bundle.read(file), f"{file} of bundle {bundle.hash[:12]}")
     status, answered = _run(request)
     if status is None:
         raise BundleError(

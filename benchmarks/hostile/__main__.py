@@ -9,6 +9,7 @@ exported (`--data` holds `elpv/` and `weights/`). Hashes are made right again af
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -50,6 +51,8 @@ def _asked(caller: Caller, maker: Maker, all_cases: list[Case], folder: Path) ->
     for case in all_cases:
         maker.write(case, folder)
         found.append((case, caller.ask(folder, case.variant)))
+        if len(found) % 100 == 0:
+            print(f"{len(found)} of {len(all_cases)}", file=sys.stderr, flush=True)
     return found
 
 

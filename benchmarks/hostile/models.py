@@ -28,9 +28,11 @@ def bare(data: bytes) -> bytes:
     for node in model.graph.node:
         for field in ("name", "doc_string", "metadata_props"):
             node.ClearField(field)
-    for item in (*model.graph.initializer, *model.graph.input, *model.graph.output):
+    for item in (*model.graph.input, *model.graph.output):
         item.ClearField("doc_string")
         item.ClearField("metadata_props")
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
     made: bytes = model.SerializeToString()
     return made
 
@@ -358,7 +360,7 @@ def _structure(data: bytes) -> list[int]:
     """Positions that do not lie in weights."""
     model, inside = onnx.load_model_from_string(data), np.zeros(len(data), bool)
     for tensor in model.graph.initializer:
-        at = data.find(tensor.raw_data) if len(tensor.raw_data) >= 16 else -1
+        at = data.find(tensor.raw_data) if len(tensor.raw_data) >= 4 else -1
         if at >= 0:
             inside[at : at + len(tensor.raw_data)] = True
     return [int(at) for at in np.flatnonzero(~inside)]

@@ -22,7 +22,7 @@ def model(*nodes: Any, **weights: Any) -> ModelProto:
             list(nodes),
             "test",
             [helper.make_tensor_value_info("image", TensorProto.FLOAT, SIDES)],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, SIDES)],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)],
             [numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()],
         )
     )
@@ -107,6 +107,30 @@ def test_claimed_shape_beyond_reason_is_refused(shape: list[int]) -> None:
     made = model(node("Relu", ["image"]))
     made.graph.value_info.append(helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape))
     refused(made, "is said to have the shape")
+
+
+def test_output_that_is_said_to_be_larger_than_it_can_be_is_refused() -> None:
+    made = model(node("Relu", ["image"]))
+    made.graph.output[0].CopyFrom(helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 5000, 8, 8]))
+    refused(made, r"'logits' is said to have the shape \[1, 5000, 8, 8\], it has \[1, 3, 8, 8\]")
+    made.graph.output[0].type.tensor_type.shape.dim[1].dim_value = -1
+    refused(made, "'logits' has a side below 0")
+
+
+def test_side_with_a_name_is_left_to_the_session() -> None:
+    made = model(node("Relu", ["image"]))
+    made.graph.output[0].CopyFrom(helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3, 8, 8]))
+    check_graph(made.SerializeToString(), "model.onnx")
+
+
+def test_model_of_no_version_is_refused() -> None:
+    for change in ("ir_version", "opset_import"):
+        made = model(node("Relu", ["image"]))
+        made.ClearField(change)
+        refused(made, "which version of ONNX")
+    made = model(node("Relu", ["image"]))
+    made.ir_version = -1
+    refused(made, "which version of ONNX")
 
 
 def weights(kind: int = TensorProto.FLOAT, dims: tuple[int, ...] = (4,), **values: Any) -> ModelProto:
