@@ -2,10 +2,10 @@
 
 Reading order: `names` (identifiers and hashes), `tasks` (what a model answers beside the class), `frame` (what was
 seen, what was decided, what turned out to be true), `bundle` (a certified model and everything needed to run it),
-`channel` (which bundle a site should run, signed), `telemetry` (what an agent reports), `upload` (an image handed over
-for labelling), `orders` (what a monitor asks), `report` (figures of demos and benchmarks), `settings` (how a user's
-configuration file is read), `access` (loopback and secrets), `errors` (one class for each reaction), `schema` (JSON
-schemas, checked in).
+`channel` (which bundle a site should run, signed), `telemetry` (what an agent reports), `upload` (an image handed
+over for labelling), `orders` (what a monitor asks), `report` (figures of demos and benchmarks), `benchmark` (what a
+bundle costs on one machine), `settings` (how a user's configuration file is read), `access` (loopback and secrets),
+`errors` (one class for each reaction), `schema` (JSON schemas, checked in).
 
 Wire values tolerate unknown fields (a newer peer may send them); a user's configuration does not.
 """

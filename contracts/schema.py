@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from contracts.benchmark import Benchmark
 from contracts.bundle import Manifest
 from contracts.channel import Channel
 from contracts.frame import Frame, Outcome, Verdict
@@ -31,6 +32,7 @@ PUBLISHED: dict[str, TypeAdapter[object]] = {
     "order-v1": TypeAdapter(Order),
     "image-upload-v1": TypeAdapter(ImageUpload),
     "report-v1": TypeAdapter(Report),
+    "benchmark-v1": TypeAdapter(Benchmark),
 }
 """Every version that is read, for ever. A new version adds a name; none is removed."""
 

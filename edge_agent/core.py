@@ -25,6 +25,7 @@ from edge_agent.station import Station
 from edge_agent.store import Store
 from edge_agent.window import Windows
 from runtime.session import runtime_name
+from runtime.trial import Trials
 
 _FROZEN_LIVE = 10  # equal images in a row: no sensor does that
 _FROZEN_FILES = 200  # people and programs do send the same file again
@@ -74,7 +75,8 @@ def build_core(settings: AgentSettings) -> Core:
         trust_faulty_cameras=options.on_camera_fault == "model",
     )
     engines = settings.state_folder / "engines"
-    selector = Selector(store, variant=options.variant, threads=options.threads, engines=engines)
+    trials = Trials(settings.state_folder / "trials.json")
+    selector = Selector(store, trials, variant=options.variant, threads=options.threads, engines=engines)
     loader = Loader(selector, production=settings.production)
     bundles = Bundles(
         store,

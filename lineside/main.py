@@ -357,6 +357,48 @@ def inspect(
 
 
 @app.command(rich_help_panel=_PARTS)
+def benchmark(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this variant; may be given more than once. Default: all that run here."),
+    ] = None,
+    threads: Annotated[
+        list[int] | None,
+        typer.Option(help="Threads of one answer; may be given more than once. Default: 1 and the cores.", min=1),
+    ] = None,
+    callers: Annotated[
+        list[int] | None,
+        typer.Option(help="So many ask the same model at once (it answers one image each). Default: 1.", min=1),
+    ] = None,
+    runs: Annotated[int, typer.Option(help="Answers that are timed, of each.", min=10, max=100_000)] = 200,
+    images: Annotated[
+        Path | None, typer.Option(help="Labelled images (manifest CSV, or a folder a class): also how right each is.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything to this JSON file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw accuracy against latency into this SVG file.")] = None,
+    submit: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write what others may see to this JSON file: figures, kind of machine, versions, bundle hash; "
+            "no host, user, site or class, nothing of --images."
+        ),
+    ] = None,
+) -> None:
+    """Which variant of a bundle this machine should serve: speed, start, memory, energy and answers, side by side.
+
+    Every variant runs in a process of its own, and all are asked in turn, so that a busy machine is unfair to none.
+    """
+    from lineside.benchmark import Options, run_benchmark
+
+    options = Options(
+        bundle=bundle, variants=tuple(variant or ()), threads=tuple(threads or ()), callers=tuple(callers or ()),
+        runs=runs, images=images, json=json_file, plot=plot, submit=submit,
+    )  # fmt: skip
+    carry_out(run_benchmark, options)
+
+
+@app.command(rich_help_panel=_PARTS)
 def retrain(
     order: Annotated[Path, typer.Option(help="The order's JSON file.")],
     out: Annotated[Path, typer.Option(help="Folder for run/ and bundle/.")],

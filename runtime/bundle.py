@@ -103,17 +103,21 @@ def _parse(text: bytes, path: Path) -> Manifest:
 
 def _explain(error: ValidationError) -> str:
     items = [f"{'.'.join(str(part) for part in item['loc']) or 'manifest'}: {item['msg']}" for item in error.errors()]
-    return "; ".join(items[:5])
+    return "; ".join(item[:300] for item in items[:5])
 
 
 def _check_files(root: Path, files: Mapping[str, FileEntry]) -> None:
     if len(files) > MOST_FILES or sum(entry.bytes for entry in files.values()) > LARGEST_BUNDLE_BYTES:
-        raise BundleError(f"{root} names more than {MOST_FILES} files or {LARGEST_BUNDLE_BYTES} bytes; refused")
+        raise BundleError(
+            f"{root / MANIFEST_NAME} names more than {MOST_FILES} files or {LARGEST_BUNDLE_BYTES} bytes; refused"
+        )
     present = set(_walk(root)) - {MANIFEST_NAME}
     if missing := sorted(set(files) - present):
-        raise BundleError(f"{root} lacks {missing[0]}; fetch the bundle again")
+        raise BundleError(f"the bundle at {root} lacks {missing[0][:300]}; fetch the bundle again")
     if extra := sorted(present - set(files)):
-        raise BundleError(f"{root} holds {extra[0]}, which its manifest does not name; fetch the bundle again")
+        raise BundleError(
+            f"the bundle at {root} holds {extra[0][:300]}, which its manifest does not name; fetch the bundle again"
+        )
     for name, entry in sorted(files.items()):
         sha256, size = _hash(root / name, limit=entry.bytes)
         if size != entry.bytes or sha256 != entry.sha256:

@@ -20,6 +20,7 @@ GUIDES = [
     ROOT / "docs" / "first-site.md",
     ROOT / "docs" / "mlops.md",
     ROOT / "docs" / "automation.md",
+    *sorted((ROOT / "docs" / "guides").glob("*.md")),
 ]
 PAGES = [
     *GUIDES,

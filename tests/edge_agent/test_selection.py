@@ -19,11 +19,12 @@ from contracts.telemetry import Event, EventKind
 from edge_agent import selection
 from edge_agent.engines import Engines
 from edge_agent.selection import Selector
-from runtime import targets
+from runtime import targets, trial
 from runtime.bundle import Bundle
 from runtime.machine import device_class
 from runtime.session import Session
 from runtime.targets import Runner
+from runtime.trial import Trials
 from tests.edge_agent.conftest import MakeAgent, wait_for
 from tests.edge_agent.test_follower import Shelf
 from tests.simulators.small_bundle import write_small_bundle
@@ -82,6 +83,7 @@ def _second_target(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (targets, selection, "runtime.choice", "edge_agent.engines"):
         name = module if isinstance(module, str) else module.__name__
         monkeypatch.setattr(f"{name}.targets", lambda: known)
+    monkeypatch.setattr(trial, "try_bundle", lambda *_, **__: None)  # another process does not know these targets
 
 
 class Memory:
@@ -129,7 +131,7 @@ def bundle_with(
 
 
 def selector(memory: Memory | None = None, folder: Path = Path("none"), variant: str | None = None) -> Selector:
-    return Selector(memory or Memory(), variant=variant, threads=1, engines=folder)
+    return Selector(memory or Memory(), Trials(folder / "trials.json"), variant=variant, threads=1, engines=folder)
 
 
 def timed(monkeypatch: pytest.MonkeyPatch, **milliseconds: float) -> None:
