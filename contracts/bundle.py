@@ -6,6 +6,7 @@ SHA-256 and size. Changing any byte of any file therefore changes the identity o
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -17,12 +18,20 @@ from contracts.tasks import TaskCertificate, Tasks
 FilePath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")]
 """A path inside the bundle: relative, forward slashes, no `..`, no leading dot."""
 
+Precision = Literal["fp32", "int8", "bf16", "fp16"]
+"""What a variant computes in. The last two are for hardware that has them; the weights then lie in the file as fp32."""
+
 MANIFEST_NAME = "manifest.json"
 
 
 def _absent(value: object) -> bool:
     """A field that is not there is not written: manifests of models without it stay as they were."""
     return value is None
+
+
+def _empty(value: Sized) -> bool:
+    """The same for a collection."""
+    return not value
 
 
 class FileEntry(Wire):
@@ -152,14 +161,15 @@ class Preprocessing(Wire):
 
 
 class Variant(Wire):
-    """One runnable file for one target, for example `onnxruntime-cpu/int8`.
+    """One runnable file for one target, for example `onnxruntime-cpu/int8`. A station passes over variants of targets
+    that it does not know (see `runtime.targets`).
 
     Input `image` float32 [n, 3, height, width], n inputs of one image (1 without tiles); outputs `logits` float32
     [1, labels] and `embedding` float32 [1, d], and those of the bundle's `tasks`.
     """
 
-    target: Literal["onnxruntime-cpu", "openvino-cpu", "tensorrt"]
-    precision: Literal["fp32", "int8"]
+    target: Name
+    precision: Precision
     file: FilePath
 
     @property
@@ -191,14 +201,34 @@ class LatencySummary(Wire):
     threads: int = Field(ge=1)
 
 
+class Calibration(Wire):
+    """How far the probability of the answered class is from how often it is right (expected calibration error over ten
+    equal bins), 0..1, on the test images."""
+
+    error: Probability
+    reference_error: Probability
+
+
 class Certificate(Wire):
-    """Evidence that one variant answers like the fp32 model, measured through the runtime that will serve it."""
+    """Evidence that one variant answers like the fp32 model on one class of devices, measured through the runtime that
+    will serve it."""
 
     variant: str
+    device_class: Name | None = Field(
+        default=None, exclude_if=_absent, description="see `runtime.machine`; None: older than device classes"
+    )
     reference: str = "torch/fp32"
     images: int = Field(ge=1)
     argmax_agreement: Probability
     max_probability_difference: Probability
+    mean_probability_difference: Probability | None = Field(default=None, exclude_if=_absent)
+    calibration: Calibration | None = Field(default=None, exclude_if=_absent)
+    embedding_shift: float | None = Field(
+        default=None,
+        ge=0.0,
+        exclude_if=_absent,
+        description="root mean square difference of the embedding over that of the float one about its mean",
+    )
     metrics: TaskMetrics
     reference_metrics: TaskMetrics
     tasks: TaskCertificate | None = Field(default=None, exclude_if=_absent)
@@ -289,7 +319,12 @@ class Manifest(Wire):
     tasks: Tasks | None = Field(
         default=None, exclude_if=_absent, description="what the model answers beside the class; None: nothing"
     )
-    drift_reference: DriftReference
+    drift_reference: DriftReference = Field(description="of the default variant")
+    drift_references: dict[str, DriftReference] = Field(
+        default={},
+        exclude_if=_empty,
+        description="variant name -> its own, where it answers other embeddings than the default variant",
+    )
     golden_samples: tuple[GoldenSample, ...] = Field(min_length=1)
     certificates: tuple[Certificate, ...]
     test_metrics: TaskMetrics = Field(description="of the default variant on the pinned test split")
@@ -304,10 +339,19 @@ class Manifest(Wire):
         if self.default_variant not in {variant.name for variant in self.variants}:
             raise ValueError(f"default_variant {self.default_variant!r} is not among the variants")
         needed = {variant.file for variant in self.variants} | {sample.file for sample in self.golden_samples}
-        needed.add(self.drift_reference.file)
+        needed |= {reference.file for reference in (self.drift_reference, *self.drift_references.values())}
         if missing := needed - set(self.files):
             raise ValueError(f"files lacks {sorted(missing)}")
         return self
+
+    def drift_reference_of(self, variant: str) -> DriftReference:
+        """What drift is measured against while this variant serves."""
+        return self.drift_references.get(variant, self.drift_reference)
+
+    def certificate(self, variant: str, device_class: str | None = None) -> Certificate | None:
+        """Of a variant, for a class of devices where one is asked for; None where there is none."""
+        of_variant = [one for one in self.certificates if one.variant == variant]
+        return next((one for one in of_variant if device_class in (None, one.device_class)), None)
 
     def variant(self, name: str | None = None) -> Variant:
         """The variant of that name, or the default one. Raises KeyError when there is none."""

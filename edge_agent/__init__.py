@@ -8,6 +8,6 @@ on disk, and sums of them to the monitor. Reading order:
 - what stays: `store`, `record`, `buffer`, `recent`
 - what leaves: `outbox`, `shrink`, `merging`, `uplink`, `sampling`, `upload`, `outcomes`
 - what the monitor asks: `orders`, `shadow`, `replay`
-- bundles: `updates`, `download`, `slots`, `durable`, `activation`, `follower`
+- bundles: `updates`, `download`, `slots`, `durable`, `evidence`, `selection`, `engines`, `activation`, `follower`
 - `metrics`, `web/`, `caretaker`, and `core`, `links` and `agent`, which put it all together.
 """

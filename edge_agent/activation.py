@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -17,16 +18,16 @@ from typing import Protocol
 from contracts.channel import Channel, Release
 from contracts.errors import BundleError
 from contracts.telemetry import Event, EventKind
+from edge_agent.engines import Engines
 from edge_agent.inspection import Inspector
 from edge_agent.outbox import Outbox
+from edge_agent.selection import Selector
 from edge_agent.shadow import ShadowRunner
 from edge_agent.slots import Slots
 from edge_agent.station import Station
 from edge_agent.store import Store
 from edge_agent.updates import UntrustedError
-from runtime.bundle import open_bundle
-from runtime.probe import probe
-from runtime.trial import Trials
+from runtime.bundle import Bundle, open_bundle
 
 _MOST_STARTS = 3  # with one unconfirmed bundle
 _CONFIRM_IMAGES = 20
@@ -45,10 +46,10 @@ class Channels(Protocol):
 
 
 class Loader:
-    """Turns a staged bundle into an inspector that passed its trial, in a process of its own, and its probe here."""
+    """Turns a staged bundle into an inspector that passed its probe, with the variant that should serve here."""
 
-    def __init__(self, *, production: bool, variant: str | None, threads: int, trials: Trials) -> None:
-        self._production, self._variant, self._threads, self._trials = production, variant, threads, trials
+    def __init__(self, selector: Selector, *, production: bool) -> None:
+        self._selector, self._production = selector, production
 
     def load(self, place: Path, bundle_hash: str) -> Inspector:
         """Raises BundleError, with the reason, where the bundle may not serve here."""
@@ -59,9 +60,8 @@ class Loader:
                 f"bundle {bundle.hash[:12]} is not for production ({licence.licence}, {licence.permitted_use}); "
                 "this is a production agent (production = true)"
             )
-        self._trials.check(bundle, variant=self._variant, threads=self._threads)
-        inspector = Inspector(bundle, variant=self._variant, threads=self._threads)
-        probe(bundle, inspector.session)
+        inspector, selection = self._selector.select(bundle)
+        inspector.selection = selection
         return inspector
 
 
@@ -78,12 +78,14 @@ class Bundles:
         loader: Loader,
         *,
         failed_shadows: list[tuple[str, str]],
+        engines: Path,
     ) -> None:
         self._store, self._outbox, self.slots = store, outbox, slots
         self._station, self._shadow, self._loader = station, shadow, loader
         self._answered_before, self._since = 0, time.monotonic()
         self._lock = threading.RLock()  # never held while downloading or probing
         self._failed_shadows = failed_shadows  # filled by the shadow runner, perhaps on the hot path
+        self.engines = Engines(engines, built=self.renew)
 
     def start(self) -> None:
         """Serve what is installed, or what was before where that does not run."""
@@ -197,10 +199,34 @@ class Bundles:
     def _serve(self, inspector: Inspector, *, reason: str) -> None:
         self._answered_before, self._since = self._station.answered, time.monotonic()
         self._station.activate(inspector)
-        if self._store.fact(_REPORTED) != inspector.bundle.hash:
+        selection = inspector.selection
+        served = f"{inspector.bundle.hash} {inspector.session.variant}"
+        if self._store.fact(_REPORTED) != served:
+            told = f"{reason}; {selection.note}" if selection is not None and selection.note else reason
+            details = {} if selection is None else selection.details
             with self._store.transaction():
-                self._report(EventKind.BUNDLE_ACTIVATED, inspector.bundle.hash, reason)
-                self._store.remember(_REPORTED, inspector.bundle.hash)
+                self._report(EventKind.BUNDLE_ACTIVATED, inspector.bundle.hash, told, details)
+                self._store.remember(_REPORTED, served)
+        self.build_engines(inspector)
+
+    def build_engines(self, inspector: Inspector) -> None:
+        """Begin with what another variant of this bundle needs to serve; returns at once."""
+        for variant in () if inspector.selection is None else inspector.selection.unbuilt:
+            self.engines.want(inspector.bundle, variant)
+
+    def renew(self, bundle: Bundle) -> None:
+        """Choose again among the variants of the serving bundle: one more can serve. Where that fails, the variant that
+        serves goes on."""
+        if self.serving != bundle.hash:
+            return
+        try:
+            inspector = self._loader.load(bundle.path, bundle.hash)
+        except BundleError as error:
+            _log.warning("bundle %s keeps its variant: %s", bundle.hash[:12], error)
+            return
+        with self._lock:
+            if self.serving == bundle.hash:
+                self._serve(inspector, reason="an engine was built on this device")
 
     def _give_up_active(self, reason: str) -> None:
         """Refuse the active bundle and go back to the one before it, if any."""
@@ -218,9 +244,11 @@ class Bundles:
         if releases.get(release.bundle_hash) != release.number:
             self._store.remember(_RELEASES, json.dumps({**releases, release.bundle_hash: release.number}))
 
-    def _report(self, kind: EventKind, bundle_hash: str, reason: str) -> None:
+    def _report(
+        self, kind: EventKind, bundle_hash: str, reason: str, details: Mapping[str, object] | None = None
+    ) -> None:
         number = self.release_number(bundle_hash)
-        details = {} if number is None else {"release": number}
+        details = {**(details or {}), **({} if number is None else {"release": number})}
         self._outbox.add(
             Event(event=kind, at=datetime.now(UTC), bundle_hash=bundle_hash, reason=reason[:1000], details=details)
         )

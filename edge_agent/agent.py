@@ -114,7 +114,10 @@ class Agent:
         self._begin_orders()
         core.bundles.start()
         if self.settings.bundle is not None and core.station.active is None:
-            core.station.activate(core.loader.load(self.settings.bundle.path, self.settings.bundle.hash))
+            inspector = core.loader.load(self.settings.bundle.path, self.settings.bundle.hash)
+            core.station.activate(inspector)
+            core.bundles.build_engines(inspector)
+        self._run("engines", core.bundles.engines.run, self._stopping)
         for source in self.sources:
             self._run(f"source {source.name}", core.station.watch, source, self._stopping)
         replayer = Replayer(
@@ -179,6 +182,8 @@ class Agent:
             troubles=self._troubles(),
             labels=[*labels, *(label for label in self.settings.extra_labels if label not in labels)],
             good_labels=[] if manifest is None else list(manifest.good_labels),
+            variant=None if active is None else active.session.variant,
+            certified=active is None or active.selection is None or active.selection.basis == "certificate",
         )
 
     def refresh_metrics(self) -> None:
@@ -207,7 +212,7 @@ class Agent:
             release_number=core.bundles.release_number(bundle_hash),
             shadow_hash=None if shadow is None else shadow.bundle.hash,
             channel_sequence=channel_sequence(core.store),
-            runtime=runtime_name(),
+            runtime=runtime_name() if active is None else active.runtime,
             production=self.settings.production,
         )
 

@@ -16,6 +16,7 @@ from edge_agent.outbox import Outbox
 from edge_agent.outcomes import Outcomes
 from edge_agent.recent import Recent
 from edge_agent.record import Record
+from edge_agent.selection import Selector
 from edge_agent.sequences import Sequences
 from edge_agent.settings import AgentSettings
 from edge_agent.shadow import ShadowRunner
@@ -73,10 +74,19 @@ def build_core(settings: AgentSettings) -> Core:
         metrics=metrics,
         trust_faulty_cameras=options.on_camera_fault == "model",
     )
+    engines = settings.state_folder / "engines"
     trials = Trials(settings.state_folder / "trials.json")
-    loader = Loader(production=settings.production, variant=options.variant, threads=options.threads, trials=trials)
+    selector = Selector(store, variant=options.variant, threads=options.threads, engines=engines, trials=trials)
+    loader = Loader(selector, production=settings.production)
     bundles = Bundles(
-        store, outbox, Slots(settings.state_folder / "slots"), station, shadow, loader, failed_shadows=failed_shadows
+        store,
+        outbox,
+        Slots(settings.state_folder / "slots"),
+        station,
+        shadow,
+        loader,
+        failed_shadows=failed_shadows,
+        engines=engines,
     )
     return Core(
         store=store,

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from contracts.bundle import Preprocessing
+from contracts.bundle import DriftReference, Preprocessing
 from contracts.errors import BundleError
 from contracts.frame import Decision, Frame, Verdict
 from drift.vector import VectorReference
+from edge_agent.evidence import Selection
 from edge_agent.source import Capture
 from runtime.bundle import Bundle
 from runtime.decision import decide
@@ -61,15 +63,21 @@ class Inspector:
     Raises BundleError where model or drift reference do not load or do not fit the manifest.
     """
 
-    def __init__(self, bundle: Bundle, *, variant: str | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, bundle: Bundle, *, variant: str | None = None, threads: int = 1, engines: Path | None = None
+    ) -> None:
         self.bundle = bundle
-        self.session = Session(bundle, variant=variant, threads=threads)
-        self.reference = _reference(bundle)
+        self.selection: Selection | None = None
+        """Why this variant serves, where an agent chose it."""
+        self.session = Session(bundle, variant=variant, threads=threads, engines=engines)
+        self.runtime = self.session.runtime
+        promised = bundle.manifest.drift_reference_of(self.session.variant)
+        self.reference = _reference(bundle, promised)
         self.vector_names = self.reference.names(bundle.manifest.labels)
-        if self.vector_names != bundle.manifest.drift_reference.names:
+        if self.vector_names != promised.names:
             raise BundleError(
                 f"bundle {bundle.hash[:12]}: its drift reference gives {len(self.vector_names)} entries, the manifest "
-                f"names {len(bundle.manifest.drift_reference.names)} others; export it again"
+                f"names {len(promised.names)} others; export it again"
             )
         self._distance_at = self.vector_names.index("mahalanobis")
 
@@ -158,8 +166,8 @@ class Inspector:
         )
 
 
-def _reference(bundle: Bundle) -> VectorReference:
-    name = bundle.manifest.drift_reference.file
+def _reference(bundle: Bundle, promised: DriftReference) -> VectorReference:
+    name = promised.file
     try:
         arrays = safetensors.numpy.load(bundle.read(name))
     except (SafetensorError, ValueError) as error:
@@ -167,7 +175,7 @@ def _reference(bundle: Bundle) -> VectorReference:
             f"{name} of bundle {bundle.hash[:12]} is not a drift reference: {error}; export it again"
         ) from error
     reference = VectorReference.of(arrays, source=f"{name} of bundle {bundle.hash[:12]}")
-    if reference.projection.shape[0] != bundle.manifest.drift_reference.embedding_width:
+    if reference.projection.shape[0] != promised.embedding_width:
         raise BundleError(f"{name} of bundle {bundle.hash[:12]} does not fit the embedding; export it again")
     return reference
 

@@ -36,6 +36,8 @@ class Item:
     source: str
     events: tuple[Event, ...] = ()
     keep: Callable[[], None] | None = None
+    runtime: str | None = None
+    """Target and version that answered."""
 
 
 @dataclass
@@ -143,7 +145,7 @@ class Ledger:
         late = [answer for answer in batch.shadow if not draft.fold_shadow(answer)]
         for item in batch.items:
             messages.extend(item.events)
-            messages.extend(draft.fold(item.inspection, item.vector_names))
+            messages.extend(draft.fold(item.inspection, item.vector_names, item.runtime))
         early = [answer for answer in late if not draft.fold_shadow(answer)]
         messages.extend(draft.end_all(end))
         with self._store.transaction() as db:

@@ -20,7 +20,9 @@ class InspectionSettings(Settings):
     """How images are inspected."""
 
     threads: int = Field(default=1, ge=1, le=64, description="threads of one inference")
-    variant: str | None = Field(default=None, description="for example onnxruntime-cpu/fp32; default: the bundle's")
+    variant: str | None = Field(
+        default=None, description="for example onnxruntime-cpu/fp32; default: the fastest that may serve here"
+    )
     on_camera_fault: Literal["no-verdict", "model"] = Field(
         default="no-verdict", description="what a part gets while its camera is black, frozen, saturated or covered"
     )

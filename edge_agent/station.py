@@ -113,7 +113,7 @@ class Station:
             inspection.verdict, inspection.pixels, inspection.visible, heat=inspection.heat, size=inspection.size
         )
         self._metrics.count(inspection.verdict)
-        return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep))
+        return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep, active.runtime))
 
     def commit(self) -> None:
         """Put on disk what waits. Raises QuotaError where that fails; `unwritable` then says so until there is room."""

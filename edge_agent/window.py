@@ -1,7 +1,7 @@
 """Telemetry windows: sums over the images of one camera x product x bundle. Values in, values out; no I/O, no clock.
 
 A window ends when the frame clock has moved on by `seconds`, or after `images` frames where that is set, and when
-another bundle takes over its camera.
+another bundle, or another runtime of the same one, takes over its camera.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ class WindowSums:
     latency_seconds_sum: float = 0.0
     dropped_images: int = 0
     shadow: ShadowSums | None = None
+    runtime: str = ""  # target and version that answered; empty in the state of older agents
     idle_frames: int = 0  # frames of this camera since the last one of this window's product
 
     def add(self, inspection: Inspection, lost: int) -> None:
@@ -122,13 +123,13 @@ class WindowSums:
         self.shadow.add(answer)
 
     def message(self, runtime: str) -> Window:
-        """As telemetry carries it."""
+        """As telemetry carries it; `runtime` where the window does not know its own."""
         zeros = (0.0,) * len(self.vector_names)
         return Window(
             camera=self.camera,
             product=self.product,
             bundle_hash=self.bundle_hash,
-            runtime=runtime,
+            runtime=self.runtime or runtime,
             started_at=datetime.fromtimestamp(self.started_at, UTC),
             ended_at=datetime.fromtimestamp(self.ended_at, UTC),
             first_frame=self.first_frame,
@@ -182,15 +183,17 @@ class Windows:
             self.open[key] = copy.deepcopy(self.open[key])
         return self.open.get(key)
 
-    def fold(self, inspection: Inspection, vector_names: Iterable[str]) -> list[Window]:
-        """Add one image; returns the windows that this ends."""
+    def fold(self, inspection: Inspection, vector_names: Iterable[str], runtime: str | None = None) -> list[Window]:
+        """Add one image that `runtime` answered; returns the windows that this ends."""
+        runtime = runtime or self.runtime
         frame = inspection.verdict.frame
         key = WindowKey(frame.camera, frame.product, inspection.verdict.bundle_hash or "")
         moment = frame.triggered_at.timestamp()
-        ended = [self._end(other) for other in self._outlived(key, moment)]
+        ended = [self._end(other) for other in self._outlived(key, moment, runtime)]
         sums = self._own(key)
         if sums is None:
             sums = WindowSums(*key, list(vector_names), moment, moment, frame.sequence, frame.sequence)
+            sums.runtime = runtime
             self.open[key] = sums
         sums.add(inspection, self._lost(frame.camera, frame.sequence))
         if self.images is not None and sums.frames >= self.images:
@@ -213,7 +216,7 @@ class Windows:
         self._borrowed.discard(key)
         return self.open.pop(key).message(self.runtime)
 
-    def _outlived(self, key: WindowKey, moment: float) -> list[WindowKey]:
+    def _outlived(self, key: WindowKey, moment: float, runtime: str) -> list[WindowKey]:
         """Windows of this camera that end before the image at hand is counted."""
         outlived = []
         for other in [other for other in self.open if other.camera == key.camera]:
@@ -223,7 +226,8 @@ class Windows:
             sums.idle_frames += 1
             late = self.images is None and not 0.0 <= moment - sums.started_at < self.seconds
             unused = self.images is not None and sums.idle_frames > self.images
-            if late or unused or other.bundle_hash != key.bundle_hash:
+            others = other.bundle_hash != key.bundle_hash or sums.runtime not in ("", runtime)
+            if late or unused or others:
                 outlived.append(other)
         return outlived
 

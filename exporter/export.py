@@ -5,31 +5,37 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from contracts.bundle import Certificate, Variant
+from contracts.bundle import Certificate, DriftReference, FilePath, Precision, Variant
 from contracts.errors import BundleError
 from exporter.bias_correction import correct_biases
-from exporter.certificate import ask, certify, latencies
+from exporter.certificate import Answers, ask, certify, judge
 from exporter.golden import write_golden_samples
 from exporter.graph import export_graph
 from exporter.quantise import quantise, sensitive_stem, simplify
-from exporter.reference import write_reference
+from exporter.reference import write_other_references, write_reference
 from exporter.settings import ExportSettings
 from exporter.source import Source, balanced, some, source_of, tensors
+from exporter.variants import planned
 from runtime.bundle import Bundle, open_bundle, write_bundle_manifest
+from runtime.choice import fastest
+from runtime.latency import fair_clock, interleaved_by_clocks, summary
 from runtime.probe import probe
-from runtime.session import TARGET, Session
+from runtime.session import Session
 from trainer.trained import TrainedModel, load_run
 
 Progress = Callable[[str], None]
 
-FP32 = Variant(target=TARGET, precision="fp32", file="model.fp32.onnx")
-INT8 = Variant(target=TARGET, precision="int8", file="model.int8.onnx")
+FILES: dict[Precision, FilePath] = {"int8": "model.int8.onnx", "fp32": "model.fp32.onnx"}
+COARSER: dict[Precision, FilePath] = {"bf16": FILES["fp32"]}
+"""What a float file may also be computed in, tried where no int8 passes."""
 
 
 def silent(step: str) -> None:
@@ -46,9 +52,9 @@ def export(
 ) -> Bundle:
     """The bundle of a training run, written to `out`, complete or not at all.
 
-    int8 is the default variant where its certificate passes, otherwise fp32, and the certificate says why. `threads` is
-    for torch and onnxruntime alike. Raises BundleError, ConfigurationError (no finished run) and DatasetError (images
-    missing or changed); `out` is then as it was.
+    The default variant is the fastest of those whose certificate passes (`runtime.choice.fastest`); a certificate that
+    does not pass says why. `threads` is for torch and the runtimes alike. Raises BundleError, ConfigurationError (no
+    finished run) and DatasetError (images missing or changed); `out` is then as it was.
     """
     model = load_run(run) if isinstance(run, Path) else run
     return export_source(source_of(model), out, threads=threads, progress=progress, settings=settings)
@@ -87,19 +93,20 @@ def _write(
     source: Source, draft: Path, scratch: Path, *, threads: int, progress: Progress, settings: ExportSettings
 ) -> None:
     progress("writing the float model as ONNX")
-    export_graph(source.module, source.signature, draft / FP32.file)
+    export_graph(source.module, source.signature, draft / FILES["fp32"])
     progress("quantising to int8")
     _quantise(source, draft, scratch, settings=settings)
-    sessions = [_session(source, draft, variant, threads) for variant in (INT8, FP32)]
-    progress("comparing fp32 and int8 with the trained model")
-    certificates = _certify(source, sessions, threads=threads, settings=settings)
-    default = next((item for item in certificates if item.passed), None)
-    if default is None:
-        raise BundleError(f"no variant answers like the trained model: {'; '.join(certificates[-1].reasons)}")
-    progress(f"{default.variant} serves; fitting the drift reference")
-    serving = next(session for session in sessions if session.variant == default.variant)
-    fitted_on = some(source.train, settings.reference_images, seed=settings.seed)
-    reference = write_reference(source, serving, fitted_on, draft, components=settings.components)
+    variants, sessions, answers = _compared(source, draft, threads=threads, progress=progress, settings=settings)
+    seconds, compared = _seconds(source, sessions, settings)
+    timed = {name: summary(values, threads) for name, values in seconds.items()}
+    certificates = [
+        certify(session, answers, source, latency=timed[session.variant], limits=settings.limits)
+        for session in sessions
+    ]
+    default, why = _default(certificates, compared)
+    progress(f"{default.variant} serves: {why}")
+    progress("fitting the drift references")
+    references = _references(source, sessions, answers, draft, default=default.variant, settings=settings)
     progress("choosing golden samples")
     chosen = balanced(source.test, settings.golden_samples, seed=settings.seed)
     golden = write_golden_samples(chosen, sessions, source.preprocessing, draft)
@@ -112,11 +119,12 @@ def _write(
             "labels": source.labels,
             "good_labels": source.good_labels,
             "preprocessing": source.preprocessing,
-            "variants": (INT8, FP32),
+            "variants": variants,
             "default_variant": default.variant,
             "thresholds": source.thresholds,
             "temperature": source.temperature,
-            "drift_reference": reference,
+            "drift_reference": references.pop(default.variant),
+            "drift_references": references,
             "golden_samples": golden,
             "tasks": source.tasks,
             "certificates": certificates,
@@ -129,12 +137,12 @@ def _write(
 
 def _quantise(source: Source, draft: Path, scratch: Path, *, settings: ExportSettings) -> None:
     simplified = scratch / "simplified.onnx"
-    simplify(draft / FP32.file, simplified)
+    simplify(draft / FILES["fp32"], simplified)
     chosen = balanced(source.train, settings.calibration_images, seed=settings.seed)
     images = tensors(chosen, source.preprocessing)
-    quantise(simplified, draft / INT8.file, images, keep_float=sensitive_stem(simplified))
+    quantise(simplified, draft / FILES["int8"], images, keep_float=sensitive_stem(simplified))
     few = list(tensors(chosen[: settings.correction_images], source.preprocessing))
-    correct_biases(simplified, draft / INT8.file, few)
+    correct_biases(simplified, draft / FILES["int8"], few)
 
 
 def _session(source: Source, draft: Path, variant: Variant, threads: int) -> Session:
@@ -147,19 +155,67 @@ def _session(source: Source, draft: Path, variant: Variant, threads: int) -> Ses
     )
 
 
-def _certify(
-    source: Source, sessions: Sequence[Session], *, threads: int, settings: ExportSettings
-) -> list[Certificate]:
-    """One certificate a session, in order."""
+def _compared(
+    source: Source, draft: Path, *, threads: int, progress: Progress, settings: ExportSettings
+) -> tuple[tuple[Variant, ...], list[Session], Answers]:
+    """The variants, loaded, and what they answer: int8 and fp32, and where no int8 passes bfloat16 too."""
+    variants = planned(FILES)
+    progress(f"comparing {', '.join(variant.name for variant in variants)} with the trained model")
+    sessions = [_session(source, draft, variant, threads) for variant in variants]
+    answers = _ask(source, sessions, settings)
+    int8 = [judge(each.name, answers, source, settings.limits) for each in variants if each.precision == "int8"]
+    coarser = planned(COARSER)
+    if not coarser or any(not judged.reasons for judged in int8):
+        return variants, sessions, answers
+    progress(f"no int8 passes; comparing {', '.join(variant.name for variant in coarser)}")
+    more = [_session(source, draft, variant, threads) for variant in coarser]
+    return (*variants, *coarser), [*sessions, *more], answers.with_those_of(_ask(source, more, settings))
+
+
+def _ask(source: Source, sessions: Sequence[Session], settings: ExportSettings) -> Answers:
     test = some(source.test, settings.certificate_images, seed=settings.seed)
     lacking = max(0, settings.certificate_images_at_least - len(test))
     more = some([*source.validation, *source.train], lacking, seed=settings.seed)
-    answers = ask(source, sessions, test, more)
-    timed = latencies(sessions, next(tensors(test, source.preprocessing)), runs=settings.latency_runs, threads=threads)
-    return [
-        certify(session.variant, answers, source, latency=timed[session.variant], limits=settings.limits)
-        for session in sessions
-    ]
+    return ask(source, sessions, test, more)
+
+
+def _seconds(
+    source: Source, sessions: Sequence[Session], settings: ExportSettings
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Of one inference by variant, measured in turn on the same input: as they pass, and by the clock that compares."""
+    tensor = next(tensors(source.test, source.preprocessing))
+    calls = {session.variant: partial(session.infer, tensor) for session in sessions}
+    passed, compared = interleaved_by_clocks(
+        calls, [time.perf_counter, fair_clock(sessions)], runs=settings.latency_runs
+    )
+    return passed, compared
+
+
+def _default(certificates: Sequence[Certificate], seconds: Mapping[str, Sequence[float]]) -> tuple[Certificate, str]:
+    """Of the variant that serves, and why it does. Raises BundleError where none has passed."""
+    passed = {one.variant: one for one in certificates if one.passed}
+    if not passed:
+        raise BundleError(f"no variant answers like the trained model: {'; '.join(certificates[-1].reasons)}")
+    name, why = fastest({variant: seconds[variant] for variant in passed})
+    return passed[name], why
+
+
+def _references(
+    source: Source,
+    sessions: Sequence[Session],
+    answers: Answers,
+    draft: Path,
+    *,
+    default: str,
+    settings: ExportSettings,
+) -> dict[str, DriftReference]:
+    """By variant name; a variant without one has that of the default variant."""
+    fitted_on = some(source.train, settings.reference_images, seed=settings.seed)
+    session = next(each for each in sessions if each.variant == default)
+    serving = write_reference(source, session, fitted_on, draft, components=settings.components)
+    fewer = some(fitted_on, settings.other_reference_images, seed=settings.seed)
+    others = write_other_references(source, sessions, serving, answers.embeddings, fewer, draft, default=default)
+    return {default: serving, **others}
 
 
 def _check(draft: Path, *, threads: int) -> None:

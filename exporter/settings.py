@@ -38,6 +38,9 @@ class ExportSettings(Settings):
         default=100, ge=1, description="a smaller test split is filled up for the comparison (not for the metrics)"
     )
     reference_images: int = Field(default=2000, ge=4, description="from the training split, for the drift reference")
+    other_reference_images: int = Field(
+        default=500, ge=4, description="of those, for the variants that do not serve by default"
+    )
     golden_samples: int = Field(default=8, ge=1, le=64)
     latency_runs: int = Field(default=40, ge=1)
     seed: int = 0

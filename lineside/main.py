@@ -344,7 +344,8 @@ def inspect(
     bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
     images: Annotated[list[Path], typer.Argument(help="Pictures to judge.")],
     variant: Annotated[
-        str | None, typer.Option(help="For example onnxruntime-cpu/fp32; default: the bundle's.")
+        str | None,
+        typer.Option(help="For example onnxruntime-cpu/fp32; default: the bundle's, or the best that runs here."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a picture.")] = False,
 ) -> None:

@@ -50,6 +50,22 @@ def task_metrics(probabilities: NDArray[np.floating], true: Sequence[str], rule:
     )
 
 
+def calibration_error(probabilities: NDArray[np.floating], true: NDArray[np.integer], *, bins: int = 10) -> float:
+    """Expected calibration error of the answered class (Guo et al., On Calibration of Modern Neural Networks, 2017).
+
+    `probabilities` [n, k], `true` [n] class numbers. In each of `bins` equal bins of the highest probability: how far
+    its mean is from the share of right answers, weighed by images. 0..1; n must not be 0.
+
+    >>> calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))
+    0.0
+    """
+    sure = np.asarray(probabilities, dtype=np.float64).max(axis=1)
+    right = np.asarray(probabilities).argmax(axis=1) == true
+    number = np.minimum((sure * bins).astype(int), bins - 1)
+    gaps = [abs(float((right[number == each] - sure[number == each]).sum())) for each in range(bins)]
+    return min(1.0, sum(gaps) / len(true))
+
+
 def confusion_counts(
     probabilities: NDArray[np.floating], true: Sequence[str], labels: Sequence[str]
 ) -> dict[str, dict[str, int]]:

@@ -1,42 +1,25 @@
-"""One variant of a bundle, loaded in onnxruntime: network input in, logits, probabilities and embedding out."""
+"""One variant of a bundle, loaded in its runtime: network input in, logits, probabilities and embedding out."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, get_args
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
+from contracts.bundle import Precision
 from contracts.errors import BundleError
 from contracts.tasks import Tasks
 from runtime.bundle import Bundle
+from runtime.choice import first_choice
 from runtime.graph import check_graph
-from runtime.machine import saturates_int8
+from runtime.targets import FLOAT, find
 
 TARGET: Final = "onnxruntime-cpu"
 INPUT, LOGITS, EMBEDDING = "image", "logits", "embedding"
 SEVERITY, HEAT, DISTANCES = "severity", "heat", "distances"
-
-_FAILURES = (
-    failures.EPFail,
-    failures.EngineError,
-    failures.Fail,
-    failures.InvalidArgument,
-    failures.InvalidGraph,
-    failures.InvalidProtobuf,
-    failures.ModelLoaded,
-    failures.NoModel,
-    failures.NoSuchFile,
-    failures.NotImplemented,
-    failures.RuntimeException,
-    RuntimeError,
-    ValueError,
-    MemoryError,
-)
 
 
 @dataclass(frozen=True)
@@ -82,26 +65,28 @@ class Inference:
     distances: NDArray[np.float32] | None = None
 
 
-def runtime_name() -> str:
-    """Target and version as telemetry names it, for example `onnxruntime-cpu 1.31.1`."""
-    return f"{TARGET} {onnxruntime.__version__}"
+def runtime_name(target: str = TARGET) -> str:
+    """Target and version as telemetry names it, for example `onnxruntime-cpu 1.31.1`. Raises BundleError where the
+    target is not available."""
+    return f"{target} {find(target).version()}"
 
 
 class Session:
     """A loaded variant. `infer` may be called from several threads at once.
 
-    Raises BundleError when the variant is missing, the file does not load, or its inputs and outputs are not those the
-    manifest promises. onnxruntime's own log output is limited to fatal messages: what fails is raised.
+    Without a `variant` it is the default one, or where that cannot run here the best one that can (`runtime.choice`).
+    `engines` is the folder of a target that builds engines. Raises BundleError when the variant is missing or its
+    target not available, the file does not load, or its inputs and outputs are not those the manifest promises.
     """
 
-    def __init__(self, bundle: Bundle, *, variant: str | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, bundle: Bundle, *, variant: str | None = None, threads: int = 1, engines: Path | None = None
+    ) -> None:
         manifest = bundle.manifest
         try:
-            chosen = manifest.variant(variant)
+            chosen = manifest.variant(variant) if variant is not None else first_choice(manifest).variant
         except KeyError as error:
             raise BundleError(f"bundle {bundle.hash[:12]}: {error.args[0]}") from error
-        if chosen.target != TARGET:
-            raise BundleError(f"{chosen.name} does not run here: this machine runs {TARGET} variants")
         self._load(
             bundle.read(chosen.file),
             f"{chosen.file} of bundle {bundle.hash[:12]}",
@@ -116,29 +101,56 @@ class Session:
             ),
             temperature=manifest.temperature,
             threads=threads,
+            engines=engines,
         )
 
     @classmethod
     def of_model(
-        cls, data: bytes, *, variant: str, signature: Signature, temperature: float = 1.0, threads: int = 1
+        cls,
+        data: bytes,
+        *,
+        variant: str,
+        signature: Signature,
+        temperature: float = 1.0,
+        threads: int = 1,
+        engines: Path | None = None,
     ) -> Session:
-        """A session over an ONNX model that is not in a bundle yet: what the exporter certifies."""
+        """A session over an ONNX model that is not in a bundle yet: what the exporter certifies. `variant` is
+        `target/precision`; any other name runs in onnxruntime on the processor."""
         session = cls.__new__(cls)
         session._load(
-            data, f"model {variant}", variant=variant, signature=signature, temperature=temperature, threads=threads
+            data,
+            f"model {variant}",
+            variant=variant,
+            signature=signature,
+            temperature=temperature,
+            threads=threads,
+            engines=engines,
         )
         return session
 
     def _load(
-        self, data: bytes, file: str, *, variant: str, signature: Signature, temperature: float, threads: int
+        self,
+        data: bytes,
+        file: str,
+        *,
+        variant: str,
+        signature: Signature,
+        temperature: float,
+        threads: int,
+        engines: Path | None,
     ) -> None:
         self.variant = variant
         self.threads = threads
         self.signature = signature
+        target, precision = _parts(variant)
+        self.runtime = _runtime_name(target, variant)
+        self.device_class = find(target).device_class()
         self._temperature = np.float32(temperature)
         self._shape = signature.shape
         self._file = file
-        self._session = _open(data, file, threads)
+        check_graph(data, file)
+        self._runner = find(target).open(data, threads=threads, precision=precision, file=file, engines=engines)
         self._check_signature()
 
     def infer(self, tensor: NDArray[np.float32], *, limit_seconds: float | None = None) -> Inference:
@@ -151,7 +163,8 @@ class Session:
             raise BundleError(
                 f"{self._file} takes {list(self._shape)} float32, got {list(tensor.shape)} {tensor.dtype}"
             )
-        found = self._run(tensor, limit_seconds)
+        answers = self._runner.run(tensor, limit_seconds)
+        found = {name: answers[name] for name in self.signature.outputs}
         if not all(np.isfinite(values).all() for values in found.values()):
             raise BundleError(f"{self._file} ({self.variant}) answers values that are not finite")
         logits = found[LOGITS][0]
@@ -164,32 +177,15 @@ class Session:
             distances=found.get(DISTANCES),
         )
 
-    def _run(self, tensor: NDArray[np.float32], limit_seconds: float | None) -> dict[str, NDArray[np.float32]]:
-        options = onnxruntime.RunOptions()
-        options.log_severity_level = 4
-        timer = threading.Timer(limit_seconds, _terminate, [options]) if limit_seconds is not None else None
-        if timer is not None:
-            timer.daemon = True
-            timer.start()
-        try:
-            names = list(self.signature.outputs)
-            return dict(zip(names, self._session.run(names, {INPUT: tensor}, options), strict=True))
-        except _FAILURES as error:
-            late = f" within {limit_seconds} s" if options.terminate else ""
-            raise BundleError(f"{self._file} ({self.variant}) does not answer{late}: {_brief(error)}") from error
-        finally:
-            if timer is not None:
-                timer.cancel()
-
     def _check_signature(self) -> None:
         promised = {INPUT: list(self._shape), **self.signature.outputs}
-        found = {item.name: item for item in [*self._session.get_inputs(), *self._session.get_outputs()]}
+        found = {**self._runner.inputs, **self._runner.outputs}
         for name, shape in promised.items():
-            item = found.get(name)
-            if item is None or item.type != "tensor(float)" or list(item.shape) != shape:
-                seen = "nothing" if item is None else f"{item.type} {item.shape}"
-                raise BundleError(f"{self._file}: {name} must be tensor(float) {shape}, it is {seen}; export it again")
-        if len(self._session.get_inputs()) != 1:
+            port = found.get(name)
+            if port is None or port.type != FLOAT or port.shape != shape:
+                seen = "nothing" if port is None else f"{port.type} {port.shape}"
+                raise BundleError(f"{self._file}: {name} must be {FLOAT} {shape}, it is {seen}; export it again")
+        if len(self._runner.inputs) != 1:
             raise BundleError(f"{self._file} asks for more inputs than {INPUT!r}; export it again")
 
 
@@ -204,33 +200,14 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return result
 
 
-def _open(data: bytes, name: str, threads: int) -> onnxruntime.InferenceSession:
-    check_graph(data, name)
+def _runtime_name(target: str, variant: str) -> str:
     try:
-        return onnxruntime.InferenceSession(data, _options(threads), providers=["CPUExecutionProvider"])
-    except _FAILURES as error:
-        raise BundleError(f"{name} does not load: {_brief(error)}; export it again") from error
+        return runtime_name(target)
+    except BundleError as error:
+        raise BundleError(f"{variant} does not run here: {error}") from error
 
 
-def _options(threads: int) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.load_model_format", "ONNX")  # never its own flatbuffer format
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores alone
-    if saturates_int8():
-        # Exact products cost time (1.9 ms -> 6.9 ms for a MobileNetV2), so only where the fast ones would be wrong.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    return options
-
-
-def _terminate(options: onnxruntime.RunOptions) -> None:
-    options.terminate = True
-
-
-def _brief(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return text[0][:200] if text else type(error).__name__
+def _parts(variant: str) -> tuple[str, Precision]:
+    target, _, wanted = variant.rpartition("/")
+    precision = next((each for each in get_args(Precision) if each == wanted), None)
+    return (target, precision) if target and precision else (TARGET, "fp32")

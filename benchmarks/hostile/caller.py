@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from contracts.errors import BundleError
 from edge_agent.activation import Loader
+from edge_agent.selection import Selector
 from runtime.bundle import open_bundle
 from runtime.trial import Trials
 
@@ -81,7 +82,8 @@ def _read(lines: IO[str], answers: Queue[str | None]) -> None:
 def open_as_agent(bundle: Path, variant: str, trials: Trials) -> tuple[str, str]:
     """(outcome, reason) of what an agent does with a bundle that was sent to it, and of one answer where it serves."""
     try:
-        inspector = Loader(production=False, variant=variant, threads=1, trials=trials).load(bundle, _hash(bundle))
+        selector = Selector(_Forgetful(), variant=variant, threads=1, engines=bundle / "engines", trials=trials)
+        inspector = Loader(selector, production=False).load(bundle, _hash(bundle))
     except BundleError as error:
         reason = str(error)
         clear = "\n" not in reason and len(reason) < 3000 and any(word in reason for word in _NAMED)
@@ -89,6 +91,16 @@ def open_as_agent(bundle: Path, variant: str, trials: Trials) -> tuple[str, str]
     sample = inspector.bundle.manifest.golden_samples[0]
     answer = inspector.infer(_pixels(inspector.bundle.path / sample.file), limit_seconds=2.0)
     return ACCEPTED, f"answers {answer.probabilities.tolist()}"
+
+
+class _Forgetful:
+    """Remembers no choice: every bundle is a new one."""
+
+    def fact(self, name: str) -> str | None:
+        return None
+
+    def remember(self, name: str, value: str) -> None:
+        return None
 
 
 _NAMED = (".onnx", "manifest", ".png", ".safetensors", "bundle", "golden", "onnxruntime-cpu/")

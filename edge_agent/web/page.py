@@ -50,6 +50,9 @@ class StationView:
     troubles: Sequence[str]
     labels: Sequence[str]
     good_labels: Sequence[str]
+    variant: str | None = None
+    certified: bool = True
+    """Whether the bundle's certificate of this variant holds for this class of devices."""
 
 
 def page_routes(view: Callable[[], StationView], recent: Recent, *, boot: str) -> APIRouter:

@@ -12,11 +12,12 @@ from trainer.trained import TrainedModel, load_run
 
 def int8_figures(bundle: Bundle) -> list[Figure]:
     """int8 against fp32, from the certificates: agreement, accuracy and latency."""
-    certificates = {certificate.variant.split("/")[1]: certificate for certificate in bundle.manifest.certificates}
-    int8, fp32 = certificates.get("int8"), certificates.get("fp32")
+    target = bundle.manifest.default_variant.split("/")[0]
+    certificates = {certificate.variant: certificate for certificate in bundle.manifest.certificates}
+    int8, fp32 = certificates.get(f"{target}/int8"), certificates.get(f"{target}/fp32")
     if int8 is None or fp32 is None:
         return []
-    note = f"release 1, {int8.images} images, {int8.latency.threads} thread"
+    note = f"release 1, {target}, {int8.images} images, {int8.latency.threads} thread"
     lost = None
     if int8.metrics.balanced_accuracy is not None and fp32.metrics.balanced_accuracy is not None:
         lost = fp32.metrics.balanced_accuracy - int8.metrics.balanced_accuracy

@@ -80,3 +80,35 @@ def test_bounds_of_a_scale_rise_and_part_its_levels() -> None:
 def test_tasks_are_some() -> None:
     with pytest.raises(ValidationError, match="neither severity nor location"):
         Tasks()
+
+
+def test_a_manifest_older_than_device_classes_is_written_as_before(manifest: dict[str, Any]) -> None:
+    written = json.loads(Manifest.model_validate(manifest).model_dump_json())
+    added = {"device_class", "mean_probability_difference", "calibration", "embedding_shift"}
+    assert all(not added & set(certificate) for certificate in written["certificates"])
+    assert "drift_references" not in written
+
+
+def test_a_target_nobody_knows_is_read_and_one_that_is_no_name_is_refused(manifest: dict[str, Any]) -> None:
+    variant = {"target": "abacus-v2", "precision": "int8", "file": "int8.onnx"}
+    read = Manifest.model_validate(manifest | {"variants": [*manifest["variants"], variant]})
+    assert read.variant("abacus-v2/int8").target == "abacus-v2"
+    with pytest.raises(ValidationError, match="target"):
+        Manifest.model_validate(manifest | {"variants": [{**variant, "target": "../abacus"}]})
+
+
+def test_a_variant_may_have_its_own_drift_reference(manifest: dict[str, Any]) -> None:
+    own = {**manifest["drift_reference"], "file": "fp32.onnx"}
+    read = Manifest.model_validate(manifest | {"drift_references": {"onnxruntime-cpu/fp32": own}})
+    assert read.drift_reference_of("onnxruntime-cpu/fp32").file == "fp32.onnx"
+    assert read.drift_reference_of("onnxruntime-cpu/int8") == read.drift_reference
+    with pytest.raises(ValidationError, match=r"other\.safetensors"):
+        Manifest.model_validate(manifest | {"drift_references": {"x/int8": {**own, "file": "other.safetensors"}}})
+
+
+def test_a_certificate_is_found_by_variant_and_class(manifest: dict[str, Any]) -> None:
+    first = manifest["certificates"][0]
+    read = Manifest.model_validate(manifest | {"certificates": [{**first, "device_class": "aarch64"}, first]})
+    assert read.certificate(first["variant"], "aarch64") == read.certificates[0]
+    assert read.certificate(first["variant"], "x86-vnni") is None
+    assert read.certificate("nothing/int8") is None

@@ -52,6 +52,26 @@ def test_another_bundle_ends_the_windows_of_its_camera_only() -> None:
     assert WindowKey("cam-b", "cap", HASH) in open_windows.open
 
 
+def test_another_runtime_of_the_same_bundle_ends_the_window() -> None:
+    open_windows = windows(images=100)
+    assert open_windows.fold(inspection(0), NAMES, "one 1") == []
+    assert open_windows.fold(inspection(1), NAMES, "one 1") == []
+    (ended,) = open_windows.fold(inspection(2), NAMES, "two 1")
+    assert (ended.runtime, ended.images) == ("one 1", 2)
+    assert [window.runtime for window in open_windows.end_all()] == ["two 1"]
+
+
+def test_a_window_of_an_older_agent_is_continued() -> None:
+    open_windows = windows(images=100)
+    open_windows.fold(inspection(0), NAMES, "one 1")
+    (key,) = open_windows.open
+    state = open_windows.open[key].state()
+    del state["runtime"]
+    open_windows.open[key] = WindowSums.of(state)
+    assert open_windows.fold(inspection(1), NAMES, "two 1") == []
+    assert [(window.runtime, window.images) for window in open_windows.end_all()] == [("test 1", 2)]
+
+
 def test_products_that_alternate_get_windows_of_their_own() -> None:
     ended = folded(windows(images=4), *(inspection(n, product=("cap", "nut")[n % 2]) for n in range(8)))
     assert [(w.product, w.images) for w in ended] == [("cap", 4), ("nut", 4)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from runtime.bundle import Bundle
-from runtime.latency import measure, measure_interleaved
+from runtime.latency import fair_clock, interleaved_by_clocks, measure, measure_interleaved
+from runtime.machine import NVIDIA
 from runtime.session import Session
 from tests.simulators.small_bundle import SIDE
 
@@ -52,3 +54,19 @@ def test_session_is_measured_with_its_threads(small_bundle: Bundle) -> None:
     assert summary.runs == 5
     assert summary.threads == 1
     assert 0 < summary.p50_seconds <= summary.p95_seconds
+
+
+def test_several_clocks_watch_the_same_calls() -> None:
+    clock, standing = FakeClock(), FakeClock()
+    passed, compared = interleaved_by_clocks({"a": clock.work("a", 0.5)}, [clock, standing], runs=3, warm_up=1)
+    assert passed == {"a": [0.5] * 3}
+    assert compared == {"a": [0.0] * 3}
+    assert clock.order == ["a"] * 4
+
+
+def test_one_thread_is_compared_by_the_processors_time_and_several_are_not(small_bundle: Bundle) -> None:
+    one, two = Session(small_bundle, threads=1), Session(small_bundle, threads=2)
+    assert fair_clock([one, one]) is time.process_time
+    assert fair_clock([one, two]) is time.perf_counter
+    one.device_class = NVIDIA
+    assert fair_clock([one]) is time.perf_counter

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from contracts.bundle import GoldenSample
 from contracts.errors import BundleError
 from runtime.bundle import Bundle
-from runtime.probe import probe
+from runtime.probe import _expected, probe
 from runtime.session import Session
 from tests.simulators.small_bundle import write_small_bundle
 
@@ -53,3 +54,12 @@ def test_golden_sample_that_is_no_picture_is_refused(tmp_path: Path) -> None:
 def test_bundle_that_is_too_slow_is_refused(small_bundle: Bundle) -> None:
     with pytest.raises(BundleError, match=r"took|does not answer"):
         probe(small_bundle, Session(small_bundle), limit_seconds=1e-9)
+
+
+def test_a_variant_that_the_exporter_could_not_run_is_held_to_the_same_precision_then_to_fp32() -> None:
+    expected = {"onnxruntime-cpu/int8": (0.9, 0.1), "onnxruntime-cpu/fp32": (0.8, 0.2)}
+    sample = GoldenSample(file="golden/1.png", expected=expected)
+    assert _expected(sample, "onnxruntime-cpu/int8") == (0.9, 0.1)
+    assert _expected(sample, "tensorrt/int8") == (0.9, 0.1)
+    assert _expected(sample, "tensorrt/fp16") == (0.8, 0.2)
+    assert _expected(GoldenSample(file="golden/1.png", expected={"a/int8": (1.0, 0.0)}), "b/fp32") is None

@@ -57,10 +57,23 @@ def test_unknown_variant_names_those_there_are(small_bundle: Bundle) -> None:
 
 
 def test_variant_for_another_runtime_is_refused(tmp_path: Path) -> None:
-    variants = [{"target": "openvino-cpu", "precision": "fp32", "file": "model.onnx"}]
-    bundle = write_small_bundle(tmp_path / "b", variants=variants, default_variant="openvino-cpu/fp32")
-    with pytest.raises(BundleError, match="does not run here"):
+    variants = [{"target": "abacus", "precision": "fp32", "file": "model.onnx"}]
+    bundle = write_small_bundle(tmp_path / "b", variants=variants, default_variant="abacus/fp32")
+    with pytest.raises(BundleError, match=r"does run here: abacus/fp32: this version knows no target 'abacus'"):
         Session(bundle)
+    with pytest.raises(BundleError, match=r"abacus/fp32 does not run here: this version knows no target"):
+        Session(bundle, variant="abacus/fp32")
+
+
+def test_variant_of_an_unknown_target_is_passed_over_for_one_that_runs(tmp_path: Path) -> None:
+    variants = [
+        {"target": "abacus", "precision": "int8", "file": "model.onnx"},
+        {"target": "onnxruntime-cpu", "precision": "fp32", "file": "model.onnx"},
+    ]
+    bundle = write_small_bundle(tmp_path / "b", variants=variants, default_variant="abacus/int8")
+    session = Session(bundle)
+    assert session.variant == "onnxruntime-cpu/fp32"
+    assert session.runtime == runtime_name()
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_process_takes_nothing_from_folder_or_environment(
 def test_what_passed_is_remembered(small_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trials = Trials(tmp_path / "trials.json")
     trials.check(small_bundle)
-    monkeypatch.setattr(trial, "_ROOT", Path("/nowhere"))
+    planted(monkeypatch, tmp_path, "sys.exit(1)")
     trials.check(small_bundle)
     Trials(tmp_path / "trials.json").check(small_bundle)
     with pytest.raises(BundleError, match="ended with status 1"):
@@ -146,7 +146,7 @@ def test_another_machine_or_version_is_tried_anew(
 ) -> None:
     Trials(tmp_path / "trials.json").check(small_bundle)
     monkeypatch.setattr(trial, "describe_machine", lambda: {"onnxruntime": "0.1"})
-    monkeypatch.setattr(trial, "_ROOT", Path("/nowhere"))
+    planted(monkeypatch, tmp_path, "sys.exit(1)")
     with pytest.raises(BundleError, match="ended with status 1"):
         Trials(tmp_path / "trials.json").check(small_bundle)
 
