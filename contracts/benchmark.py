@@ -55,7 +55,7 @@ class Row(Wire):
     speedup: float = Field(description="p50 of the reference over this one's, median over rounds measured side by side")
     speedup_interval: tuple[float, float] | None = Field(default=None, description="95 % interval of that median")
     golden: GoldenAnswers
-    certified: bool = Field(description="the certificate of the bundle says that it passed")
+    certified: bool = Field(description="the bundle has a certificate of this class of devices that passed")
     certified_accuracy: Probability | None = Field(
         default=None, description="balanced accuracy on the test images, from the certificate: measured at the export"
     )

@@ -19,8 +19,9 @@ from contracts.benchmark import Benchmark, GoldenAnswers, ImageAnswers, Row
 from contracts.bundle import Certificate, GoldenSample, Variant
 from contracts.errors import BundleError, ConfigurationError
 from runtime.bundle import Bundle
+from runtime.choice import candidates
 from runtime.energy import EnergyMeter
-from runtime.machine import describe_machine
+from runtime.machine import describe_machine, device_class
 from runtime.metrics import task_metrics, wilson_interval
 from runtime.runner import Block, Runner
 from runtime.trial import try_bundle
@@ -302,16 +303,16 @@ def _row(
         speedup=speedup,
         speedup_interval=interval,
         golden=golden[variant],
-        certified=certificate is not None and certificate.passed,
+        certified=variant in {each.variant.name for each in candidates(bundle.manifest).certified},
         certified_accuracy=None if certificate is None else certificate.metrics.balanced_accuracy,
         images=images.get(variant),
     )
 
 
 def _certificate(certificates: Sequence[Certificate], variant: str) -> Certificate | None:
-    """The variant's; one that passed where there are several."""
+    """The variant's; of this class of devices where there is one."""
     mine = [each for each in certificates if each.variant == variant]
-    return next((each for each in mine if each.passed), mine[0] if mine else None)
+    return next((each for each in mine if each.device_class == device_class()), mine[0] if mine else None)
 
 
 def _reference(bundle: Bundle, running: Sequence[str]) -> str:

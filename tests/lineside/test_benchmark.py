@@ -17,6 +17,7 @@ from contracts.errors import BundleError, ConfigurationError, DatasetError
 from lineside.benchmark import Options, evidence, run_benchmark
 from lineside.benchmark_plot import plot
 from runtime.bundle import Bundle
+from runtime.machine import device_class
 from tests.simulators.small_bundle import encoded, picture, write_small_bundle
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "contracts" / "examples" / "v1" / "benchmark.json"
@@ -34,7 +35,8 @@ def certified(folder: Path) -> Bundle:
         "recall_defect": 1,
     }  # fmt: skip
     certificate = {
-        "variant": "onnxruntime-cpu/fp32", "images": 1, "argmax_agreement": 1.0, "max_probability_difference": 0.0,
+        "variant": "onnxruntime-cpu/fp32", "device_class": device_class(), "images": 1,
+        "argmax_agreement": 1.0, "max_probability_difference": 0.0,
         "metrics": metrics, "reference_metrics": metrics, "passed": True,
         "latency": {"p50_seconds": 1, "p95_seconds": 1, "runs": 1, "threads": 1},
     }  # fmt: skip
