@@ -52,10 +52,12 @@ def _embed(backbone: nn.Module, x: Tensor) -> Tensor:
 
 
 def _settle(backbone: nn.Module) -> None:
-    """Without it the activations of random weights vanish or explode with the depth."""
+    """Without it the activations of random weights vanish or explode with the depth, and the last layer of a residual
+    branch is all zeros."""
     backbone.train()
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
             module.momentum = None  # the mean over all batches
     with torch.no_grad():
         backbone(torch.from_numpy(np.concatenate(list(noise(8, seed=1)))))
