@@ -2,9 +2,9 @@
 
 Takes a run folder of the trainer; hands on a bundle directory that nobody has signed yet (the monitor signs, after its
 gate). Reading order: `settings`, `source` (what is taken from the run), `graph` (torch -> fp32 ONNX), `calibration` and
-`quantise` (fp32 -> int8), `certificate` and `task_certificate` (how far a variant may differ, and does), `reference`
-(what drift is measured against), `golden` (samples that travel along), `variants` (files on runtimes), `export` (the
-story, written atomically).
+`quantise` (fp32 -> int8), `qat` (int8 by training on, where asked for), `certificate` and `task_certificate` (how far a
+variant may differ, and does), `reference` (what drift is measured against), `golden` (samples that travel along),
+`variants` (files on runtimes), `export` (the story, written atomically).
 """
 
 import runtime  # noqa: F401  # first: it keeps onnxruntime from reporting to its maker

@@ -18,7 +18,7 @@ from contracts.errors import BundleError
 from exporter.bias_correction import correct_biases
 from exporter.certificate import Answers, ask, certify, judge
 from exporter.golden import write_golden_samples
-from exporter.graph import export_graph
+from exporter.graph import export_graph, quiet
 from exporter.quantise import quantise, sensitive_stem, simplify
 from exporter.reference import write_other_references, write_reference
 from exporter.settings import ExportSettings
@@ -95,7 +95,7 @@ def _write(
     progress("writing the float model as ONNX")
     export_graph(source.module, source.signature, draft / FILES["fp32"])
     progress("quantising to int8")
-    _quantise(source, draft, scratch, settings=settings)
+    _quantise(source, draft, scratch, settings=settings, progress=progress)
     variants, sessions, answers = _compared(source, draft, threads=threads, progress=progress, settings=settings)
     seconds, compared = _seconds(source, sessions, settings)
     timed = {name: summary(values, threads) for name, values in seconds.items()}
@@ -135,7 +135,7 @@ def _write(
     )
 
 
-def _quantise(source: Source, draft: Path, scratch: Path, *, settings: ExportSettings) -> None:
+def _quantise(source: Source, draft: Path, scratch: Path, *, settings: ExportSettings, progress: Progress) -> None:
     simplified = scratch / "simplified.onnx"
     simplify(draft / FILES["fp32"], simplified)
     chosen = balanced(source.train, settings.calibration_images, seed=settings.seed)
@@ -143,6 +143,14 @@ def _quantise(source: Source, draft: Path, scratch: Path, *, settings: ExportSet
     quantise(simplified, draft / FILES["int8"], images, keep_float=sensitive_stem(simplified))
     few = list(tensors(chosen[: settings.correction_images], source.preprocessing))
     correct_biases(simplified, draft / FILES["int8"], few)
+    if settings.quantisation != "ptq":
+        with quiet():  # torchao takes seconds to import, for others in vain, and tells of kernels it could not load
+            from exporter.qat.route import quantise_by_training
+
+        quantise_by_training(
+            source, draft / FILES["int8"], scratch, way=settings.quantisation, settings=settings.qat,
+            calibration=settings.calibration_images, tell=progress,
+        )  # fmt: skip
 
 
 def _session(source: Source, draft: Path, variant: Variant, threads: int) -> Session:

@@ -332,11 +332,15 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
     threads: Threads = 2,
     components: Components = None,
+    quantisation: Annotated[
+        Literal["ptq", "qat", "auto"],
+        typer.Option(help="int8 after the training, or by training on with its rounding; auto: the better one."),
+    ] = "ptq",
 ) -> None:
     """Model -> bundle: fp32 and int8 ONNX, certified equal and measured on this machine."""
     from lineside.training import run_export
 
-    carry_out(run_export, run, out, threads=threads, components=components)
+    carry_out(run_export, run, out, threads=threads, components=components, quantisation=quantisation)
 
 
 @app.command(rich_help_panel=_PARTS)

@@ -85,20 +85,25 @@ def export_model(
     *,
     threads: int,
     components: int | None = None,
+    quantisation: str = "ptq",
     progress: Callable[..., None] | None = None,
 ) -> Bundle:
-    """The bundle of a run; `components` of the drift reference where it should differ from the exporter's default."""
+    """The bundle of a run; `components` of the drift reference where it should differ from the exporter's default,
+    `quantisation` as `ExportSettings` has it."""
     from exporter.export import export
     from exporter.settings import ExportSettings
 
-    settings = ExportSettings() if components is None else ExportSettings(components=components)
+    changed = {"quantisation": quantisation} | ({} if components is None else {"components": components})
+    settings = ExportSettings.model_validate(changed)
     return export(run, out, threads=threads, settings=settings, progress=progress or (lambda _: None))
 
 
-def run_export(run: Path, out: Path, *, threads: int, components: int | None) -> None:
+def run_export(run: Path, out: Path, *, threads: int, components: int | None, quantisation: str) -> None:
     """`lineside export`."""
     with shown_progress() as progress:
-        bundle = export_model(run, out, threads=threads, components=components, progress=progress)
+        bundle = export_model(
+            run, out, threads=threads, components=components, quantisation=quantisation, progress=progress
+        )
     print_bundle(bundle)
 
 
