@@ -136,13 +136,7 @@ def _write(
 
 
 def _quantise(source: Source, draft: Path, scratch: Path, *, settings: ExportSettings, progress: Progress) -> None:
-    simplified = scratch / "simplified.onnx"
-    simplify(draft / FILES["fp32"], simplified)
-    chosen = balanced(source.train, settings.calibration_images, seed=settings.seed)
-    images = tensors(chosen, source.preprocessing)
-    quantise(simplified, draft / FILES["int8"], images, keep_float=sensitive_stem(simplified))
-    few = list(tensors(chosen[: settings.correction_images], source.preprocessing))
-    correct_biases(simplified, draft / FILES["int8"], few)
+    quantise_after_training(source, draft / FILES["fp32"], draft / FILES["int8"], scratch, settings=settings)
     if settings.quantisation != "ptq":
         with quiet():  # torchao takes seconds to import, for others in vain, and tells of kernels it could not load
             from exporter.qat.route import quantise_by_training
@@ -151,6 +145,17 @@ def _quantise(source: Source, draft: Path, scratch: Path, *, settings: ExportSet
             source, draft / FILES["int8"], scratch, way=settings.quantisation, settings=settings.qat,
             calibration=settings.calibration_images, tell=progress,
         )  # fmt: skip
+
+
+def quantise_after_training(source: Source, fp32: Path, int8: Path, scratch: Path, *, settings: ExportSettings) -> None:
+    """Write `int8` from the file `fp32` of the source, with ranges and biases from its training images."""
+    simplified = scratch / "simplified.onnx"
+    simplify(fp32, simplified)
+    chosen = balanced(source.train, settings.calibration_images, seed=settings.seed)
+    images = tensors(chosen, source.preprocessing)
+    quantise(simplified, int8, images, keep_float=sensitive_stem(simplified))
+    few = list(tensors(chosen[: settings.correction_images], source.preprocessing))
+    correct_biases(simplified, int8, few)
 
 
 def _session(source: Source, draft: Path, variant: Variant, threads: int) -> Session:

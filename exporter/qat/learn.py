@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from contracts.errors import BundleError
 from exporter.qat.body import rounding_network, settle
 from exporter.qat.settings import QatSettings
 from exporter.source import Labelled, Source, balanced
+from trainer.clock import now
 from trainer.course import Course, Material
 from trainer.dataset import Example
 from trainer.features import Features, Pixels
@@ -47,7 +47,7 @@ def learn(
     counts as `settings.echo` of its label, since int8 has to answer like that network. The same source, settings and
     machine give the same weights, unless the time ran out. Raises BundleError where the source has no such network.
     """
-    network, spec, began = network_of(source), source.preprocessing, time.monotonic()
+    network, spec, began = network_of(source), source.preprocessing, now()
     rounded = rounding_network(network, (3, spec.height, spec.width))
     chosen = [each for each in balanced(source.train, calibration, seed=settings.seed) if isinstance(each, Example)]
     parts = [chosen[start : start + _BATCH] for start in range(0, len(chosen), _BATCH)]

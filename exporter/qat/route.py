@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from contracts.errors import BundleError
-from exporter.qat.learn import learn, lesson_of, network_of
+from exporter.qat.learn import Learned, learn, lesson_of, network_of
 from exporter.qat.settings import QatSettings
 from exporter.qat.write import write_symmetric, write_x86
 from exporter.source import Labelled, Source, tensors
@@ -61,7 +61,8 @@ def quantise_by_training(
         return _told(Choice(PTQ, f"plain quantisation stays: {error}", {}), tell)
     if way == "auto" and not source.validation:
         return _told(Choice(PTQ, "plain quantisation stays: no validation image could tell what is better", {}), tell)
-    files = {PTQ: int8, **_files(source, scratch, settings, calibration, tell)}
+    _, made = candidates(source, scratch, settings=settings, calibration=calibration, tell=tell)
+    files = {PTQ: int8, **made}
     judged = judge(source, files) if source.validation else {}
     choice = choose(judged, way)
     if choice.taken != PTQ:
@@ -101,9 +102,10 @@ def logits_of(source: Source, file: Path, examples: Sequence[Labelled]) -> NDArr
     return np.stack([session.infer(tensor).logits for tensor in tensors(examples, source.preprocessing)])
 
 
-def _files(
-    source: Source, scratch: Path, settings: QatSettings, calibration: int, tell: Callable[[str], None]
-) -> dict[str, Path]:
+def candidates(
+    source: Source, scratch: Path, *, settings: QatSettings, calibration: int, tell: Callable[[str], None]
+) -> tuple[Learned, dict[str, Path]]:
+    """What was learned, and its files for x86 by name; the symmetric graph lies beside them as `symmetric.onnx`."""
     tell("training with the rounding of int8")
     learned = learn(
         source, settings, calibration=calibration, tick=lambda done: tell(f"training with rounding: {done:.0%}")
@@ -113,7 +115,7 @@ def _files(
     write_symmetric(module, source.signature, symmetric)
     write_x86(symmetric, same)
     write_x86(symmetric, whole, whole_range=True)
-    return {QAT: same, WHOLE: whole}
+    return learned, {QAT: same, WHOLE: whole}
 
 
 def _told(choice: Choice, tell: Callable[[str], None]) -> Choice:
