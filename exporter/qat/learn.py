@@ -9,6 +9,7 @@ import torch
 
 from contracts.errors import BundleError
 from exporter.qat.body import rounding_network, settle
+from exporter.qat.centre import centre
 from exporter.qat.settings import QatSettings
 from exporter.source import Labelled, Source, balanced
 from trainer.clock import now
@@ -26,6 +27,7 @@ from trainer.strategy import Recipe
 from trainer.views import AS_IT_IS, FLIPS
 
 _BATCH = 16
+_CENTRED_ON = 32  # images
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,18 @@ def learn(
 ) -> Learned:
     """Fine-tune the network of a training run with its own images, losses and augmentation.
 
-    The ranges come from `calibration` training images and stay; the weights follow at a low rate, by the trainer's own
-    schedule: its loss, weights averaged over the steps, those of the lowest loss on the validation images kept (the
-    start, which is plain quantisation, where nothing is better). What the float network says to a training image
-    counts as `settings.echo` of its label, since int8 has to answer like that network. The same source, settings and
-    machine give the same weights, unless the time ran out. Raises BundleError where the source has no such network.
+    The ranges come from `calibration` training images and stay, the biases are centred; then the weights follow at a
+    low rate, by the trainer's own schedule: its loss, weights averaged over the steps, those of the lowest loss on the
+    validation images kept (the start, where nothing is better). What the float network says to a training image counts
+    as `settings.echo` of its label, since int8 has to answer like that network. The same source, settings and machine
+    give the same weights, unless the time ran out. Raises BundleError where the source has no such network.
     """
     network, spec, began = network_of(source), source.preprocessing, now()
     rounded = rounding_network(network, (3, spec.height, spec.width))
     chosen = [each for each in balanced(source.train, calibration, seed=settings.seed) if isinstance(each, Example)]
     parts = [chosen[start : start + _BATCH] for start in range(0, len(chosen), _BATCH)]
     settle(rounded.stages[0], (load_inputs(part, spec) for part in parts))
+    centre(rounded.stages[0], load_inputs(chosen[:_CENTRED_ON], spec))
     tuned = finetune(
         rounded,
         _head(network),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+from onnx import NodeProto
 
 from exporter.qat.passes.wiring import QUANTIZE, Wiring, forget_unused
 
+_ROUNDING = 1e-6  # of a scale that is the upper end over 255, in float32
+
 
 def absorbed_cuts(model: onnx.ModelProto) -> list[str]:
-    """Rewrite in place; answers the names of the activations that stay, each a Clip below the end of its range.
+    """Rewrite in place; answers the names of the activations that stay: each a Clip whose ends lie
+    within the range.
 
     Requires uint8 activations counted from zero after ReLU-like functions (see `from_zero`). Ensures that no Relu, and
     no Clip whose upper end is at or above the last step, stands before a QuantizeLinear with zero point 0. Negative
@@ -21,10 +25,17 @@ def absorbed_cuts(model: onnx.ModelProto) -> list[str]:
         if after is None or after.op_type != QUANTIZE or np.any(wiring.value(after.input[2])):
             continue
         last = float(wiring.value(after.input[1])) * 255
-        if node.op_type == "Clip" and len(node.input) > 2 and float(wiring.value(node.input[2])) < last * (1 - 1e-6):
+        if node.op_type == "Clip" and not _is_absorbed(node, last, wiring):
             stays.append(node.name)
             continue
         after.input[0] = node.input[0]
         model.graph.node.remove(node)
     forget_unused(model)
     return stays
+
+
+def _is_absorbed(clip: NodeProto, last: float, wiring: Wiring) -> bool:
+    """Whether it cuts off at 0, and above no earlier than the last step."""
+    low = wiring.value(clip.input[1]) if len(clip.input) > 1 and clip.input[1] else -np.inf
+    high = wiring.value(clip.input[2]) if len(clip.input) > 2 and clip.input[2] else np.inf
+    return bool(low <= 0 and high >= last * (1 - _ROUNDING))

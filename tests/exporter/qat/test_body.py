@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from exporter.qat.body import converted, rounding, settle, switch
+from exporter.qat.centre import centre, channel_means
 from exporter.qat.rounding import ActivationRounding, WeightRounding
 from exporter.qat.write import write_symmetric, write_x86
 from runtime.session import Signature
@@ -146,3 +147,19 @@ def test_signature_is_that_of_the_float_file(symmetric: Path) -> None:
     session = onnxruntime.InferenceSession(str(symmetric), providers=["CPUExecutionProvider"])
     assert {item.name: item.shape for item in session.get_outputs()} == SIGNATURE.outputs
     assert [(item.name, item.shape) for item in session.get_inputs()] == [("image", [1, 3, SIDE, SIDE])]
+
+
+def test_centring_gives_every_channel_the_mean_it_has_without_rounding(network: nn.Module) -> None:
+    body = rounding([network], (3, SIDE, SIDE)).eval()
+    batch = images(16, seed=9)
+    settle(body, [batch])
+    switch(body, off=True)
+    wanted = channel_means(body, batch)
+    switch(body, off=False)
+    before = channel_means(body, batch)
+    centre(body, batch)
+    after = channel_means(body, batch)
+    assert len(after) == 8
+    for name, mean in after.items():
+        torch.testing.assert_close(mean, wanted[name], atol=1e-5, rtol=1e-4)
+        assert (before[name] - wanted[name]).abs().max() > 1e-4

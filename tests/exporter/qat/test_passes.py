@@ -181,3 +181,11 @@ def test_every_pass_leaves_a_valid_graph(symmetric: Path) -> None:
     for each in (unsigned, from_zero, full_range, folded_clips, absorbed_cuts, integer_biases):
         each(model)
         onnx.checker.check_model(model, full_check=True)
+
+
+def test_a_cut_that_starts_above_zero_stays() -> None:
+    model = rounding_of(end=6.0, scale=6 / 255)
+    Wiring(model).constants["low"].CopyFrom(numpy_helper.from_array(np.float32(1).reshape(()), "low"))
+    unsigned(model)
+    from_zero(model)
+    assert absorbed_cuts(model) == ["cut"]
