@@ -16,6 +16,7 @@ from exporter.qat.passes.folded_clips import folded_clips
 from exporter.qat.passes.from_zero import from_zero
 from exporter.qat.passes.full_range import full_range
 from exporter.qat.passes.integer_biases import integer_biases
+from exporter.qat.passes.integer_clips import integer_clips
 from exporter.qat.passes.scalar_scales import scalar_scales
 from exporter.qat.passes.unrounded_branches import unrounded_branches
 from exporter.qat.passes.unsigned import unsigned
@@ -32,10 +33,14 @@ def write_symmetric(module: nn.Module, signature: Signature, path: Path) -> None
 
 def write_x86(symmetric: Path, path: Path, *, whole_range: bool = False) -> None:
     """The same network for onnxruntime on x86: uint8 activations, int32 biases, nothing left between a convolution or a
-    residual addition and its rounding. `whole_range`: what is never negative uses all 255 steps for the range that the
-    symmetric graph has 127 for, with scales about half as large."""
-    finer: tuple[Callable[[onnx.ModelProto], object], ...] = (full_range,) if whole_range else ()
-    _rewrite(symmetric, path, unsigned, from_zero, *finer, folded_clips, absorbed_cuts, integer_biases)
+    residual addition and its rounding.
+
+    It has the scales that were learned with and answers as the symmetric graph does, but for values above 127 steps and
+    half a step of a bias. `whole_range` is another calibration of the same weights: what is never negative uses all 255
+    steps for the range that the symmetric graph has 127 for, and no ReLU6 costs anything.
+    """
+    cuts = (full_range, folded_clips) if whole_range else (integer_clips,)
+    _rewrite(symmetric, path, unsigned, from_zero, *cuts, absorbed_cuts, integer_biases)
 
 
 def write_tensorrt(symmetric: Path, path: Path) -> None:

@@ -16,10 +16,12 @@ from exporter.qat.passes.folded_clips import folded_clips
 from exporter.qat.passes.from_zero import from_zero
 from exporter.qat.passes.full_range import full_range
 from exporter.qat.passes.integer_biases import integer_biases
+from exporter.qat.passes.integer_clips import integer_clips
 from exporter.qat.passes.scalar_scales import scalar_scales
 from exporter.qat.passes.unrounded_branches import unrounded_branches
 from exporter.qat.passes.unsigned import unsigned
 from exporter.qat.passes.wiring import Wiring
+from exporter.qat.write import write_x86
 from tests.exporter.qat.conftest import Answer, images
 
 KNOWN, NEW = images(16, seed=9), images(16, seed=10)
@@ -97,6 +99,20 @@ def test_absorbing_cuts_changes_no_bit(model: onnx.ModelProto, answer: Answer) -
     assert counted(model, "Relu") == counted(model, "Clip") == 0
     for mine, theirs in zip(answer(model, NEW), before, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_cutting_off_integers_changes_no_bit(model: onnx.ModelProto, answer: Answer) -> None:
+    unsigned(model)
+    from_zero(model)
+    before = answer(model, NEW * 3)
+    assert len(integer_clips(model)) == 1
+    assert absorbed_cuts(model) == []
+    for mine, theirs in zip(answer(model, NEW * 3), before, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    after = {node.input[0]: node.op_type for node in model.graph.node}
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            assert after[node.output[0]] == "QuantizeLinear"
 
 
 def test_a_cut_inside_the_range_stays(answer: Answer) -> None:
@@ -181,6 +197,17 @@ def test_every_pass_leaves_a_valid_graph(symmetric: Path) -> None:
     for each in (unsigned, from_zero, full_range, folded_clips, absorbed_cuts, integer_biases):
         each(model)
         onnx.checker.check_model(model, full_check=True)
+    model = onnx.load(symmetric)
+    for each in (unsigned, from_zero, integer_clips, absorbed_cuts, integer_biases):
+        each(model)
+        onnx.checker.check_model(model, full_check=True)
+
+
+def test_x86_answers_as_the_symmetric_graph_within_the_range(symmetric: Path, tmp_path: Path, answer: Answer) -> None:
+    write_x86(symmetric, tmp_path / "x86.onnx")
+    before = answer(onnx.load(symmetric), KNOWN * 0.9)
+    for mine, theirs in zip(answer(onnx.load(tmp_path / "x86.onnx"), KNOWN * 0.9), before, strict=True):
+        assert np.abs(mine - theirs).max() <= 0.02 * np.abs(theirs).max()
 
 
 def test_a_cut_that_starts_above_zero_stays() -> None:
