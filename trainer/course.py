@@ -181,7 +181,7 @@ class Course:
     def lesson(self, material: Material) -> Lesson:
         """What the labels say, with balanced weights."""
         targets = soft_targets(material.examples, self.labels, self.good, noise=self.settings.label_noise)
-        passes = torch.tensor([example.label in self.good for example in material.examples])
+        passes = torch.tensor([example.label in self.good for example in material.examples], dtype=torch.bool)
         groups = tuple(map(group_of, material.examples))
         weights = balanced_weights(material.examples, self.good)
         tiles = tile_lesson(material.features.shown, targets, passes, weights)

@@ -13,7 +13,7 @@ from contracts.errors import BundleError
 from exporter.export import export
 from exporter.qat.learn import Learned, learn, lesson_of
 from exporter.qat.rounding import ActivationRounding
-from exporter.qat.route import Judged, choose
+from exporter.qat.route import Judged, choose, quantise_by_training
 from exporter.qat.settings import QatSettings
 from exporter.settings import ExportSettings, Limits
 from exporter.source import Source, source_of
@@ -90,6 +90,23 @@ def test_the_time_limit_ends_it(source: Source) -> None:
     hurried = learn(source, BRIEF.model_copy(update={"max_seconds": 1e-6}), calibration=16, tick=said.append)
     assert hurried.tuned.hurried
     assert len(said) == 1
+
+
+def test_without_validation_images_the_last_weights_stay(source: Source) -> None:
+    blind = learn(replace(source, validation=[]), BRIEF, calibration=16)
+    assert blind.tuned.best is blind.tuned.checks[-1]
+    assert blind.tuned.best.step == 10
+
+
+def test_auto_keeps_plain_quantisation_where_no_image_can_tell(source: Source, tmp_path: Path) -> None:
+    (tmp_path / "int8.onnx").write_bytes(b"plain")
+    choice = quantise_by_training(
+        replace(source, validation=[]), tmp_path / "int8.onnx", tmp_path, way="auto", settings=BRIEF, calibration=16,
+        tell=lambda _: None,
+    )  # fmt: skip
+    assert choice.taken == "ptq"
+    assert "no validation image" in choice.reason
+    assert (tmp_path / "int8.onnx").read_bytes() == b"plain"
 
 
 def test_the_lesson_is_the_trainers(source: Source) -> None:
