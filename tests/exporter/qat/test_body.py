@@ -144,6 +144,10 @@ def test_backbones_of_the_catalogue_run_in_int8_as_a_whole(
     assert found["Conv"] == found["FusedConv"] == found["Relu"] == 0
 
 
+def test_no_file_tells_where_in_torch_its_nodes_came_from(symmetric: Path) -> None:
+    assert not any(node.metadata_props for node in onnx.load(symmetric).graph.node)
+
+
 def test_signature_is_that_of_the_float_file(symmetric: Path) -> None:
     session = onnxruntime.InferenceSession(str(symmetric), providers=["CPUExecutionProvider"])
     assert {item.name: item.shape for item in session.get_outputs()} == SIGNATURE.outputs
