@@ -40,7 +40,7 @@ SETS: dict[str, tuple[str, Callable[[Dataset], Dataset]]] = {
 TRAINING: dict[str, Any] = {
     "strategy": "tail", "input_width": 160, "input_height": 160, "threads": 1, "max_seconds": 360.0,
 }  # fmt: skip
-LEARNING = QatSettings(rate=2e-4, fewest_steps=60, most_steps=60, max_seconds=360.0)
+LEARNING = QatSettings(fewest_steps=60, most_steps=60, max_seconds=360.0)
 _NEEDED = 0.005  # what plain quantisation may lose before training on has to help
 
 

@@ -10,7 +10,7 @@ from contracts.settings import Settings
 class QatSettings(Settings):
     """`[export.qat]` of a configuration file."""
 
-    rate: float = Field(default=1e-4, gt=0.0, description="AdamW's largest learning rate")
+    rate: float = Field(default=1e-5, gt=0.0, description="AdamW's largest learning rate")
     head_rate: float = Field(default=1.0, ge=0.0, description="of the head, times `rate`")
     passes: int = Field(default=4, ge=1, description="over the training images, within the limits of steps")
     fewest_steps: int = Field(default=60, ge=1, description="of 32 images")
