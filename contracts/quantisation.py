@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from contracts.frame import Probability
@@ -31,7 +33,9 @@ class LayerError(Wire):
 class Quantisation(Wire):
     """The choice and what it was made from. `drop` is never measured on the test split: that is the certificate's."""
 
-    calibrator: str
+    way: Literal["ptq", "qat"] = Field(default="ptq", description="after the training, or by training on with rounding")
+    way_reason: str = Field(default="", description="of the way, where both were tried")
+    calibrator: str = Field(description="of the ranges; learned, where they were")
     calibrators: tuple[CalibratorError, ...] = Field(default=(), description="empty: too few images to compare")
     kept_float: tuple[str, ...] = Field(default=(), description="layers that stayed in float")
     float_share: Probability = Field(default=0.0, description="of the convolutions' multiplications")

@@ -95,7 +95,8 @@ def _write(
     progress("writing the float model as ONNX")
     export_graph(source.module, source.signature, draft / FILES["fp32"])
     progress("quantising to int8")
-    quantisation = make_int8(source, draft / FILES["fp32"], draft / FILES["int8"], scratch, settings=settings)
+    fp32, int8 = draft / FILES["fp32"], draft / FILES["int8"]
+    quantisation = make_int8(source, fp32, int8, scratch, settings=settings, tell=progress)
     variants, sessions, answers = _compared(
         source, draft, threads=threads, progress=progress, settings=settings, refused=quantisation.reasons
     )

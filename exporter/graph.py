@@ -23,8 +23,9 @@ OPSET = 20
 """Pinned: onnxruntime fuses what its quantiser writes at this one; a newer one has to be measured first."""
 
 
-def export_graph(module: nn.Module, signature: Signature, path: Path) -> None:
-    """Write `module` as ONNX. Requires eval mode; ensures a file that passes onnx's full check and the bundle's own.
+def export_graph(module: nn.Module, signature: Signature, path: Path, *, shrunk: bool = True) -> None:
+    """Write `module` as ONNX. Requires eval mode; ensures a file that passes onnx's full check and the bundle's, and
+    has names and zero points for passes to find unless it is `shrunk`.
 
     Raises BundleError when the network cannot be exported or uses what a bundle may not hold.
     """
@@ -46,7 +47,9 @@ def export_graph(module: nn.Module, signature: Signature, path: Path) -> None:
     if program is None:
         raise BundleError("torch wrote no ONNX graph; use another backbone")
     program.save(str(path), external_data=False)
-    shrink_file(path)
+    if shrunk:
+        shrink_file(path)
+    check_file(path)
 
 
 def shrink_file(path: Path) -> None:

@@ -6,7 +6,7 @@ of them, the loss from validation images (and training images that calibrated no
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from contracts.quantisation import CalibratorError, LayerError, Quantisation
 from exporter.bias_correction import correct_biases
-from exporter.graph import shrink_file
+from exporter.graph import quiet, shrink_file
 from exporter.mixed import Loss, loss, search
 from exporter.quantise import OPERATORS, sensitive_stem, simplify, write_int8
 from exporter.ranges import Ranges, observe, ranges
@@ -29,8 +29,12 @@ from runtime.session import Session
 _HELD_OUT_SHARE, _HELD_OUT_MOST = 4, 16
 
 
-def make_int8(source: Source, fp32: Path, out: Path, scratch: Path, *, settings: ExportSettings) -> Quantisation:
-    """Write `out`, the int8 file of `fp32`; returns how it was made and what was measured on the way."""
+def make_int8(
+    source: Source, fp32: Path, out: Path, scratch: Path, *, settings: ExportSettings,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Quantisation:  # fmt: skip
+    """Write `out`, the int8 file of `fp32`; returns how it was made and what was measured on the way. Raises
+    BundleError where it shall be trained and the source is no training run."""
     simplified = scratch / "simplified.onnx"
     simplify(fp32, simplified)
     stem = sensitive_stem(simplified) if settings.float_stem else []
@@ -55,7 +59,7 @@ def make_int8(source: Source, fp32: Path, out: Path, scratch: Path, *, settings:
     graph = onnx.load(simplified).graph
     share, known = shares(graph), called(graph)
     names = [name for name in share if name in stem or name in {layer.name for layer in kept}]
-    return Quantisation(
+    plain = Quantisation(
         calibrator=min(compared, key=lambda each: each.error).calibrator if compared else settings.calibrators[0],
         calibrators=compared,
         kept_float=tuple(known[name] for name in names),
@@ -69,6 +73,34 @@ def make_int8(source: Source, fp32: Path, out: Path, scratch: Path, *, settings:
             LayerError(name=known[each.name], error=each.error, share=each.share, kept_float=each.name in names)
             for each in sorted(layers, key=lambda each: -each.error)
         ),
+    )
+    return plain if settings.quantisation == "ptq" else _trained_on(source, out, scratch, plain, jury, settings, tell)
+
+
+def _trained_on(
+    source: Source, out: Path, scratch: Path, plain: Quantisation, jury: _Jury, settings: ExportSettings,
+    tell: Callable[[str], None],
+) -> Quantisation:  # fmt: skip
+    """What comes of training on with the rounding, which takes the place of the `plain` file where it shall."""
+    with quiet():  # torchao takes seconds to import, for others in vain, and tells of kernels it could not load
+        from exporter.qat.route import PTQ, quantise_by_training
+
+    choice = quantise_by_training(
+        source, out, scratch, way=settings.quantisation, settings=settings.qat,
+        calibration=settings.calibration_images, tell=tell,
+    )  # fmt: skip
+    if choice.taken == PTQ:
+        return plain.model_copy(update={"way_reason": choice.reason})
+    found = jury.loss(out)
+    return Quantisation(
+        way="qat",
+        way_reason=choice.reason,
+        calibrator="learned",
+        drop=found.drop,
+        drop_error=found.error,
+        max_drop=settings.max_drop,
+        images=plain.images,
+        reasons=_reasons(found, settings, plain.images),
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from contracts.settings import Settings
+from exporter.qat.settings import QatSettings
 from exporter.ranges import USUAL, Calibrator
 
 
@@ -31,6 +34,11 @@ class ExportSettings(Settings):
     """`[export]` of a configuration file. Numbers of images are upper limits."""
 
     limits: Limits = Limits()
+    quantisation: Literal["ptq", "qat", "auto"] = Field(
+        default="ptq", description="ptq: after the training, in seconds; qat: training goes on with its rounding, for "
+        "minutes; auto: both, and the one that answers the validation images better is taken"
+    )  # fmt: skip
+    qat: QatSettings = QatSettings()
     components: int = Field(default=16, ge=1, le=64, description="principal components of the drift reference")
     calibration_images: int = Field(default=128, ge=1, description="from the training split, for the int8 ranges")
     calibrators: tuple[Calibrator, ...] = Field(

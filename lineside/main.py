@@ -342,6 +342,10 @@ def export(
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="What eight bits cost in each layer, as a table.")
     ] = False,
+    quantisation: Annotated[
+        Literal["ptq", "qat", "auto"],
+        typer.Option(help="int8 after the training, or by training on with its rounding; auto: the better one."),
+    ] = "ptq",
 ) -> None:
     """Model -> bundle: fp32 and int8 ONNX, certified equal and measured on this machine."""
     from lineside.training import run_export
@@ -351,6 +355,7 @@ def export(
         "max_drop": max_drop,
         "float_stem": False if all_int8 else None,
         "sensitivity": sensitivity or None,
+        "quantisation": quantisation,
     }
     carry_out(run_export, run, out, threads=threads, changes=changes)
 

@@ -156,7 +156,7 @@ class Course:
         self, learned: Material, held_out: Material, penalty: float, until: float, tick: Callable[[float], None],
         midway: Midway | None,
     ) -> Tuned:  # fmt: skip
-        lesson, test = self._with_tasks(learned), self._with_tasks(held_out)
+        lesson, test = self.full_lesson(learned), self.full_lesson(held_out)
         head = self.head(lesson, penalty)
         recipe = recipe_of(self.settings)
         if recipe is None:
@@ -181,13 +181,13 @@ class Course:
     def lesson(self, material: Material) -> Lesson:
         """What the labels say, with balanced weights."""
         targets = soft_targets(material.examples, self.labels, self.good, noise=self.settings.label_noise)
-        passes = torch.tensor([example.label in self.good for example in material.examples])
+        passes = torch.tensor([example.label in self.good for example in material.examples], dtype=torch.bool)
         groups = tuple(map(group_of, material.examples))
         weights = balanced_weights(material.examples, self.good)
         tiles = tile_lesson(material.features.shown, targets, passes, weights)
         return Lesson(material.features, targets, weights, tiles, groups)
 
-    def _with_tasks(self, material: Material) -> Lesson:
+    def full_lesson(self, material: Material) -> Lesson:
         """The lesson, and what the manifest says for the network's further heads."""
         lesson = self.lesson(material)
         if self.network.heads is None:

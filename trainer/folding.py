@@ -12,16 +12,16 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from trainer.device import device_of
 
 
-def folded(stages: Sequence[nn.Module], shape: tuple[int, ...]) -> nn.Sequential:
+def folded(stages: Sequence[nn.Module], shape: tuple[int, ...], *, widen: bool = True) -> nn.Sequential:
     """A copy of `stages` (in eval mode) for inputs of `shape` [1, c, h, w], equal up to rounding: every BatchNorm that
     directly follows a convolution goes into its weights, and padding that TensorFlow's rule adds before a convolution
-    of stride 2 goes into its kernel, so that nothing is copied for it."""
+    of stride 2 goes into its kernel, so that nothing is copied for it (not where `widen` is False)."""
     copied = copy.deepcopy(nn.Sequential(*stages)).eval().requires_grad_(False)
     inputs, pairs = _looked_at(copied, torch.zeros(shape, device=device_of(copied)))
     for convolution, norm in pairs:
         _fold(convolution, norm)
         _replace(copied, norm, _what_follows(norm))
-    for convolution, (height, width) in inputs.items():
+    for convolution, (height, width) in inputs.items() if widen else ():
         if type(convolution).__name__ == "Conv2dSame" and height % 2 == 0 and width % 2 == 0:
             _replace(copied, convolution, _widened(convolution))
     return copied

@@ -124,14 +124,14 @@ class Plan:
         settings = self._settings(input_width=160, input_height=160)
         measure = partial(pass_seconds, self.sets.elpv, self.base, settings)
         code = _code("benchmarks.accuracy.caching")
-        yield Cell("strategies/pass", self._inputs(self.sets.elpv, settings), code, measure)
+        yield Cell("strategies/pass", inputs_of(self.sets.elpv, self.base, settings), code, measure)
 
     def _ways(self) -> Iterator[Cell]:
         settings, code = self._settings(), _code("benchmarks.accuracy.ways")
         parted = third_of_each_site(self.sets.elpv, seed=0)
         for labels in LABELS[2:3] if self.quick else LABELS:
             measure = partial(play_ways, parted, self.base, settings, "mono", "poly", labels)
-            inputs = {**self._inputs(parted, settings), "labels": labels}
+            inputs = {**inputs_of(parted, self.base, settings), "labels": labels}
             yield Cell(f"ways/{labels}", inputs, code, measure)
 
     def _tasks(self) -> Iterator[Cell]:
@@ -141,7 +141,7 @@ class Plan:
             parted = grouped_fold(self.sets.spindle, fold=fold)
             for name in (TOGETHER, *TASKS):
                 measure = partial(play_tasks, parted, self.base, settings, name)
-                inputs = {**self._inputs(parted, settings), "task": name}
+                inputs = {**inputs_of(parted, self.base, settings), "task": name}
                 yield Cell(f"tasks/{name}-{fold}", inputs, code, measure)
 
     def _settings(self, *, seed: int = 0, **chosen: Any) -> TrainingSettings:
@@ -155,18 +155,21 @@ class Plan:
         share: dict[str, Any] = {"defect_share": _share(dataset)} if as_come else {}
         settings = self._settings(**share, **chosen)
         measure = partial(play, dataset, self.base, settings)
-        return Cell(name, self._inputs(dataset, settings), _code("benchmarks.accuracy.play"), measure)
+        return Cell(name, inputs_of(dataset, self.base, settings), _code("benchmarks.accuracy.play"), measure)
 
-    def _inputs(self, dataset: Dataset, settings: TrainingSettings) -> dict[str, Any]:
-        rows = sorted(
-            (e.sha256, e.label, str(e.split), e.group, e.site, sorted(e.attributes.items())) for e in dataset.examples
-        )
-        return {
-            "data": hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
-            "base": self.base.sha256,
-            # the defaults are code; threads change rounding and time alone
-            "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"threads"}),
-        }
+
+def inputs_of(dataset: Dataset, base: BaseModel, settings: TrainingSettings) -> dict[str, Any]:
+    """What decides a training besides the code, as JSON: images with their labels and parts, pretrained weights,
+    settings."""
+    rows = sorted(
+        (e.sha256, e.label, str(e.split), e.group, e.site, sorted(e.attributes.items())) for e in dataset.examples
+    )
+    return {
+        "data": hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
+        "base": base.sha256,
+        # the defaults are code; threads change rounding and time alone
+        "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"threads"}),
+    }
 
 
 def _share(dataset: Dataset) -> float:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 from benchmarks.harness import Measured, add_data, main
-from benchmarks.quantisation import latency
+from benchmarks.quantisation import accuracy, latency
+from benchmarks.quantisation.accuracy import CELLS
 
 PARTS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "latency": latency.measure,
+    "accuracy": accuracy.measure,
 }
 """By the name that `--only` takes. A part reads `options` (`quick`, `data`) and knows nothing of the others."""
 
@@ -28,6 +31,7 @@ def measure(options: argparse.Namespace) -> Measured:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
+    parser.add_argument("--folder", type=Path, default=CELLS, help="keeps what was trained; default: %(default)s")
     parser.add_argument("--only", action="append", choices=list(PARTS), help="measure this part alone; repeatable")
 
 

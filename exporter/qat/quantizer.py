@@ -1,0 +1,103 @@
+"""Where numbers are rounded while a network learns: torchao's annotations, so that every convolution and residual
+addition of the exported graph runs as int8 in onnxruntime.
+
+Each tensor between two operators is rounded once, at the operator that makes it, and everyone who reads it reads the
+rounded one. A convolution and the ReLU or ReLU6 behind it count as one operator, and so do a residual addition and its
+ReLU. Where another function follows (hard-swish, hard-sigmoid), the convolution's own answer is rounded too, since
+onnxruntime runs these functions in float. What pooling by maximum picks keeps the steps it had.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+from torchao.quantization.pt2e.quantizer import (
+    QuantizationAnnotation,
+    QuantizationSpec,
+    QuantizationSpecBase,
+    Quantizer,
+    SharedQuantizationSpec,
+)
+
+from exporter.qat.rounding import ActivationRounding, WeightRounding
+
+_aten = torch.ops.aten
+CONVOLUTIONS = (_aten.conv2d.default, _aten.conv2d.padding, _aten.convolution.default)
+CUTS = (
+    _aten.relu.default, _aten.relu_.default, _aten.relu6.default, _aten.relu6_.default,
+    _aten.hardtanh.default, _aten.hardtanh_.default,
+)  # fmt: skip
+"""Activations that vanish into the range of what they follow."""
+CURVES = (
+    _aten.hardswish.default, _aten.hardswish_.default, _aten.hardsigmoid.default, _aten.hardsigmoid_.default,
+    _aten.silu.default, _aten.silu_.default, _aten.sigmoid.default,
+)  # fmt: skip
+MEETINGS = (_aten.add.Tensor, _aten.add_.Tensor, _aten.mul.Tensor, _aten.mul_.Tensor)
+MOVES = (_aten.max_pool2d.default,)
+"""Take some of the numbers as they are: rounded in the steps of what they read."""
+PADDINGS = (_aten.pad.default, _aten.constant_pad_nd.default)
+MEANS = (_aten.mean.dim, _aten.adaptive_avg_pool2d.default, _aten.avg_pool2d.default)
+
+
+def activations() -> QuantizationSpec:
+    """Symmetric int8, one scale a tensor."""
+    return QuantizationSpec(
+        dtype=torch.int8, observer_or_fake_quant_ctr=ActivationRounding, quant_min=-128, quant_max=127,
+        qscheme=torch.per_tensor_symmetric,
+    )  # fmt: skip
+
+
+def weights() -> QuantizationSpec:
+    """Symmetric int8, a scale for each output channel; 127 on both sides, so that no weight is the odd -128."""
+    return QuantizationSpec(
+        dtype=torch.int8, observer_or_fake_quant_ctr=WeightRounding, quant_min=-127, quant_max=127,
+        qscheme=torch.per_channel_symmetric, ch_axis=0,
+    )  # fmt: skip
+
+
+class WholeInt8(Quantizer):  # type: ignore[misc]
+    """Annotates a graph of aten operators whose BatchNorms are folded."""
+
+    def annotate(self, model: GraphModule) -> GraphModule:
+        """Write what is rounded where into the nodes' metadata."""
+        act, weight = activations(), weights()
+        for node in model.graph.nodes:
+            inputs: dict[Node, Any] = {}
+            if node.target in CONVOLUTIONS:
+                inputs[node.args[1]] = weight
+            if node.target in (*CONVOLUTIONS, *PADDINGS) and node.args[0].op == "placeholder":
+                inputs[node.args[0]] = act
+            output: QuantizationSpecBase | None = act if _is_rounded(node) else None
+            if node.target in MOVES and _is_rounded(node.args[0]):
+                output = SharedQuantizationSpec(node.args[0])
+            if inputs or output:
+                node.meta["quantization_annotation"] = QuantizationAnnotation(
+                    input_qspec_map=inputs, output_qspec=output, _annotated=True
+                )
+        return model
+
+    def validate(self, model: GraphModule) -> None:
+        """Nothing to refuse: what has no rule stays float."""
+
+
+def _is_rounded(node: Node) -> bool:
+    """Whether the node's answer is a tensor that others read rounded."""
+    if node.op != "call_function":
+        return False
+    if node.target in (*CONVOLUTIONS, *MEETINGS):
+        return not _cut_follows(node)
+    if node.target in CUTS:
+        return True
+    return node.target in CURVES or (node.target in MEANS and _reaches_convolution(node))
+
+
+def _reaches_convolution(node: Node) -> bool:
+    """Whether the mean is used inside the network (squeeze-excite); the last one, the embedding, stays float."""
+    return any(user.target in CONVOLUTIONS or _reaches_convolution(user) for user in node.users)
+
+
+def _cut_follows(node: Node) -> bool:
+    users = list(node.users)
+    return len(users) == 1 and users[0].target in CUTS
