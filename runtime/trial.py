@@ -30,6 +30,7 @@ from runtime.interpreter import ROOT, fresh
 from runtime.machine import describe_machine
 from runtime.probe import LIMIT_SECONDS, probe
 from runtime.session import Session
+from runtime.targets import targets
 
 _ROOT = ROOT
 _LARGEST_ANSWER_BYTES = 64 * 1024
@@ -54,7 +55,6 @@ class Request(Wire):
     bundle_hash: Sha256
     variant: str | None
     threads: int = Field(ge=1)
-    engines: str | None
     memory_bytes: int | None
     cpu_seconds: int
     seconds: float
@@ -69,14 +69,7 @@ class Answer(Wire):
     seconds: float = Field(default=0.0, description="of the trial's process, its start not included")
 
 
-def try_bundle(
-    bundle: Bundle,
-    *,
-    variant: str | None = None,
-    threads: int = 1,
-    engines: Path | None = None,
-    limits: Limits = Limits(),
-) -> Answer:
+def try_bundle(bundle: Bundle, *, variant: str | None = None, threads: int = 1, limits: Limits = Limits()) -> Answer:
     """Check the file's bytes here, then load the variant and answer the golden samples elsewhere.
 
     Raises BundleError, naming the file and the reason, where either fails, or where the other process crashes, takes
@@ -87,7 +80,6 @@ def try_bundle(
         bundle_hash=bundle.hash,
         variant=variant,
         threads=threads,
-        engines=None if engines is None else str(engines.resolve()),
         memory_bytes=limits.memory_bytes if _on_processor(bundle, variant) else None,
         cpu_seconds=limits.cpu_seconds,
         seconds=limits.seconds,
@@ -118,15 +110,13 @@ class Trials:
     def __init__(self, file: Path, *, limits: Limits = Limits()) -> None:
         self._file, self._limits = file, limits
 
-    def check(
-        self, bundle: Bundle, *, variant: str | None = None, threads: int = 1, engines: Path | None = None
-    ) -> None:
+    def check(self, bundle: Bundle, *, variant: str | None = None, threads: int = 1) -> None:
         """Raises BundleError as `try_bundle` does; at once where this bundle has passed before."""
         key = _key(bundle, variant, threads, self._limits)
         passed = self._passed()
         if key in passed:
             return
-        try_bundle(bundle, variant=variant, threads=threads, engines=engines, limits=self._limits)
+        try_bundle(bundle, variant=variant, threads=threads, limits=self._limits)
         self._remember([*passed, key][-_MOST_REMEMBERED:])
 
     def _passed(self) -> list[str]:
@@ -146,7 +136,8 @@ class Trials:
 
 def _key(bundle: Bundle, variant: str | None, threads: int, limits: Limits) -> str:
     """Another bundle, machine, version of a runtime or of these checks is tried anew."""
-    told = [bundle.hash, variant, threads, describe_machine(), repr(limits), _fingerprint()]
+    versions = {name: target.version() for name, target in targets().items() if target.unavailable() is None}
+    told = [bundle.hash, variant, threads, describe_machine(), versions, repr(limits), _fingerprint()]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
@@ -154,7 +145,7 @@ def _fingerprint() -> str:
     """Of the modules that decide."""
     folder = Path(__file__).parent
     digest = hashlib.sha256()
-    for module in sorted(folder.glob("*.py")):
+    for module in sorted(folder.rglob("*.py")):
         digest.update(module.read_bytes())
     return digest.hexdigest()
 
@@ -265,8 +256,7 @@ def _tried(request: Request) -> Answer:
 
 def _try(request: Request) -> None:
     bundle = open_bundle(Path(request.path), expected_hash=request.bundle_hash)
-    engines = None if request.engines is None else Path(request.engines)
-    session = Session(bundle, variant=request.variant, threads=request.threads, engines=engines)
+    session = Session(bundle, variant=request.variant, threads=request.threads)
     probe(bundle, session, limit_seconds=request.answer_seconds, rounds=1)
 
 
