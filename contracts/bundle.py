@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from contracts.frame import Probability
 from contracts.names import Label, Moment, Name, Sha256, Wire
+from contracts.quantisation import Quantisation
 from contracts.tasks import TaskCertificate, Tasks
 
 FilePath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")]
@@ -318,6 +319,9 @@ class Manifest(Wire):
     temperature: float = Field(default=1.0, gt=0.0, description="logits are divided by it before the softmax")
     tasks: Tasks | None = Field(
         default=None, exclude_if=_absent, description="what the model answers beside the class; None: nothing"
+    )
+    quantisation: Quantisation | None = Field(
+        default=None, exclude_if=_absent, description="how the int8 file was made; None: nobody wrote it down"
     )
     drift_reference: DriftReference = Field(description="of the default variant")
     drift_references: dict[str, DriftReference] = Field(

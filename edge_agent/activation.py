@@ -46,7 +46,7 @@ class Channels(Protocol):
 
 
 class Loader:
-    """Turns a staged bundle into an inspector with the variant that should serve here, tried and proven."""
+    """Turns a staged bundle into an inspector that passed its probe, with the variant that should serve here."""
 
     def __init__(self, selector: Selector, *, production: bool) -> None:
         self._selector, self._production = selector, production

@@ -76,7 +76,7 @@ def build_core(settings: AgentSettings) -> Core:
     )
     engines = settings.state_folder / "engines"
     trials = Trials(settings.state_folder / "trials.json")
-    selector = Selector(store, trials, variant=options.variant, threads=options.threads, engines=engines)
+    selector = Selector(store, variant=options.variant, threads=options.threads, engines=engines, trials=trials)
     loader = Loader(selector, production=settings.production)
     bundles = Bundles(
         store,

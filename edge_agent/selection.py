@@ -40,12 +40,12 @@ class Memory(Protocol):
 
 
 class Selector:
-    """Loads bundles with the variant that should serve here, each tried in a process of its own before it is loaded in
-    this one. `engines` is where built engines are kept."""
+    """Loads bundles with the variant that should serve here, each tried in a process of its own first. `engines` is
+    where built engines are kept."""
 
-    def __init__(self, memory: Memory, trials: Trials, *, variant: str | None, threads: int, engines: Path) -> None:
-        self._memory, self._trials, self.engines = memory, trials, engines
-        self._variant, self._threads = variant, threads
+    def __init__(self, memory: Memory, *, variant: str | None, threads: int, engines: Path, trials: Trials) -> None:
+        self._memory, self._variant, self._threads, self.engines = memory, variant, threads, engines
+        self._trials = trials
 
     def select(self, bundle: Bundle) -> tuple[Inspector, Selection]:
         """A loaded inspector that passed its probe. Raises BundleError, with all reasons, where there is none."""
@@ -71,11 +71,7 @@ class Selector:
         return inspector, Selection(session.variant, session.device_class, basis, "the settings name it")
 
     def _inspector(self, bundle: Bundle, variant: str) -> Inspector:
-        """Raises BundleError where the trial fails or the variant does not load. An engine was built on this device,
-        by the process that reads it."""
-        target = variant.partition("/")[0]
-        if not isinstance(targets().get(target), Builds):
-            self._trials.check(bundle, variant=variant, threads=self._threads)
+        self._trials.check(bundle, variant=variant, threads=self._threads, engines=self.engines)
         return Inspector(bundle, variant=variant, threads=self._threads, engines=self.engines)
 
     def _unbuilt(self, bundle: Bundle, found: Candidates) -> tuple[Variant, ...]:

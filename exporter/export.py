@@ -15,11 +15,11 @@ import torch
 
 from contracts.bundle import Certificate, DriftReference, FilePath, Precision, Variant
 from contracts.errors import BundleError
-from exporter.bias_correction import correct_biases
+from contracts.quantisation import Quantisation
 from exporter.certificate import Answers, ask, certify, judge
 from exporter.golden import write_golden_samples
 from exporter.graph import export_graph
-from exporter.quantise import quantise, sensitive_stem, simplify
+from exporter.precision import make_int8
 from exporter.reference import write_other_references, write_reference
 from exporter.settings import ExportSettings
 from exporter.source import Source, balanced, some, source_of, tensors
@@ -95,12 +95,16 @@ def _write(
     progress("writing the float model as ONNX")
     export_graph(source.module, source.signature, draft / FILES["fp32"])
     progress("quantising to int8")
-    _quantise(source, draft, scratch, settings=settings)
-    variants, sessions, answers = _compared(source, draft, threads=threads, progress=progress, settings=settings)
+    quantisation = make_int8(source, draft / FILES["fp32"], draft / FILES["int8"], scratch, settings=settings)
+    variants, sessions, answers = _compared(
+        source, draft, threads=threads, progress=progress, settings=settings, refused=quantisation.reasons
+    )
     seconds, compared = _seconds(source, sessions, settings)
     timed = {name: summary(values, threads) for name, values in seconds.items()}
     certificates = [
-        certify(session, answers, source, latency=timed[session.variant], limits=settings.limits)
+        _refused(
+            certify(session, answers, source, latency=timed[session.variant], limits=settings.limits), quantisation
+        )
         for session in sessions
     ]
     default, why = _default(certificates, compared)
@@ -127,6 +131,7 @@ def _write(
             "drift_references": references,
             "golden_samples": golden,
             "tasks": source.tasks,
+            "quantisation": quantisation,
             "certificates": certificates,
             "test_metrics": default.metrics,
             "licence": source.licence,
@@ -135,14 +140,12 @@ def _write(
     )
 
 
-def _quantise(source: Source, draft: Path, scratch: Path, *, settings: ExportSettings) -> None:
-    simplified = scratch / "simplified.onnx"
-    simplify(draft / FILES["fp32"], simplified)
-    chosen = balanced(source.train, settings.calibration_images, seed=settings.seed)
-    images = tensors(chosen, source.preprocessing)
-    quantise(simplified, draft / FILES["int8"], images, keep_float=sensitive_stem(simplified))
-    few = list(tensors(chosen[: settings.correction_images], source.preprocessing))
-    correct_biases(simplified, draft / FILES["int8"], few)
+def _refused(certificate: Certificate, quantisation: Quantisation) -> Certificate:
+    """One of int8 does not pass where held-out images already showed that too much is lost."""
+    if not certificate.variant.endswith("/int8"):
+        return certificate
+    reasons = (*certificate.reasons, *quantisation.reasons)
+    return certificate.model_copy(update={"passed": not reasons, "reasons": reasons})
 
 
 def _session(source: Source, draft: Path, variant: Variant, threads: int) -> Session:
@@ -156,16 +159,23 @@ def _session(source: Source, draft: Path, variant: Variant, threads: int) -> Ses
 
 
 def _compared(
-    source: Source, draft: Path, *, threads: int, progress: Progress, settings: ExportSettings
+    source: Source,
+    draft: Path,
+    *,
+    threads: int,
+    progress: Progress,
+    settings: ExportSettings,
+    refused: Sequence[str],
 ) -> tuple[tuple[Variant, ...], list[Session], Answers]:
-    """The variants, loaded, and what they answer: int8 and fp32, and where no int8 passes bfloat16 too."""
+    """The variants, loaded, and what they answer: int8 and fp32, and where no int8 passes (none does that is `refused`
+    already) bfloat16 too."""
     variants = planned(FILES)
     progress(f"comparing {', '.join(variant.name for variant in variants)} with the trained model")
     sessions = [_session(source, draft, variant, threads) for variant in variants]
     answers = _ask(source, sessions, settings)
     int8 = [judge(each.name, answers, source, settings.limits) for each in variants if each.precision == "int8"]
     coarser = planned(COARSER)
-    if not coarser or any(not judged.reasons for judged in int8):
+    if not coarser or (not refused and any(not judged.reasons for judged in int8)):
         return variants, sessions, answers
     progress(f"no int8 passes; comparing {', '.join(variant.name for variant in coarser)}")
     more = [_session(source, draft, variant, threads) for variant in coarser]

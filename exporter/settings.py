@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from contracts.settings import Settings
+from exporter.ranges import USUAL, Calibrator
 
 
 class Limits(Settings):
@@ -32,6 +33,25 @@ class ExportSettings(Settings):
     limits: Limits = Limits()
     components: int = Field(default=16, ge=1, le=64, description="principal components of the drift reference")
     calibration_images: int = Field(default=128, ge=1, description="from the training split, for the int8 ranges")
+    calibrators: tuple[Calibrator, ...] = Field(
+        default=USUAL,
+        min_length=1,
+        description="ways to choose the int8 ranges; the best on held-out images wins",
+    )
+    float_stem: bool = Field(
+        default=True, description="a depthwise second convolution and the first stay in float; off: all in int8"
+    )
+    max_drop: float = Field(
+        default=0.005,
+        ge=0.0,
+        le=1.0,
+        description="of balanced accuracy by int8; layers stay in float to keep within it",
+    )
+    float_budget: float = Field(
+        default=0.25, ge=0.0, le=1.0, description="share of the multiplications that may stay in float for that"
+    )
+    search_images: int = Field(default=200, ge=1, description="held out, never of the test split, for that drop")
+    sensitivity: bool = Field(default=False, description="measure every layer, even where int8 keeps within the drop")
     correction_images: int = Field(default=32, ge=1, description="of those, for the correction of the biases")
     certificate_images: int = Field(default=400, ge=1, description="compared with the float model")
     certificate_images_at_least: int = Field(

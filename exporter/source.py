@@ -97,6 +97,17 @@ def tensors(examples: Sequence[Labelled], spec: Preprocessing) -> Iterator[NDArr
         yield prepare(pixels_of(example.path, spec), spec)
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """The network inputs of `examples`, made anew each time they are gone through: they do not all lie in memory."""
+
+    examples: Sequence[Labelled]
+    preprocessing: Preprocessing
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        return tensors(self.examples, self.preprocessing)
+
+
 def balanced(examples: Sequence[Labelled], most: int, *, seed: int) -> list[Labelled]:
     """At most `most` examples, as many of each class as there are, in an order drawn from the seed."""
     shuffled = random.Random(seed).sample(list(examples), len(examples))

@@ -332,11 +332,27 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
     threads: Threads = 2,
     components: Components = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="Balanced accuracy that int8 may lose; layers stay in float for it.", min=0.0, max=1.0),
+    ] = None,
+    all_int8: Annotated[
+        bool, typer.Option("--all-int8", help="No layer stays in float from the start, not even a sensitive stem.")
+    ] = False,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="What eight bits cost in each layer, as a table.")
+    ] = False,
 ) -> None:
     """Model -> bundle: fp32 and int8 ONNX, certified equal and measured on this machine."""
     from lineside.training import run_export
 
-    carry_out(run_export, run, out, threads=threads, components=components)
+    changes = {
+        "components": components,
+        "max_drop": max_drop,
+        "float_stem": False if all_int8 else None,
+        "sensitivity": sensitivity or None,
+    }
+    carry_out(run_export, run, out, threads=threads, changes=changes)
 
 
 @app.command(rich_help_panel=_PARTS)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from rich.console import Console
 from contracts.bundle import TaskMetrics
 from contracts.errors import ConfigurationError, OrderError
 from contracts.orders import Retrain
+from contracts.quantisation import Quantisation
 from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from lineside.train_options import TrainOptions, settings_of
@@ -85,20 +87,23 @@ def export_model(
     *,
     threads: int,
     components: int | None = None,
+    changes: Mapping[str, Any] | None = None,
     progress: Callable[..., None] | None = None,
 ) -> Bundle:
-    """The bundle of a run; `components` of the drift reference where it should differ from the exporter's default."""
+    """The bundle of a run; `components` of the drift reference, and `changes` of other `ExportSettings`, where they
+    should differ from the exporter's defaults (None: they do not)."""
     from exporter.export import export
     from exporter.settings import ExportSettings
 
-    settings = ExportSettings() if components is None else ExportSettings(components=components)
+    chosen = {"components": components, **(changes or {})}
+    settings = ExportSettings(**{name: value for name, value in chosen.items() if value is not None})
     return export(run, out, threads=threads, settings=settings, progress=progress or (lambda _: None))
 
 
-def run_export(run: Path, out: Path, *, threads: int, components: int | None) -> None:
+def run_export(run: Path, out: Path, *, threads: int, changes: Mapping[str, Any]) -> None:
     """`lineside export`."""
     with shown_progress() as progress:
-        bundle = export_model(run, out, threads=threads, components=components, progress=progress)
+        bundle = export_model(run, out, threads=threads, changes=changes, progress=progress)
     print_bundle(bundle)
 
 
@@ -189,6 +194,22 @@ def print_bundle(bundle: Bundle) -> None:
             f" {_quality(certificate.metrics)}; {certificate.latency.p50_seconds * 1000:.2f} ms"
         )
     console.print(f"  served: {bundle.manifest.default_variant}")
+    if bundle.manifest.quantisation is not None:
+        print_quantisation(console, bundle.manifest.quantisation)
+
+
+def print_quantisation(console: Console, made: Quantisation) -> None:
+    """How the int8 file was made; with a line for each layer where they were measured."""
+    kept = f"in float {len(made.kept_float)} of the convolutions ({made.float_share:.1%} of the multiplications)"
+    console.print(
+        f"  int8: ranges by {made.calibrator}; {kept if made.kept_float else 'every convolution in int8'}; loses "
+        f"{made.drop:+.1%} (standard error {made.drop_error:.1%}) on {made.images} held-out images"
+    )
+    for layer in made.layers:
+        mark = ", stays in float" if layer.kept_float else ""
+        console.print(
+            f"    {layer.name}: error {layer.error:.3f}, {layer.share:.1%} of the multiplications{mark}", markup=False
+        )
 
 
 def _share(value: float | None) -> str:

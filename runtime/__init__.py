@@ -6,8 +6,8 @@ only; other runtimes where they are installed. Reading order: `preprocessing` (b
 `targets` (the runtimes, one small module each), `machine` (classes of devices), `choice` (which variant serves here),
 `session` (network input -> logits, probabilities, embedding), `decision` (probabilities -> OK / NG / REVIEW), `tasks`
 (a model's further answers -> severity, box, map), `metrics` (many of them against the truth), `latency`, `probe` (may
-this bundle serve?), `trial` (the same in a process of its own, first), `benchmark` (what each variant costs here: each
-in a `runner`, with `energy`).
+this bundle serve?), `trial` (the same in a process of its own, first), `benchmark` (what each variant costs: each in a
+`runner`, with `energy`).
 """
 
 import os

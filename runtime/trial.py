@@ -55,6 +55,7 @@ class Request(Wire):
     bundle_hash: Sha256
     variant: str | None
     threads: int = Field(ge=1)
+    engines: str | None
     memory_bytes: int | None
     cpu_seconds: int
     seconds: float
@@ -69,7 +70,14 @@ class Answer(Wire):
     seconds: float = Field(default=0.0, description="of the trial's process, its start not included")
 
 
-def try_bundle(bundle: Bundle, *, variant: str | None = None, threads: int = 1, limits: Limits = Limits()) -> Answer:
+def try_bundle(
+    bundle: Bundle,
+    *,
+    variant: str | None = None,
+    threads: int = 1,
+    engines: Path | None = None,
+    limits: Limits = Limits(),
+) -> Answer:
     """Check the file's bytes here, then load the variant and answer the golden samples elsewhere.
 
     Raises BundleError, naming the file and the reason, where either fails, or where the other process crashes, takes
@@ -80,6 +88,7 @@ def try_bundle(bundle: Bundle, *, variant: str | None = None, threads: int = 1, 
         bundle_hash=bundle.hash,
         variant=variant,
         threads=threads,
+        engines=None if engines is None else str(engines.resolve()),
         memory_bytes=limits.memory_bytes if _on_processor(bundle, variant) else None,
         cpu_seconds=limits.cpu_seconds,
         seconds=limits.seconds,
@@ -110,13 +119,15 @@ class Trials:
     def __init__(self, file: Path, *, limits: Limits = Limits()) -> None:
         self._file, self._limits = file, limits
 
-    def check(self, bundle: Bundle, *, variant: str | None = None, threads: int = 1) -> None:
+    def check(
+        self, bundle: Bundle, *, variant: str | None = None, threads: int = 1, engines: Path | None = None
+    ) -> None:
         """Raises BundleError as `try_bundle` does; at once where this bundle has passed before."""
         key = _key(bundle, variant, threads, self._limits)
         passed = self._passed()
         if key in passed:
             return
-        try_bundle(bundle, variant=variant, threads=threads, limits=self._limits)
+        try_bundle(bundle, variant=variant, threads=threads, engines=engines, limits=self._limits)
         self._remember([*passed, key][-_MOST_REMEMBERED:])
 
     def _passed(self) -> list[str]:
@@ -256,7 +267,8 @@ def _tried(request: Request) -> Answer:
 
 def _try(request: Request) -> None:
     bundle = open_bundle(Path(request.path), expected_hash=request.bundle_hash)
-    session = Session(bundle, variant=request.variant, threads=request.threads)
+    engines = None if request.engines is None else Path(request.engines)
+    session = Session(bundle, variant=request.variant, threads=request.threads, engines=engines)
     probe(bundle, session, limit_seconds=request.answer_seconds, rounds=1)
 
 

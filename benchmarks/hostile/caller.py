@@ -79,20 +79,10 @@ def _read(lines: IO[str], answers: Queue[str | None]) -> None:
     answers.put(None)
 
 
-class _Forgetful:
-    """The memory of an agent that has chosen nothing yet."""
-
-    def fact(self, name: str) -> str | None:
-        return None
-
-    def remember(self, name: str, value: str) -> None:
-        """Nothing."""
-
-
 def open_as_agent(bundle: Path, variant: str, trials: Trials) -> tuple[str, str]:
     """(outcome, reason) of what an agent does with a bundle that was sent to it, and of one answer where it serves."""
     try:
-        selector = Selector(_Forgetful(), trials, variant=variant, threads=1, engines=bundle)
+        selector = Selector(_Forgetful(), variant=variant, threads=1, engines=bundle / "engines", trials=trials)
         inspector = Loader(selector, production=False).load(bundle, _hash(bundle))
     except BundleError as error:
         reason = str(error)
@@ -101,6 +91,16 @@ def open_as_agent(bundle: Path, variant: str, trials: Trials) -> tuple[str, str]
     sample = inspector.bundle.manifest.golden_samples[0]
     answer = inspector.infer(_pixels(inspector.bundle.path / sample.file), limit_seconds=2.0)
     return ACCEPTED, f"answers {answer.probabilities.tolist()}"
+
+
+class _Forgetful:
+    """Remembers no choice: every bundle is a new one."""
+
+    def fact(self, name: str) -> str | None:
+        return None
+
+    def remember(self, name: str, value: str) -> None:
+        return None
 
 
 _NAMED = (".onnx", "manifest", ".png", ".safetensors", "bundle", "golden", "onnxruntime-cpu/")

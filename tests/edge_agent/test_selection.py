@@ -131,7 +131,8 @@ def bundle_with(
 
 
 def selector(memory: Memory | None = None, folder: Path = Path("none"), variant: str | None = None) -> Selector:
-    return Selector(memory or Memory(), Trials(folder / "trials.json"), variant=variant, threads=1, engines=folder)
+    trials = Trials(folder / "trials.json")
+    return Selector(memory or Memory(), variant=variant, threads=1, engines=folder, trials=trials)
 
 
 def timed(monkeypatch: pytest.MonkeyPatch, **milliseconds: float) -> None:

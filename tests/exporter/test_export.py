@@ -220,12 +220,14 @@ def test_progress_tells_the_story_in_order(exported: tuple[Bundle, list[str]]) -
 
 
 def test_a_float_variant_serves_with_the_reason_when_int8_does_not_pass(source: Source, tmp_path: Path) -> None:
-    settings = QUICK.model_copy(update={"limits": Limits(agreement=1.0, agreement_at_least=1.0)})
+    strict = Limits(agreement=1.0, agreement_at_least=1.0)
+    settings = QUICK.model_copy(update={"limits": strict, "float_budget": 0.0})
     bundle = export_source(replace(source, module=fragile(source)), tmp_path / "bundle", settings=settings)
     for each in bundle.manifest.certificates:
         assert each.passed == (not each.variant.endswith("/int8"))
         if not each.passed:
             assert "most probable class is that of the float model on" in each.reasons[0]
+            assert "held-out images" in each.reasons[-1]
     coarser = {each.name for each in planned(COARSER)}
     assert {each.variant for each in bundle.manifest.certificates} == {INT8, *OTHER_INT8, FP32, *OTHER_FP32, *coarser}
     assert bundle.manifest.default_variant in {FP32, *OTHER_FP32, *coarser}
@@ -233,6 +235,31 @@ def test_a_float_variant_serves_with_the_reason_when_int8_does_not_pass(source: 
         certificate = bundle.manifest.certificate(name)
         assert certificate is not None
         assert certificate.embedding_shift > 1e-4  # type: ignore[operator]  # it does compute in bfloat16
+
+
+def test_layers_that_eight_bits_would_spoil_stay_in_float_and_are_named(source: Source, tmp_path: Path) -> None:
+    bundle = export_source(replace(source, module=fragile(source)), tmp_path / "bundle", settings=QUICK)
+    made = bundle.manifest.quantisation
+    assert made is not None
+    certificate = bundle.manifest.certificate(INT8)
+    assert certificate is not None
+    assert certificate.passed
+    assert made.drop - made.drop_error <= made.max_drop
+    assert 0 < made.float_share <= QUICK.float_budget
+    kept = {layer.name for layer in made.layers if layer.kept_float}
+    assert kept <= set(made.kept_float)
+    assert made.layers[0].name in kept  # the one that eight bits hurt most
+
+
+def test_export_says_how_its_int8_file_was_made(exported: tuple[Bundle, list[str]], source: Source) -> None:
+    made = exported[0].manifest.quantisation
+    assert made is not None
+    errors = {each.calibrator: each.error for each in made.calibrators}
+    assert set(errors) == {"minmax", "percentile", "mse"}
+    assert errors[made.calibrator] == min(errors.values())
+    assert made.images == len(source.validation)  # every training image calibrated; none is of the test split
+    assert made.layers == ()  # int8 keeps within its drop, so nobody had to look
+    assert made.reasons == ()
 
 
 class Fragile(nn.Module):

@@ -16,6 +16,7 @@ from exporter.source import Source, tensors
 from runtime.bundle import Bundle
 from runtime.session import Session
 from tests.simulators.small_network import small_network
+from tests.simulators.spoilt_biases import spoil_biases
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +74,6 @@ def test_correction_brings_spoilt_biases_back(
     spoilt = error(int8, simplified, source)
     assert correct_biases(simplified, int8, images)
     assert error(int8, simplified, source) < spoilt / 10
-
-
-def spoil_biases(file: Path, fraction: float = 0.2) -> None:
-    """Push every bias by a share of its largest magnitude, all to one side."""
-    made = onnx.load(file)
-    for tensor in made.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.INT32 and tensor.dims:
-            values = onnx.numpy_helper.to_array(tensor).astype(np.int64)
-            pushed = values + int(fraction * np.abs(values).max())
-            tensor.CopyFrom(onnx.numpy_helper.from_array(pushed.astype(np.int32), tensor.name))
-    onnx.save(made, file)
 
 
 def test_correction_never_makes_it_worse_on_its_images(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,6 @@ from runtime import trial
 from runtime.bundle import Bundle
 from runtime.trial import Limits, Trials, try_bundle
 from tests.simulators.small_bundle import model_bytes, write_small_bundle
-
-FAILING = [sys.executable, "-c", "raise SystemExit(1)"]
 
 
 def test_sound_bundle_passes_and_says_what_it_took(small_bundle: Bundle) -> None:
@@ -128,7 +125,7 @@ def test_process_takes_nothing_from_folder_or_environment(
 def test_what_passed_is_remembered(small_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trials = Trials(tmp_path / "trials.json")
     trials.check(small_bundle)
-    monkeypatch.setattr(trial, "fresh", lambda *_, **__: FAILING)
+    planted(monkeypatch, tmp_path, "sys.exit(1)")
     trials.check(small_bundle)
     Trials(tmp_path / "trials.json").check(small_bundle)
     with pytest.raises(BundleError, match="ended with status 1"):
@@ -148,7 +145,7 @@ def test_another_machine_or_version_is_tried_anew(
 ) -> None:
     Trials(tmp_path / "trials.json").check(small_bundle)
     monkeypatch.setattr(trial, "describe_machine", lambda: {"onnxruntime": "0.1"})
-    monkeypatch.setattr(trial, "fresh", lambda *_, **__: FAILING)
+    planted(monkeypatch, tmp_path, "sys.exit(1)")
     with pytest.raises(BundleError, match="ended with status 1"):
         Trials(tmp_path / "trials.json").check(small_bundle)
 

@@ -1,0 +1,55 @@
+"""The quantisation benchmark: parts side by side, and figures that its goals ask for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness import GOALS_FOLDER, Measured
+from benchmarks.quantisation import __main__ as benchmark
+from benchmarks.quantisation import latency
+from benchmarks.quantisation.backbones import BACKBONES
+from contracts.report import Figure, read_goals
+from exporter.fused import Convolution, Fused
+
+
+def part(name: str) -> Measured:
+    return Measured([Figure(name=f"{name}_figure", value=1.0)], {"seen": name})
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "PARTS", {name: lambda _, name=name: part(name) for name in ("one", "other")})
+
+
+@pytest.mark.usefixtures("parts")
+def test_all_parts_are_measured_in_order_unless_some_are_named() -> None:
+    both = benchmark.measure(argparse.Namespace(only=None))
+    assert [figure.name for figure in both.figures] == ["one_figure", "other_figure"]
+    assert both.details == {"one": {"seen": "one"}, "other": {"seen": "other"}}
+    alone = benchmark.measure(argparse.Namespace(only=["other"]))
+    assert [figure.name for figure in alone.figures] == ["other_figure"]
+
+
+def test_float_convolution_is_counted_and_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One backbone of the five runs a convolution in float: its figure and its note say so."""
+    for kind, size in (("fp32", 100), ("int8", 27)):
+        (tmp_path / kind).write_bytes(bytes(size))
+    pair = latency.Pair(tmp_path / "fp32", tmp_path / "int8", None, signature=None)  # type: ignore[arg-type]
+    spoilt = Fused((Convolution("stem", "FusedConv", 0.1), Convolution("a", "QLinearConv", 0.9)), {})
+    monkeypatch.setattr(latency, "_pair", lambda architecture, folder: pair)
+    monkeypatch.setattr(latency, "fused", lambda file: spoilt)
+    monkeypatch.setattr(latency, "_timed", lambda *_, **__: [])
+    figures = {each.name: each for each in latency.measure(argparse.Namespace(quick=True)).figures}
+    for backbone in BACKBONES:
+        assert figures[f"{backbone}_convolutions_float"].value == 1
+        assert "stem" in figures[f"{backbone}_convolutions_float"].note
+        assert figures[f"{backbone}_float_share"].value == pytest.approx(0.1)
+        assert figures[f"{backbone}_size"].value == pytest.approx(0.27)
+
+
+def test_every_backbone_has_to_run_in_int8_and_to_be_small() -> None:
+    goals = {goal.figure for goal in read_goals(GOALS_FOLDER / "quantisation.toml")}
+    assert {f"{name}_{figure}" for name in BACKBONES for figure in ("convolutions_float", "size")} <= goals
