@@ -16,19 +16,21 @@ from pathlib import Path
 import numpy as np
 
 from contracts.benchmark import Benchmark, GoldenAnswers, ImageAnswers, Row
-from contracts.bundle import Certificate, GoldenSample, Variant
+from contracts.bundle import Certificate, Variant
 from contracts.errors import BundleError, ConfigurationError
 from runtime.bundle import Bundle
-from runtime.choice import candidates
+from runtime.choice import MINIMUM_GAIN, candidates
 from runtime.energy import EnergyMeter
 from runtime.machine import describe_machine, device_class
 from runtime.metrics import task_metrics, wilson_interval
+from runtime.probe import expected_answer
 from runtime.runner import Block, Runner
 from runtime.trial import try_bundle
 
 ROUNDS = 20
-_SURE_GAIN = 1.02
-"""A variant that is faster by less than this, or not surely faster, does not displace the default one."""
+_SURE_GAIN = 1 / (1 - MINIMUM_GAIN)
+"""What a speed-up surely is, at the lower end of its interval, where a variant displaces the default one; a station
+decides by the same share."""
 _Z_95 = 1.96
 
 Progress = Callable[..., None]
@@ -124,7 +126,7 @@ def choose(
     chosen = own
     for row in order:
         ratio, interval = paired_ratio(medians[_key(chosen)], medians[_key(row)])
-        if row.p50_seconds < chosen.p50_seconds and ratio >= _SURE_GAIN and (interval is None or interval[0] > 1.0):
+        if row.p50_seconds < chosen.p50_seconds and (ratio if interval is None else interval[0]) > _SURE_GAIN:
             chosen = row
     if chosen.variant == default:
         return chosen, []
@@ -219,19 +221,13 @@ def _golden(bundle: Bundle, runner: Runner) -> GoldenAnswers:
     answers = runner.answer([bundle.path / sample.file for sample in samples]).rows
     same, largest, within = 0, 0.0, True
     for sample, answer in zip(samples, answers, strict=True):
-        expected = _expected(sample, runner.variant)
-        if answer is None or len(expected) != len(answer):
+        expected = expected_answer(sample, runner.variant)
+        if answer is None or expected is None or len(expected) != len(answer):
             raise BundleError(f"golden sample {sample.file} has no answer for {runner.variant}; export again")
         difference = float(np.abs(np.subtract(answer, expected)).max())
         same += int(np.argmax(answer) == np.argmax(expected))
         largest, within = max(largest, difference), within and difference <= sample.tolerance
     return GoldenAnswers(images=len(samples), same_class=same, largest_difference=largest, within_tolerance=within)
-
-
-def _expected(sample: GoldenSample, variant: str) -> tuple[float, ...]:
-    """Of the variant, or where the exporter could not run it of one of the same precision."""
-    alike = [name for name in sample.expected if name.rpartition("/")[2] == variant.rpartition("/")[2]]
-    return next((sample.expected[name] for name in (variant, *alike) if name in sample.expected), ())
 
 
 def _labelled(bundle: Bundle, runners: Sequence[Runner], plan: Plan, progress: Progress) -> dict[str, ImageAnswers]:

@@ -27,7 +27,7 @@ def probe(bundle: Bundle, session: Session, *, limit_seconds: float = LIMIT_SECO
 
 
 def _probe_one(bundle: Bundle, session: Session, sample: GoldenSample, *, limit_seconds: float) -> None:
-    expected = _expected(sample, session.variant)
+    expected = expected_answer(sample, session.variant)
     if expected is None:
         raise BundleError(f"golden sample {sample.file} has no expected answer for {session.variant}; export again")
     try:
@@ -49,9 +49,9 @@ def _probe_one(bundle: Bundle, session: Session, sample: GoldenSample, *, limit_
         )
 
 
-def _expected(sample: GoldenSample, variant: str) -> tuple[float, ...] | None:
-    """The answer that the exporter had from this variant; of one that could not run there, from the same precision on
-    another target, else from fp32."""
+def expected_answer(sample: GoldenSample, variant: str) -> tuple[float, ...] | None:
+    """Probabilities [k] that the exporter had from this variant; of one that could not run there, from the same
+    precision on another target, else from fp32."""
     precision = variant.rpartition("/")[2]
     like = [name for wanted in (precision, "fp32") for name in sample.expected if name.endswith(f"/{wanted}")]
     return next((sample.expected[name] for name in (variant, *like) if name in sample.expected), None)

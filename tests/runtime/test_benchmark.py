@@ -155,6 +155,11 @@ def test_default_stays_where_the_difference_is_noise() -> None:
     assert chosen(row(INT8, 1.5), row(OTHER, 1.4), medians={INT8: mine, OTHER: other}) == (INT8, [])
 
 
+def test_default_stays_for_less_than_a_station_would_change_for() -> None:
+    medians = {INT8: [1.04] * 20, OTHER: [1.0] * 20}
+    assert chosen(row(INT8, 1.04), row(OTHER, 1.0), medians=medians) == (INT8, [])
+
+
 def test_fastest_variant_without_certificate_or_right_answers_is_not_chosen() -> None:
     wrong = GoldenAnswers(images=1, same_class=0, largest_difference=0.4, within_tolerance=False)
     medians = {INT8: [2.0] * 20, OTHER: [1.0] * 20}

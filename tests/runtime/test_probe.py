@@ -9,7 +9,7 @@ import pytest
 from contracts.bundle import GoldenSample
 from contracts.errors import BundleError
 from runtime.bundle import Bundle
-from runtime.probe import _expected, probe
+from runtime.probe import expected_answer, probe
 from runtime.session import Session
 from tests.simulators.small_bundle import write_small_bundle
 
@@ -59,7 +59,7 @@ def test_bundle_that_is_too_slow_is_refused(small_bundle: Bundle) -> None:
 def test_a_variant_that_the_exporter_could_not_run_is_held_to_the_same_precision_then_to_fp32() -> None:
     expected = {"onnxruntime-cpu/int8": (0.9, 0.1), "onnxruntime-cpu/fp32": (0.8, 0.2)}
     sample = GoldenSample(file="golden/1.png", expected=expected)
-    assert _expected(sample, "onnxruntime-cpu/int8") == (0.9, 0.1)
-    assert _expected(sample, "tensorrt/int8") == (0.9, 0.1)
-    assert _expected(sample, "tensorrt/fp16") == (0.8, 0.2)
-    assert _expected(GoldenSample(file="golden/1.png", expected={"a/int8": (1.0, 0.0)}), "b/fp32") is None
+    assert expected_answer(sample, "onnxruntime-cpu/int8") == (0.9, 0.1)
+    assert expected_answer(sample, "tensorrt/int8") == (0.9, 0.1)
+    assert expected_answer(sample, "tensorrt/fp16") == (0.8, 0.2)
+    assert expected_answer(GoldenSample(file="golden/1.png", expected={"a/int8": (1.0, 0.0)}), "b/fp32") is None
