@@ -18,7 +18,7 @@ from contracts.errors import BundleError
 from contracts.quantisation import Quantisation
 from exporter.certificate import Answers, ask, certify, judge
 from exporter.golden import write_golden_samples
-from exporter.graph import export_graph
+from exporter.graph import export_graph, quiet
 from exporter.precision import make_int8
 from exporter.reference import write_other_references, write_reference
 from exporter.settings import ExportSettings
@@ -36,6 +36,8 @@ Progress = Callable[[str], None]
 FILES: dict[Precision, FilePath] = {"int8": "model.int8.onnx", "fp32": "model.fp32.onnx"}
 COARSER: dict[Precision, FilePath] = {"bf16": FILES["fp32"]}
 """What a float file may also be computed in, tried where no int8 passes."""
+TENSORRT = Variant(target="tensorrt", precision="int8", file="model.tensorrt.onnx")
+"""The weights that learned with rounding, in the graph that TensorRT fuses."""
 
 
 def silent(step: str) -> None:
@@ -100,6 +102,7 @@ def _write(
     variants, sessions, answers = _compared(
         source, draft, threads=threads, progress=progress, settings=settings, refused=quantisation.reasons
     )
+    unproven = _for_tensorrt(scratch, draft, progress) if quantisation.way == "qat" else ()
     seconds, compared = _seconds(source, sessions, settings)
     timed = {name: summary(values, threads) for name, values in seconds.items()}
     certificates = [
@@ -124,7 +127,7 @@ def _write(
             "labels": source.labels,
             "good_labels": source.good_labels,
             "preprocessing": source.preprocessing,
-            "variants": variants,
+            "variants": (*variants, *unproven),
             "default_variant": default.variant,
             "thresholds": source.thresholds,
             "temperature": source.temperature,
@@ -139,6 +142,20 @@ def _write(
             "lineage": source.lineage,
         },
     )
+
+
+def _for_tensorrt(scratch: Path, draft: Path, progress: Progress) -> tuple[Variant, ...]:
+    """A variant without a certificate: a device that has TensorRT proves it on the golden samples. None where the graph
+    breaks TensorRT's rules."""
+    with quiet():  # as it loads torchao
+        from exporter.qat.write import SYMMETRIC, write_tensorrt
+
+    try:
+        write_tensorrt(scratch / SYMMETRIC, draft / TENSORRT.file)
+    except BundleError as error:
+        progress(f"no file for TensorRT: {error}")
+        return ()
+    return (TENSORRT,)
 
 
 def _refused(certificate: Certificate, quantisation: Quantisation) -> Certificate:
@@ -230,10 +247,10 @@ def _references(
 
 
 def _check(draft: Path, *, threads: int) -> None:
-    """Open what was written as a station will, and probe every variant."""
+    """Open what was written as a station will, and probe every variant that was certified here."""
     bundle = open_bundle(draft)
-    for variant in bundle.manifest.variants:
-        probe(bundle, Session(bundle, variant=variant.name, threads=threads), limit_seconds=60.0, rounds=1)
+    for certificate in bundle.manifest.certificates:
+        probe(bundle, Session(bundle, variant=certificate.variant, threads=threads), limit_seconds=60.0, rounds=1)
 
 
 def _publish(draft: Path, out: Path) -> None:

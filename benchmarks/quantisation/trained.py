@@ -18,6 +18,7 @@ from exporter.precision import make_int8
 from exporter.qat.learn import Learned
 from exporter.qat.route import PTQ, QAT, candidates, choose, judge
 from exporter.qat.settings import QatSettings
+from exporter.qat.write import SYMMETRIC
 from exporter.settings import ExportSettings
 from exporter.source import Source, source_of
 from runtime.latency import measure_interleaved
@@ -57,7 +58,7 @@ def play(dataset: Dataset, base: BaseModel, settings: TrainingSettings, qat: Qat
     choice = choose(judged, "auto")
     test = list(snapshot.of("test"))
     everything = list(snapshot.of("train", "validation", "test"))
-    same, symmetric = (_logits(source, file, everything) for file in (files[QAT], work / "symmetric.onnx"))
+    same, symmetric = (_logits(source, file, everything) for file in (files[QAT], work / SYMMETRIC))
     few = list(_inputs(source, everything[:: max(1, len(everything) // _SATURATION_IMAGES)]))
     return {
         "labels": list(source.labels),
@@ -70,7 +71,7 @@ def play(dataset: Dataset, base: BaseModel, settings: TrainingSettings, qat: Qat
         "latency": _latency(source, files, next(_inputs(source, test))),
         "compared": len(everything),
         "disagreements": disagreements(symmetric, same, [example.sha256 for example in everything]),
-        "saturating": saturating(work / "symmetric.onnx", few),
+        "saturating": saturating(work / SYMMETRIC, few),
     }
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from contracts.errors import BundleError
 from exporter.qat.learn import Learned, learn, lesson_of, network_of
 from exporter.qat.settings import QatSettings
-from exporter.qat.write import write_symmetric, write_x86
+from exporter.qat.write import SYMMETRIC, write_symmetric, write_x86
 from exporter.source import Labelled, Source, tensors
 from runtime.session import Session
 from trainer.network import Everything
@@ -105,13 +105,13 @@ def logits_of(source: Source, file: Path, examples: Sequence[Labelled]) -> NDArr
 def candidates(
     source: Source, scratch: Path, *, settings: QatSettings, calibration: int, tell: Callable[[str], None]
 ) -> tuple[Learned, dict[str, Path]]:
-    """What was learned, and its files for x86 by name; the symmetric graph lies beside them as `symmetric.onnx`."""
+    """What was learned, and its files for x86 by name; the symmetric graph lies beside them as `SYMMETRIC`."""
     tell("training with the rounding of int8")
     learned = learn(
         source, settings, calibration=calibration, tick=lambda done: tell(f"training with rounding: {done:.0%}")
     )
     module = Everything(learned.network) if isinstance(source.module, Everything) else learned.network
-    symmetric, same, whole = (scratch / f"{name}.onnx" for name in ("symmetric", "same", "whole"))
+    symmetric, same, whole = (scratch / name for name in (SYMMETRIC, "same.onnx", "whole.onnx"))
     write_symmetric(module, source.signature, symmetric)
     write_x86(symmetric, same)
     write_x86(symmetric, whole, whole_range=True)

@@ -23,6 +23,9 @@ from exporter.qat.passes.unsigned import unsigned
 from exporter.qat.tensorrt_rules import offences
 from runtime.session import Signature
 
+SYMMETRIC = "symmetric.onnx"
+"""What the graph that learned is called, from which the others are made."""
+
 
 def write_symmetric(module: nn.Module, signature: Signature, path: Path) -> None:
     """`module` (with `Body` parts that round, in eval mode) as QDQ ONNX: int8 activations and weights of zero point 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from exporter.qat.learn import Learned, learn, lesson_of
 from exporter.qat.rounding import ActivationRounding
 from exporter.qat.route import Judged, choose, quantise_by_training
 from exporter.qat.settings import QatSettings
+from exporter.qat.tensorrt_rules import offences
 from exporter.settings import ExportSettings, Limits
 from exporter.source import Source, source_of
 from runtime.session import Session
@@ -155,3 +157,12 @@ def test_an_export_certifies_the_file_that_learned(run: TrainedModel, tmp_path: 
     assert Session(bundle, variant="onnxruntime-cpu/int8").threads == 1
     assert plain.read("model.int8.onnx") != bundle.read("model.int8.onnx")
     assert plain.read("model.fp32.onnx") == bundle.read("model.fp32.onnx")
+    made, without = bundle.manifest.quantisation, plain.manifest.quantisation
+    assert made is not None
+    assert without is not None
+    assert (made.way, made.calibrator, without.way) == ("qat", "learned", "ptq")
+    assert made.way_reason in said
+    file = bundle.manifest.variant("tensorrt/int8").file
+    assert not offences(onnx.load_from_string(bundle.read(file)))
+    assert "tensorrt/int8" not in {each.variant for each in bundle.manifest.certificates}
+    assert "tensorrt/int8" not in {each.name for each in plain.manifest.variants}
