@@ -12,11 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.harness import Measured, add_data, main
-from benchmarks.quantisation import accuracy, latency
+from benchmarks.quantisation import accuracy, latency, runtimes
 from benchmarks.quantisation.accuracy import CELLS
 
 PARTS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "latency": latency.measure,
+    "runtimes": runtimes.measure,
     "accuracy": accuracy.measure,
 }
 """By the name that `--only` takes. A part reads `options` (`quick`, `data`) and knows nothing of the others."""

@@ -40,7 +40,7 @@ def measure(options: argparse.Namespace) -> Measured:
     details: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="lineside-quantisation-") as name:
         for architecture in BACKBONES:
-            pair = _pair(architecture, Path(name))
+            pair = quantised_pair(architecture, Path(name))
             found = fused(pair.int8)
             figures += _counted(architecture, found) + _timed(architecture, pair, runs=20 if options.quick else 150)
             figures.append(_size(architecture, pair))
@@ -48,7 +48,8 @@ def measure(options: argparse.Namespace) -> Measured:
     return Measured(figures, details)
 
 
-def _pair(architecture: str, folder: Path) -> Pair:
+def quantised_pair(architecture: str, folder: Path) -> Pair:
+    """The files of a backbone with random weights, written to `folder`."""
     module, signature = classifier(architecture)
     fp32, simplified, int8 = (folder / f"{architecture}.{kind}.onnx" for kind in ("fp32", "simplified", "int8"))
     export_graph(module, signature, fp32)

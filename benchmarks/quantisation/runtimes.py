@@ -1,0 +1,69 @@
+"""Which runtime of this machine answers fastest with the same files, whether a second run says so again, and how much
+faster than onnxruntime's fp32 that is."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Measured
+from benchmarks.quantisation.backbones import noise
+from benchmarks.quantisation.latency import Pair, quantised_pair
+from contracts.report import Figure
+from exporter.export import FILES
+from exporter.variants import planned
+from runtime.choice import fastest
+from runtime.latency import fair_clock, interleaved_seconds
+from runtime.session import TARGET, Session
+
+NETWORKS = ("resnet18", "mobilenetv2_100")
+REFERENCE = f"{TARGET}/fp32"
+_RUNS = 100
+
+Seconds = dict[str, list[float]]
+
+
+def measure(options: argparse.Namespace) -> Measured:
+    """Both networks, twice each."""
+    figures: list[Figure] = []
+    details: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="lineside-runtimes-") as name:
+        for architecture in NETWORKS:
+            pair = quantised_pair(architecture, Path(name))
+            runs = [_seconds(pair, runs=20 if options.quick else _RUNS) for _ in range(2)]
+            figures += judged(architecture, runs)
+            details[architecture] = [
+                {variant: statistics.median(values) for variant, values in each.items()} for each in runs
+            ]
+    return Measured(figures, details)
+
+
+def _seconds(pair: Pair, *, runs: int) -> Seconds:
+    """Of an answer of every variant in turn, loaded anew: onnxruntime's int8 first, as an export orders them."""
+    files = {"fp32": pair.fp32, "int8": pair.int8}
+    sessions = [
+        Session.of_model(files[each.precision].read_bytes(), variant=each.name, signature=pair.signature)
+        for each in planned(FILES)
+    ]
+    tensor = next(noise(1, seed=2))
+    calls = {session.variant: partial(session.infer, tensor) for session in sessions}
+    return interleaved_seconds(calls, runs=runs, clock=fair_clock(sessions))
+
+
+def judged(architecture: str, runs: list[Seconds]) -> list[Figure]:
+    """What is chosen the first time, whether it is again, and its speed-up in the run that chose it."""
+    (chosen, why), *again = [fastest(seconds) for seconds in runs]
+    ratios = [slow / quick for slow, quick in zip(runs[0][REFERENCE], runs[0][chosen], strict=True)]
+    note = f"{chosen} against {REFERENCE}; median of {len(ratios)} rounds, processor time, one thread; {why}"
+    return [
+        Figure(name=f"{architecture}_chosen_speedup", value=statistics.median(ratios), note=note),
+        Figure(
+            name=f"{architecture}_choice_again",
+            value=float(all(name == chosen for name, _ in again)),
+            note=f"1 where a second run chooses {chosen} too",
+        ),
+    ]
