@@ -116,7 +116,7 @@ def figures_of(judged: Judged) -> Iterator[Figure]:
     yield _difference(judged, "qat_gain", PTQ, QAT, "training on minus plain quantisation")
     yield _difference(judged, "whole_range_gain", QAT, WHOLE, "255 steps minus 127 for what is never negative")
     ratio = found["latency"][QAT] / found["latency"][PTQ]
-    yield Figure(name=f"{name}_qat_latency", value=ratio, note="p50 over plain quantisation's, in turn, one thread")
+    yield Figure(name=f"{name}_qat_latency", value=ratio, note="processor time, p50 over plain quantisation's, in turn")
     differ, compared = len(found["disagreements"]), found["compared"]
     note = f"x86 against symmetric, same weights: {differ} of {compared} images differ"
     yield Figure(name=f"{name}_targets_agree", value=1 - differ / compared, note=note)

@@ -21,7 +21,7 @@ from exporter.qat.settings import QatSettings
 from exporter.qat.write import SYMMETRIC
 from exporter.settings import ExportSettings
 from exporter.source import Source, source_of
-from runtime.latency import measure_interleaved
+from runtime.latency import fair_clock, measure_interleaved
 from runtime.preprocessing import decode, prepare
 from runtime.session import Session
 from trainer.bases.backbone import BaseModel
@@ -94,9 +94,11 @@ def _logits(source: Source, file: Path, examples: Sequence[Example]) -> NDArray[
 
 
 def _latency(source: Source, files: Mapping[str, Path], tensor: NDArray[np.float32]) -> dict[str, float]:
-    """Median seconds by file, measured in turn."""
-    calls = {name: partial(_session(source, file).infer, tensor) for name, file in files.items()}
-    return {name: each.p50_seconds for name, each in measure_interleaved(calls, runs=_LATENCY_RUNS).items()}
+    """Median seconds of the processor by file, measured in turn."""
+    sessions = {name: _session(source, file) for name, file in files.items()}
+    calls = {name: partial(session.infer, tensor) for name, session in sessions.items()}
+    timed = measure_interleaved(calls, runs=_LATENCY_RUNS, clock=fair_clock(sessions.values()))
+    return {name: each.p50_seconds for name, each in timed.items()}
 
 
 def _session(source: Source, file: Path) -> Session:
