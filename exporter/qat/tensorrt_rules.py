@@ -15,7 +15,8 @@ import numpy as np
 import onnx
 from onnx import NodeProto
 
-from exporter.qat.passes.wiring import DEQUANTIZE, QUANTIZE, Wiring, attribute
+from exporter.passes.graph import attribute
+from exporter.qat.passes.wiring import DEQUANTIZE, QUANTIZE, Wiring
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -67,9 +68,9 @@ def _weights(node: NodeProto, wiring: Wiring) -> Iterator[str]:
     weight = wiring.before(node, 1) if node.op_type in ("Conv", "ConvTranspose") else None
     if weight is None or weight.op_type != DEQUANTIZE or weight.input[1] not in wiring.constants:
         return
-    wanted = 0 if node.op_type == "Conv" else 1
-    if wiring.value(weight.input[1]).size > 1 and attribute(weight, "axis", 1) != wanted:
-        yield f"scales of its weights run along axis {attribute(weight, 'axis', 1)}; output channels are axis {wanted}"
+    wanted, axis = 0 if node.op_type == "Conv" else 1, int(attribute(weight, "axis", 1))
+    if wiring.value(weight.input[1]).size > 1 and axis != wanted:
+        yield f"scales of its weights run along axis {axis}; output channels are axis {wanted}"
 
 
 def _whole(node: NodeProto, wiring: Wiring) -> Iterator[str]:
@@ -81,7 +82,7 @@ def _whole(node: NodeProto, wiring: Wiring) -> Iterator[str]:
 
 def _pairs(node: NodeProto, wiring: Wiring) -> Iterator[str]:
     if node.op_type == QUANTIZE:
-        for reader in wiring.readers.get(node.output[0], []):
+        for reader in wiring.readers(node.output[0]):
             if reader.op_type != DEQUANTIZE:
                 yield f"{reader.name} reads its int8 numbers; only DequantizeLinear may"
 
@@ -109,7 +110,7 @@ def _rounded_convolution(node: NodeProto, place: int, wiring: Wiring) -> bool:
     """Whether an input is a convolution's answer that was rounded on the way, and read by nobody else."""
     reading = wiring.before(node, place)
     rounding = wiring.before(reading) if _is(reading, DEQUANTIZE) and reading is not None else None
-    if rounding is None or rounding.op_type != QUANTIZE or wiring.alone(rounding.output[0]) is None:
+    if rounding is None or rounding.op_type != QUANTIZE or wiring.only_reader(rounding.output[0]) is None:
         return False
     return _is(wiring.before(rounding), "Conv")
 

@@ -21,7 +21,7 @@ def absorbed_cuts(model: onnx.ModelProto) -> list[str]:
     """
     wiring, stays = Wiring(model), []
     for node in list(model.graph.node):
-        after = wiring.alone(node.output[0]) if node.op_type in ("Relu", "Clip") else None
+        after = wiring.only_reader(node.output[0]) if node.op_type in ("Relu", "Clip") else None
         if after is None or after.op_type != QUANTIZE or np.any(wiring.value(after.input[2])):
             continue
         last = float(wiring.value(after.input[1])) * 255

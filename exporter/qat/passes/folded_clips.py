@@ -28,7 +28,7 @@ def folded_clips(model: onnx.ModelProto) -> list[str]:
             continue
         name = wiring.keep(f"{node.name}_scale_to_{end:g}", np.array(end / _STEPS, np.float32))
         changed.append(node.input[0])
-        for each in (node, *wiring.readers[node.output[0]]):
+        for each in (node, *wiring.readers(node.output[0])):
             each.input[1] = name
     forget_unused(model)
     return changed

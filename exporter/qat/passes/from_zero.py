@@ -36,7 +36,7 @@ def from_zero(model: onnx.ModelProto) -> list[str]:
         if node.input[2] == MIDDLE and _never_negative(node.input[0], wiring, known):
             changed.append(node.input[0])
             node.input[2] = start
-            for reader in wiring.readers[node.output[0]]:
+            for reader in wiring.readers(node.output[0]):
                 reader.input[2] = start
     forget_unused(model)
     return changed

@@ -24,7 +24,7 @@ def full_range(model: onnx.ModelProto) -> list[str]:
             continue
         name = wiring.keep(f"{node.input[1]}_whole_range", wiring.value(node.input[1]) * _HALF / _WHOLE)
         changed.append(node.input[0])
-        for each in (node, *wiring.readers[node.output[0]]):
+        for each in (node, *wiring.readers(node.output[0])):
             each.input[1] = name
     forget_unused(model)
     return changed

@@ -22,7 +22,7 @@ def integer_clips(model: onnx.ModelProto) -> list[str]:
         if clip is None or clip.op_type != "Clip" or np.any(wiring.value(node.input[2])) or len(clip.input) < 3:
             continue
         steps = np.rint(wiring.value(clip.input[2]) / wiring.value(node.input[1]))
-        if steps >= 255 or wiring.value(clip.input[1]) != 0 or wiring.alone(clip.output[0]) is None:
+        if steps >= 255 or wiring.value(clip.input[1]) != 0 or wiring.only_reader(clip.output[0]) is None:
             continue
         end = wiring.keep(f"uint8_end_{int(steps)}", np.array(steps, np.uint8))
         node.input[0] = clip.input[0]

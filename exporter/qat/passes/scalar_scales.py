@@ -15,7 +15,7 @@ def scalar_scales(model: onnx.ModelProto) -> None:
     """
     wiring = Wiring(model)
     for node in wiring.rounded():
-        for each in (node, *wiring.readers[node.output[0]]):
+        for each in (node, *wiring.readers(node.output[0])):
             for place, name in enumerate(each.input):
                 if place and wiring.value(name).shape == (1,):
                     each.input[place] = wiring.keep(f"{name}_scalar", wiring.value(name).reshape(()))

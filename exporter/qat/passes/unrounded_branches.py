@@ -39,7 +39,7 @@ def _branch(node: NodeProto, place: int, wiring: Wiring) -> tuple[NodeProto, Nod
     convolution = wiring.before(rounding) if rounding is not None else None
     if reading is None or rounding is None or convolution is None:
         return None
-    alone = all(wiring.alone(each.output[0]) is not None for each in (convolution, rounding, reading))
+    alone = all(wiring.only_reader(each.output[0]) is not None for each in (convolution, rounding, reading))
     return (convolution, rounding) if convolution.op_type == "Conv" and rounding.op_type == QUANTIZE and alone else None
 
 

@@ -24,7 +24,7 @@ def unsigned(model: onnx.ModelProto) -> None:
         if zero.dtype != np.int8 or np.any(zero) or wiring.value(node.input[1]).size != 1:
             raise BundleError(f"{node.name}: expected int8 with zero point 0 and one scale; quantise it symmetrically")
         node.input[2] = middle
-        for reader in wiring.readers[node.output[0]]:
+        for reader in wiring.readers(node.output[0]):
             if reader.op_type != DEQUANTIZE:
                 raise BundleError(f"{reader.name} reads int8 from {node.name}: expected DequantizeLinear alone")
             reader.input[2] = middle

@@ -1,4 +1,4 @@
-"""Who writes and who reads the tensors of an ONNX graph, and its constants by name."""
+"""A view of an ONNX graph that rounds: where it rounds, what stands before it, constants that passes add."""
 
 from __future__ import annotations
 
@@ -9,21 +9,17 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, numpy_helper
 
+from exporter.passes.graph import View
+from exporter.passes.shrunk import drop_unread
+
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
 
-class Wiring:
-    """A view of `model`, true until nodes are added or removed; constants may be added through it."""
+class Wiring(View):
+    """Of `model`, true until nodes are added or removed; constants may be added through it."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self.graph = model.graph
-        self.writer = {name: node for node in self.graph.node for name in node.output}
-        self.readers: dict[str, list[NodeProto]] = {}
-        for node in self.graph.node:
-            for name in node.input:
-                self.readers.setdefault(name, []).append(node)
-        self.constants = {tensor.name: tensor for tensor in self.graph.initializer}
-        self.outputs = {item.name for item in self.graph.output}
+        super().__init__(model.graph)
 
     def value(self, name: str) -> NDArray[Any]:
         """A constant's value. Raises KeyError where the tensor is computed."""
@@ -45,21 +41,8 @@ class Wiring:
         """The node that writes an input; None for constants and the graph's input."""
         return self.writer.get(node.input[place]) if place < len(node.input) else None
 
-    def alone(self, name: str) -> NodeProto | None:
-        """The only reader of a tensor that is no output of the graph, or None."""
-        found = self.readers.get(name, [])
-        return found[0] if len(found) == 1 and name not in self.outputs else None
-
 
 def forget_unused(model: onnx.ModelProto) -> None:
     """Remove constants that nobody reads, and what is said of the shapes and types of tensors that changed."""
-    read = {name for node in model.graph.node for name in node.input} | {item.name for item in model.graph.output}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
+    drop_unread(model.graph)
     del model.graph.value_info[:]
-
-
-def attribute(node: NodeProto, name: str, default: Any) -> Any:
-    """An attribute's value, or the default where the node does not say it."""
-    return next((onnx.helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
