@@ -97,7 +97,9 @@ def _heading(found: Benchmark, bundle: Bundle) -> str:
 
 def tables(found: Benchmark) -> tuple[Table, Table]:
     """A row for each variant, threads and callers, the chosen one marked: how fast, and what it takes and answers."""
-    speed = _table("", "variant", "thr.", "callers", "p50 ms", "p90", "p99", "images/s", "speed-up")
+    several = any(row.callers > 1 for row in found.rows)
+    asked = ["callers"] if several else []
+    speed = _table("", "variant", "thr.", *asked, "p50 ms", "p90", "p99", "img/s", "speed-up")
     energy = any(row.joules_per_image is not None for row in found.rows)
     images = any(row.images is not None for row in found.rows)
     further = [*(["J/image"] if energy else []), "golden", *(["balanced acc."] if images else [])]
@@ -107,7 +109,7 @@ def tables(found: Benchmark) -> tuple[Table, Table]:
         first = ("→" if chosen else "", escape(row.variant), str(row.threads))
         latencies = (f"{1000 * seconds:.2f}" for seconds in (row.p50_seconds, row.p90_seconds, row.p99_seconds))
         speed.add_row(
-            *first, str(row.callers), *latencies, f"{row.images_per_second:.0f}", _speedup(row),
+            *first, *([str(row.callers)] if several else []), *latencies, f"{row.images_per_second:.0f}", _speedup(row),
             style="bold" if chosen else "",
         )  # fmt: skip
         if row.callers == min(each.callers for each in found.rows):
@@ -120,7 +122,10 @@ def _table(*columns: str) -> Table:
     for column in columns:
         left = column in ("", "variant", "golden", "balanced acc.")
         shown.add_column(
-            column, justify="left" if left else "right", overflow="fold", no_wrap=column in ("variant", "golden")
+            column,
+            justify="left" if left else "right",
+            overflow="fold",
+            no_wrap=column in ("variant", "golden", "speed-up"),
         )
     return shown
 
