@@ -55,7 +55,7 @@ def play(dataset: Dataset, base: BaseModel, settings: TrainingSettings, qat: Qat
     seconds = time.process_time() - began
     files |= made
     judged = judge(source, {name: file for name, file in files.items() if name != FP32})
-    choice = choose(judged, "auto")
+    choice = choose(judged, "auto", learned=learned.tuned.best.step > 0)
     test = list(snapshot.of("test"))
     everything = list(snapshot.of("train", "validation", "test"))
     same, symmetric = (_logits(source, file, everything) for file in (files[QAT], work / SYMMETRIC))

@@ -61,26 +61,28 @@ def quantise_by_training(
         return _told(Choice(PTQ, f"plain quantisation stays: {error}", {}), tell)
     if way == "auto" and not source.validation:
         return _told(Choice(PTQ, "plain quantisation stays: no validation image could tell what is better", {}), tell)
-    _, made = candidates(source, scratch, settings=settings, calibration=calibration, tell=tell)
+    learned, made = candidates(source, scratch, settings=settings, calibration=calibration, tell=tell)
     files = {PTQ: int8, **made}
     judged = judge(source, files) if source.validation else {}
-    choice = choose(judged, way)
+    choice = choose(judged, way, learned=learned.tuned.best.step > 0)
     if choice.taken != PTQ:
         shutil.copyfile(files[choice.taken], int8)
     return _told(choice, tell)
 
 
-def choose(judged: Mapping[str, Judged], way: Way) -> Choice:
-    """From how the files were judged to the one that is taken: of two calibrations of the same weights the second only
-    where it is right more often by 0.2 points."""
+def choose(judged: Mapping[str, Judged], way: Way, *, learned: bool) -> Choice:
+    """From how the files were judged to the one that is taken. `auto` keeps plain quantisation where nothing was
+    `learned` (the start had the lowest loss: what differs then is chance) and where no trained file has a lower loss;
+    of two calibrations of the same weights the second is taken only where it is right more often by 0.2 points."""
     if not judged:
         return Choice(QAT, "trained with rounding; no validation image could judge it", judged)
-    whole = judged[WHOLE].accuracy - judged[QAT].accuracy > _WHOLE_RANGE_GAIN
-    best = WHOLE if whole else QAT
     said = ", ".join(f"{name} {each.loss:.4f} ({each.accuracy:.1%} right)" for name, each in judged.items())
-    if way == "auto" and judged[best].loss >= judged[PTQ].loss:
+    better = {name for name in (QAT, WHOLE) if way == "qat" or (learned and judged[name].loss < judged[PTQ].loss)}
+    if judged[WHOLE].accuracy - judged[QAT].accuracy <= _WHOLE_RANGE_GAIN:
+        better -= {WHOLE}
+    if not better:
         return Choice(PTQ, f"plain quantisation stays, training with rounding brought nothing: loss {said}", judged)
-    return Choice(best, f"trained with rounding: loss {said}", judged)
+    return Choice(WHOLE if WHOLE in better else QAT, f"trained with rounding: loss {said}", judged)
 
 
 def judge(source: Source, files: Mapping[str, Path]) -> dict[str, Judged]:

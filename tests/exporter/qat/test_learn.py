@@ -127,20 +127,32 @@ def test_a_model_of_no_training_run_is_refused(source: Source) -> None:
 
 def test_auto_keeps_plain_quantisation_unless_the_loss_is_lower() -> None:
     judged = {"ptq": Judged(0.5, 0.9), "qat": Judged(0.5, 0.9), "qat, whole range": Judged(0.4, 0.9)}
-    choice = choose(judged, "auto")
+    choice = choose(judged, "auto", learned=True)
     assert choice.taken == "ptq"
     assert "brought nothing" in choice.reason
-    assert choose(judged, "qat").taken == "qat"
+    assert choose(judged, "qat", learned=False).taken == "qat"
 
 
 def test_auto_takes_what_was_trained_where_the_loss_is_lower() -> None:
     judged = {"ptq": Judged(0.5, 0.9), "qat": Judged(0.49, 0.9), "qat, whole range": Judged(0.4, 0.901)}
-    assert choose(judged, "auto").taken == "qat"
+    assert choose(judged, "auto", learned=True).taken == "qat"
 
 
 def test_a_second_calibration_is_taken_for_more_than_a_fifth_of_a_point() -> None:
     judged = {"ptq": Judged(0.5, 0.9), "qat": Judged(0.49, 0.9), "qat, whole range": Judged(0.48, 0.903)}
-    assert choose(judged, "auto").taken == "qat, whole range"
+    assert choose(judged, "auto", learned=True).taken == "qat, whole range"
+
+
+def test_a_second_calibration_with_a_higher_loss_leaves_the_first_one_its_place() -> None:
+    judged = {"ptq": Judged(0.5, 0.9), "qat": Judged(0.49, 0.91), "qat, whole range": Judged(0.51, 0.92)}
+    assert choose(judged, "auto", learned=True).taken == "qat"
+    assert choose(judged, "qat", learned=True).taken == "qat, whole range"
+
+
+def test_a_start_that_was_kept_leaves_plain_quantisation() -> None:
+    judged = {"ptq": Judged(0.5, 0.9), "qat": Judged(0.4, 0.95), "qat, whole range": Judged(0.4, 0.95)}
+    assert choose(judged, "auto", learned=False).taken == "ptq"
+    assert choose(judged, "auto", learned=True).taken == "qat"
 
 
 def test_an_export_certifies_the_file_that_learned(run: TrainedModel, tmp_path: Path) -> None:
