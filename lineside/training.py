@@ -201,8 +201,9 @@ def print_bundle(bundle: Bundle) -> None:
 def print_quantisation(console: Console, made: Quantisation) -> None:
     """How the int8 file was made; with a line for each layer where they were measured."""
     kept = f"in float {len(made.kept_float)} of the convolutions ({made.float_share:.1%} of the multiplications)"
+    how = "trained on with its rounding" if made.way == "qat" else f"ranges by {made.calibrator}"
     console.print(
-        f"  int8: ranges by {made.calibrator}; {kept if made.kept_float else 'every convolution in int8'}; loses "
+        f"  int8: {how}; {kept if made.kept_float else 'every convolution in int8'}; loses "
         f"{made.drop:+.1%} (standard error {made.drop_error:.1%}) on {made.images} held-out images"
     )
     for layer in made.layers:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from exporter.export import export_source
+from exporter.graph import export_graph
+from exporter.quantise import simplify
 from exporter.source import Source
 from runtime.bundle import Bundle
 from tests.simulators.small_network import small_network, small_source
@@ -16,6 +18,15 @@ from tests.simulators.small_network import small_network, small_source
 def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     """A small network with real pictures. Do not change it."""
     return small_source(tmp_path_factory.mktemp("source") / "pictures", small_network())
+
+
+@pytest.fixture(scope="session")
+def simplified(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its float file, constants folded. Do not change it."""
+    folder = tmp_path_factory.mktemp("graph")
+    export_graph(source.module, source.signature, folder / "float.onnx")
+    simplify(folder / "float.onnx", folder / "simplified.onnx")
+    return folder / "simplified.onnx"
 
 
 @pytest.fixture(scope="session")

@@ -9,17 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from exporter.fused import fused
-from exporter.graph import export_graph
-from exporter.quantise import quantise, sensitive_stem, simplify
+from exporter.quantise import quantise, sensitive_stem
 from exporter.source import Source, tensors
-
-
-@pytest.fixture(scope="module")
-def simplified(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("graph")
-    export_graph(source.module, source.signature, folder / "float.onnx")
-    simplify(folder / "float.onnx", folder / "simplified.onnx")
-    return folder / "simplified.onnx"
 
 
 @pytest.fixture(scope="module")

@@ -20,14 +20,6 @@ from tests.simulators.spoilt_biases import spoil_biases
 
 
 @pytest.fixture(scope="module")
-def simplified(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("graph")
-    export_graph(source.module, source.signature, folder / "float.onnx")
-    simplify(folder / "float.onnx", folder / "simplified.onnx")
-    return folder / "simplified.onnx"
-
-
-@pytest.fixture(scope="module")
 def images(source: Source) -> list[NDArray[np.float32]]:
     return list(tensors(source.train[:24], source.preprocessing))
 

@@ -62,6 +62,11 @@ def test_loss_is_told_with_its_error() -> None:
     )
 
 
+def test_training_on_is_told_in_the_place_of_the_ranges() -> None:
+    learned = MADE.model_copy(update={"way": "qat", "calibrator": "learned"})
+    assert told(learned).startswith("  int8: trained on with its rounding; every convolution in int8; loses +0.4%")
+
+
 def test_layers_are_told_where_they_were_measured() -> None:
     layers = (
         LayerError(name="stages.1.conv_dw", error=0.686, share=0.012, kept_float=True),
