@@ -152,12 +152,19 @@ def train(
     lora_rank: Annotated[int, typer.Option(help="Rank of the adapters of --strategy lora.", min=1, max=256)] = 8,
     size: Annotated[
         str | None,
-        typer.Option(help="Pixels a side of the network's input, or WIDTHxHEIGHT; default: the base model's."),
+        typer.Option(
+            help="Pixels a side of the network's input, WIDTHxHEIGHT, or auto: up to twice the base model's where "
+            "that shows more; default: the base model's."
+        ),
     ] = None,
     resize: Annotated[
         Literal["stretch", "pad"],
         typer.Option(help="How an image comes to the input's shape; pad: with edges, so that nothing is stretched."),
     ] = "stretch",
+    pooling: Annotated[
+        Literal["mean", "gem"],
+        typer.Option(help="Of all places of the picture; gem: the generalised mean, which a small defect moves more."),
+    ] = "mean",
     flips: Annotated[
         Literal["auto", "none", "horizontal", "vertical", "both", "square"],
         typer.Option(help="Mirrorings that leave a part what it is; square: quarter turns too; auto: tries."),
@@ -248,7 +255,7 @@ def train(
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
         split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume, tune=tune, size=size,
         settings={
-            "strategy": strategy, "lora_rank": lora_rank, "resize": resize,
+            "strategy": strategy, "lora_rank": lora_rank, "resize": resize, "pooling": pooling,
             "max_seconds": max_seconds, "flips": flips, "average": average, "smallest_defect": smallest_defect,
             "tiles": tiles,
             "region_polygon": region_polygon, "hidden": hidden or (),

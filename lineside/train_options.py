@@ -15,7 +15,12 @@ from trainer.dataset import columns_of
 from trainer.marks import COLUMN
 from trainer.settings import TrainingSettings
 
-_OPTIONS = {"tasks": "task", "input_width": "size", "input_height": "size"}  # where it is not the setting's own name
+_OPTIONS = {
+    "tasks": "task",
+    "input_width": "size",
+    "input_height": "size",
+    "choose_size": "size",
+}  # where it is not the setting's own name
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,10 @@ class TrainOptions:
 
 def settings_of(options: TrainOptions) -> TrainingSettings:
     """Raises ConfigurationError naming the option."""
-    width, height = sides(options.size)
+    auto = (options.size or "").lower() == "auto"
+    width, height = (None, None) if auto else sides(options.size)
     given = {
+        "choose_size": auto,
         "input_width": width,
         "input_height": height,
         "seed": options.seed,
@@ -76,7 +83,7 @@ def sides(said: str | None) -> tuple[int | None, int | None]:
         return None, None
     width, _, height = said.lower().partition("x")
     if not (width.isdecimal() and (height.isdecimal() or "x" not in said.lower())):
-        raise ConfigurationError(f"--size: say pixels a side, or WIDTHxHEIGHT as in 352x144, not {said!r}")
+        raise ConfigurationError(f"--size: say pixels a side, WIDTHxHEIGHT as in 352x144, or auto, not {said!r}")
     return int(width), int(height or width)
 
 

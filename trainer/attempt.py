@@ -139,6 +139,11 @@ def refuse_unfit(settings: TrainingSettings) -> None:
         )
     if settings.average and settings.tasks:
         raise ConfigurationError("--average is for the class alone: a mirrored image has another box; leave one out")
+    if settings.choose_size and (settings.tiles is not None or settings.smallest_defect is not None):
+        raise ConfigurationError(
+            "the size of the input and tiles are two answers to small defects: leave --size auto out, or --tiles and "
+            "--smallest-defect"
+        )
     if settings.tasks and settings.strategy == "probe":
         raise ConfigurationError(
             f"the strategy probe fits the class's head alone, not one for {' and '.join(settings.tasks)}; say "

@@ -38,6 +38,12 @@ def card(record: RunRecord, snapshot: Snapshot, kept: Sequence[Kept] = ()) -> st
             if len(record.looks) > 1
             else []
         ),
+        *(
+            ["- pooled by the generalised mean (exponent 3), which what is small moves more than the mean"]
+            if record.pooling == "gem"
+            else []
+        ),
+        *_size(record),
         *_contest(record),
         *_restarts(record),
         f"- parent bundle: `{lineage.parent_bundle}`, order {lineage.order_id}" if lineage.parent_bundle else "",
@@ -91,6 +97,12 @@ def _beside_alone(together: float | None, alone: float | None, error: float | No
     if error is None:
         return f"{means}; a single group of images does not tell which is better"
     return f"{means}, {'**worse together**' if together - alone > error else 'not worse together'}"
+
+
+def _size(record: RunRecord) -> list[str]:
+    """How large the input is, where that was chosen, and why."""
+    reasons = (record.details.get("size") or {}).get("reasons", [])
+    return [f"- size of the input: {' '.join(reasons)}"] if reasons else []
 
 
 def _contest(record: RunRecord) -> list[str]:

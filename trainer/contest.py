@@ -34,12 +34,14 @@ _TRIED = 32  # images of a step whose time is taken
 @dataclass(frozen=True)
 class Outcome:
     """The attempt that won, and why in sentences and numbers (JSON) for card and metrics; none where it was alone.
-    `tuning`: what a search over its recipe has found (JSON, see `tuning`); empty where none was asked for."""
+    `tuning`: what a search over its recipe has found, `size`: why its input is so large (JSON, see `tuning` and
+    `sizing`); empty where none was asked for."""
 
     attempt: Attempt
     reasons: tuple[str, ...] = ()
     numbers: dict[str, dict[str, float]] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
+    size: dict[str, Any] = field(default_factory=dict)
 
 
 def contest(task: Task, settings: TrainingSettings) -> Outcome:

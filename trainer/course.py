@@ -246,7 +246,8 @@ def set_out(
         base = base.model_copy(update={"weights": None, "sha256": None})
     backbone, found = load_base_model(base, seed=settings.seed)
     passes = [label in good for label in labels]
-    network = Network(backbone, len(labels), inputs=spec.inputs, good=passes).eval().requires_grad_(False)
+    network = Network(backbone, len(labels), inputs=spec.inputs, good=passes, pooling=settings.pooling)
+    network.eval().requires_grad_(False)
     device = device_for(settings.device)
     cut = 0 if settings.strategy in PIXELS else tail_start(network, spec)
     placed(network, device)

@@ -26,7 +26,7 @@ from trainer.progress import Progress, silent
 from trainer.views import Flip, View, drawn, flipped, look, moved, moves_of
 
 _BATCH = 16
-_FORMAT = 2  # of the files of the cache
+_FORMAT = 3  # of the files of the cache
 _TAIL_SHARE = 0.37  # of the multiplications: MobileNetV2's last five blocks, two of the four of the shipped network
 
 
@@ -269,7 +269,8 @@ class Stem:
     def _path(self, example: Example, looks: Sequence[View]) -> Path | None:
         if self.folder is None:
             return None
-        key = repr((_FORMAT, self.base, self.cut, self.spec.model_dump_json(), list(looks), example.sha256))
+        how = self.base, self.cut, self.network.pooling, self.spec.model_dump_json(), list(looks)
+        key = repr((_FORMAT, *how, example.sha256))
         name = hashlib.sha256(key.encode()).hexdigest()
         return self.folder / name[:2] / f"{name}.safetensors"
 

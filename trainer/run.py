@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,6 +19,7 @@ from trainer.progress import Progress, silent
 from trainer.resolution import fitting_tiles, usual_size
 from trainer.rounds import ranks
 from trainer.settings import TrainingSettings
+from trainer.sizing import choose_size
 from trainer.snapshot import Snapshot, learned_images, prove_pinned
 from trainer.trained import TrainedModel, load_run
 from trainer.workspace import SiteRecord, remember_model, remember_site
@@ -56,11 +59,13 @@ def train(
     _refuse_leak(snapshot, base_model)
     refuse_unfit(settings)
     settings = _for_these_images(settings, base_model, snapshot)
+    settings, size = _sized(settings, base_model, snapshot, progress)
     looked = prove_pinned(snapshot, workspace) if workspace else 0
     until = began + 0.85 * settings.max_seconds
     task = Task(snapshot, base_model, out, workspace, until=until, resume=resume, progress=progress)
     held = contest(task, settings) if settings.strategy == "auto" else Outcome(task.attempt(settings))
     held = _tuned(task, held, trials) if trials else held
+    held = replace(held, size=size)
     if not ranks.leads():
         ranks.wait()
         return load_run(out)
@@ -80,6 +85,17 @@ def _tuned(task: Task, held: Outcome, trials: int) -> Outcome:
     from trainer.tuning import search  # Optuna takes half a second to import, which others need not wait for
 
     return search(task, held, trials=trials)
+
+
+def _sized(
+    settings: TrainingSettings, base: BaseModel, snapshot: Snapshot, progress: Progress
+) -> tuple[TrainingSettings, dict[str, Any]]:
+    """With the input's size, where it is to be chosen, and why (JSON)."""
+    if not settings.choose_size:
+        return settings, {}
+    sizing = choose_size(base, snapshot, settings, progress)
+    chosen = {"input_width": sizing.width, "input_height": sizing.height, "choose_size": False}
+    return settings.model_copy(update=chosen), sizing.told()
 
 
 def _for_these_images(settings: TrainingSettings, base: BaseModel, snapshot: Snapshot) -> TrainingSettings:

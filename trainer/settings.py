@@ -89,7 +89,15 @@ class TrainingSettings(Settings):
     )
     input_width: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
     input_height: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
+    choose_size: bool = Field(
+        default=False, description="of the input: one, one and a half or two times the base model's, by what a linear "
+        "head makes of it"
+    )  # fmt: skip
     resize: Literal["stretch", "pad"] = "stretch"
+    pooling: Literal["mean", "gem"] = Field(
+        default="mean", description="of what the network sees over the picture: its mean, or the generalised mean, "
+        "which a small defect moves more"
+    )  # fmt: skip
     tiles: Annotated[Tiles | None, BeforeValidator(_grid)] = Field(
         default=None, description="COLUMNSxROWS: a grid of windows, each of which the network sees in its full size"
     )

@@ -21,7 +21,7 @@ from contracts.errors import ConfigurationError
 from contracts.names import Label, Moment, Name, Sha256, Wire
 from contracts.tasks import Tasks
 from trainer.bases.backbone import BaseModel, load_base_model, sha256_of
-from trainer.network import Network
+from trainer.network import Network, Pooling
 from trainer.rounds.kept import Tuned
 from trainer.snapshot import Snapshot, load_snapshot
 from trainer.views import AS_IT_IS, Flip
@@ -46,6 +46,7 @@ class RunRecord(Wire):
     tasks: Tasks | None = Field(default=None, description="what the network answers beside the class")
     base_model: BaseModel = Field(description="architecture of the network; its weights are not needed any more")
     embedding_width: int = Field(ge=1)
+    pooling: Pooling = Field(default="mean", description="of the last maps over each input")
     looks: tuple[Flip, ...] = Field(default=AS_IT_IS, description="mirrorings over which the network averages")
     model_sha256: Sha256
     snapshot: Path = Field(description="folder of the snapshot")
@@ -87,8 +88,10 @@ def load_run(folder: Path) -> TrainedModel:
         raise ConfigurationError(f"{folder / MODEL_NAME} has SHA-256 {found}, the run says {record.model_sha256}")
     backbone, _ = load_base_model(record.base_model.model_copy(update={"weights": None}))
     good = [label in record.good_labels for label in record.labels]
-    inputs, looks = record.preprocessing.inputs, record.looks
-    module = Network(backbone, len(record.labels), inputs=inputs, good=good, looks=looks, tasks=record.tasks)
+    module = Network(
+        backbone, len(record.labels), inputs=record.preprocessing.inputs, good=good, looks=record.looks,
+        tasks=record.tasks, pooling=record.pooling,
+    )  # fmt: skip
     module.load_state_dict(load_file(folder / MODEL_NAME))
     return TrainedModel(folder, record, module.eval(), load_snapshot(record.snapshot))
 

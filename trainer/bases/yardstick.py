@@ -25,7 +25,8 @@ def compare_with_random(
     of the same architecture with random weights (BatchNorm at its initial statistics), on the test split and, under
     `validation`, on the validation split, which is what `negative_transfer` judges by."""
     backbone, _ = load_base_model(base.model_copy(update={"weights": None}), seed=course.settings.seed)
-    network = Network(backbone, len(course.labels), inputs=stem.spec.inputs, good=course.good_mask().tolist()).eval()
+    good, pooling = course.good_mask().tolist(), course.settings.pooling
+    network = Network(backbone, len(course.labels), inputs=stem.spec.inputs, good=good, pooling=pooling).eval()
     blank = Stem(network, stem.cut, stem.spec, base="random")
     seen, judged, tested = (_again(blank, part.examples) for part in (train, validation, test))
     return {

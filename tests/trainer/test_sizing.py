@@ -1,0 +1,99 @@
+"""The size of the input is chosen by what can be seen at it, and no larger than that needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from contracts.bundle import Licence
+from contracts.errors import ConfigurationError
+from tests.trainer.conftest import shorten
+from trainer.bases.backbone import BaseModel
+from trainer.dataset import read_manifest
+from trainer.progress import silent
+from trainer.run import load_run, train
+from trainer.settings import TrainingSettings
+from trainer.sizing import choose_size, sizes_for
+from trainer.snapshot import Snapshot, take_snapshot
+
+SIDE = 96
+
+
+def plates_with(folder: Path, *, fine: bool) -> Snapshot:
+    """64 plates of 96 pixels. Every other one is dark or, where it is `fine`, has a patch of chequers of one pixel:
+    on half the pixels as grey as the rest."""
+    rows = ["path,label,group"]
+    chequers = 100 * (np.indices((40, 40)).sum(axis=0) % 2) - 50
+    for number in range(64):
+        rng = np.random.default_rng(number)
+        plate = rng.normal(130, 4, (SIDE, SIDE))
+        if number % 2 and fine:
+            top, left = 2 * rng.integers(0, 28, 2)
+            plate[top : top + 40, left : left + 40] += chequers
+        elif number % 2:
+            plate -= 80
+        Image.fromarray(np.clip(plate, 0, 255).astype(np.uint8)).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{'bad' if number % 2 else 'good'},lot-{number // 2}")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return take_snapshot(read_manifest(folder / "manifest.csv"), licence=Licence(licence="our own"), seed=0)
+
+
+@pytest.fixture(scope="module")
+def fine(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    return plates_with(tmp_path_factory.mktemp("fine"), fine=True)
+
+
+def test_what_half_the_pixels_hide_asks_for_all_of_them(fine: Snapshot, small_base: BaseModel) -> None:
+    sizing = choose_size(small_base, fine, TrainingSettings(choose_size=True), silent)
+    assert (sizing.width, sizing.height) == (SIDE, SIDE)
+    small, large = (sizing.numbers[name]["held_out_loss"] for name in ("48 x 48", "96 x 96"))
+    assert large < 0.7 * small
+    assert "Chosen: 96 x 96" in sizing.reasons[-1]
+
+
+def test_what_is_plain_at_the_smallest_size_keeps_it(small_base: BaseModel, tmp_path: Path) -> None:
+    coarse = plates_with(tmp_path, fine=False)
+    sizing = choose_size(small_base, coarse, TrainingSettings(choose_size=True), silent)
+    assert (sizing.width, sizing.height) == (48, 48)
+    assert set(sizing.numbers) == {"48 x 48", "72 x 72", "96 x 96"}
+
+
+def test_no_size_is_tried_that_would_eat_the_training(fine: Snapshot, small_base: BaseModel) -> None:
+    sizing = choose_size(small_base, fine, TrainingSettings(choose_size=True, max_seconds=1e-3), silent)
+    assert (sizing.width, sizing.height) == (48, 48)
+    assert "72 x 72 was not tried" in " ".join(sizing.reasons)
+
+
+@pytest.mark.parametrize(
+    ("image", "sizes"),
+    [
+        ((1000, 800), [(224, 224), (336, 336), (448, 448)]),
+        ((400, 320), [(224, 224), (336, 336)]),
+        ((1000, 240), [(224, 224)]),
+        ((100, 100), [(224, 224)]),
+    ],
+)
+def test_no_input_is_larger_than_the_image(image: tuple[int, int], sizes: list[tuple[int, int]]) -> None:
+    base = BaseModel(id="any", architecture="mobilenetv2_100", width=224, height=224)
+    assert sizes_for(base, image) == sizes
+
+
+def test_training_takes_the_chosen_size_and_says_why(
+    fine: Snapshot, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch, "tail", fewest_steps=2, most_steps=2)
+    train(fine, small_base, settings=TrainingSettings(choose_size=True), out=tmp_path)
+    record = load_run(tmp_path).record
+    assert (record.preprocessing.width, record.preprocessing.height) == (SIDE, SIDE)
+    assert record.lineage.training["input_width"] == SIDE
+    assert not record.lineage.training["choose_size"], "a retrain keeps the size"
+    assert "size of the input: Held-out loss" in (tmp_path / "card.md").read_text(encoding="utf-8")
+
+
+def test_size_and_tiles_are_not_both_asked_for(fine: Snapshot, small_base: BaseModel, tmp_path: Path) -> None:
+    settings = TrainingSettings(choose_size=True, smallest_defect=4)
+    with pytest.raises(ConfigurationError, match="leave --size auto out"):
+        train(fine, small_base, settings=settings, out=tmp_path)
