@@ -22,15 +22,13 @@ from trainer.dataset import Example
 from trainer.evidence import losses_of, standard_error
 from trainer.features import Stem
 from trainer.progress import Progress
-from trainer.resolution import usual_size
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.split import folds, group_of
 from trainer.views import View
 
 _FACTORS = (1.0, 1.5, 2.0)
-_BEYOND = 1.1  # times the image's own pixels, above which a larger input shows nothing new
-_LARGEST = 1024  # pixels a side
+_LARGEST = 1024  # pixels a side, as `TrainingSettings` allows
 _ASKED = 1000  # images at most
 _FOLDS = 4
 _SHARE = 0.25  # of the training's time that the choice may take
@@ -71,7 +69,7 @@ def choose_size(base: BaseModel, snapshot: Snapshot, settings: TrainingSettings,
     """Looks at no test image. Raises ConfigurationError and DatasetError as a training does."""
     train = snapshot.of("train")
     asked = train[:: max(1, -(-len(train) // _ASKED))]
-    sizes = sizes_for(base, usual_size(train))
+    sizes = sizes_for(base)
     limit, tried, reasons = _SHARE * settings.max_seconds, list[Tried](), list[str]()
     began = now()
     for number, (width, height) in enumerate(sizes):
@@ -90,15 +88,11 @@ def choose_size(base: BaseModel, snapshot: Snapshot, settings: TrainingSettings,
     )
 
 
-def sizes_for(base: BaseModel, image: tuple[int, int]) -> list[tuple[int, int]]:
-    """Width and height of the inputs to try, the smallest first: none of which is larger than the image itself."""
+def sizes_for(base: BaseModel) -> list[tuple[int, int]]:
+    """Width and height of the inputs to try, the smallest first. One may be larger than the images: an enlarged defect
+    covers more of the network's coarse last maps."""
     scaled = [(round(base.width * factor), round(base.height * factor)) for factor in _FACTORS]
-    useful = [
-        (width, height)
-        for width, height in scaled
-        if max(width, height) <= _LARGEST and width <= _BEYOND * image[0] and height <= _BEYOND * image[1]
-    ]
-    return useful or scaled[:1]
+    return [scaled[0], *(size for size in scaled[1:] if max(size) <= _LARGEST)]
 
 
 def _smallest(tried: Sequence[Tried], groups: Sequence[str]) -> tuple[Tried, str]:

@@ -67,18 +67,10 @@ def test_no_size_is_tried_that_would_eat_the_training(fine: Snapshot, small_base
     assert "72 x 72 was not tried" in " ".join(sizing.reasons)
 
 
-@pytest.mark.parametrize(
-    ("image", "sizes"),
-    [
-        ((1000, 800), [(224, 224), (336, 336), (448, 448)]),
-        ((400, 320), [(224, 224), (336, 336)]),
-        ((1000, 240), [(224, 224)]),
-        ((100, 100), [(224, 224)]),
-    ],
-)
-def test_no_input_is_larger_than_the_image(image: tuple[int, int], sizes: list[tuple[int, int]]) -> None:
-    base = BaseModel(id="any", architecture="mobilenetv2_100", width=224, height=224)
-    assert sizes_for(base, image) == sizes
+@pytest.mark.parametrize(("side", "sides"), [(224, [224, 336, 448]), (600, [600, 900]), (1100, [1100])])
+def test_no_input_is_larger_than_a_bundle_may_have(side: int, sides: list[int]) -> None:
+    base = BaseModel(id="any", architecture="mobilenetv2_100", width=side, height=side)
+    assert sizes_for(base) == [(each, each) for each in sides]
 
 
 def test_training_takes_the_chosen_size_and_says_why(

@@ -1,0 +1,42 @@
+"""A station with everything on, compared over HTTP with less and with others, interleaved in one run.
+
+    python -m benchmarks.serving --litserve PYTHON --json benchmarks/reports/serving.json
+
+Model: ImageNet MobileNetV2 in int8 with a head trained on mono cells (`--data` holds `elpv/`, `bsdata/` and `weights/`),
+or `--bundle`. Images: 640x480 JPEGs of a spindle. `--litserve` is the interpreter of an environment with LitServe; without it
+its figures are not measured. The load is wrk (`apt-get install wrk`) for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.harness import Measured, add_data, main
+from benchmarks.serving import images, over_http, vector
+
+PARTS: dict[str, Callable[[argparse.Namespace], Measured]] = {
+    "http": over_http.measure,
+    "images": images.measure,
+    "vector": vector.measure,
+}
+"""By the name that `--only` takes."""
+
+
+def measure(options: argparse.Namespace) -> Measured:
+    """The figures of every part asked for."""
+    found = {name: part(options) for name, part in PARTS.items() if name in (options.only or PARTS)}
+    figures = [figure for part in found.values() for figure in part.figures]
+    return Measured(figures, {name: part.details for name, part in found.items()})
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_data(parser)
+    parser.add_argument("--bundle", type=Path, help="a bundle with onnxruntime-cpu/int8 instead of the one made here")
+    parser.add_argument("--litserve", type=Path, metavar="PYTHON", help="interpreter of an environment with LitServe")
+    parser.add_argument("--only", action="append", choices=list(PARTS), help="measure this part alone; repeatable")
+
+
+if __name__ == "__main__":
+    main("serving", measure, add_arguments=_add_arguments)
