@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +21,7 @@ from contracts.orders import Configure, Sample
 from contracts.telemetry import Birth, CameraState
 from edge_agent.caretaker import Duty, take_care
 from edge_agent.core import AUDIT_FRACTION, build_core
+from edge_agent.feed import Feed
 from edge_agent.follower import Follower, channel_sequence
 from edge_agent.links import make_folder, make_follower, make_sampler, make_uplink
 from edge_agent.push import PushSource
@@ -119,7 +121,13 @@ class Agent:
             core.bundles.build_engines(inspector)
         self._run("engines", core.bundles.engines.run, self._stopping)
         for source in self.sources:
-            self._run(f"source {source.name}", core.station.watch, source, self._stopping)
+            if source is not self.push:
+                self._run(f"source {source.name}", core.station.watch, Feed(source), self._stopping)
+        self._run("commits", core.station.keep_committing, self._stopping)
+        feed = Feed(self.push)
+        watch = partial(core.station.watch, feed, self._stopping, commit=core.station.commit_soon)
+        for number in range(self.settings.web.workers):
+            self._run(f"source {feed.name} {number + 1}", watch)
         replayer = Replayer(
             core.store,
             core.outbox,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from safetensors import SafetensorError
 
 from contracts.bundle import DriftReference, Preprocessing
 from contracts.errors import BundleError
-from contracts.frame import Decision, Frame, Verdict
+from contracts.frame import Decision, Verdict
 from drift.vector import VectorReference
 from edge_agent.evidence import Selection
 from edge_agent.source import Capture
@@ -23,9 +22,6 @@ from runtime.decision import decide
 from runtime.preprocessing import ImageError, decode, prepare, size_of, visible
 from runtime.session import Inference, Session
 from runtime.tasks import Found, found
-
-Check = Callable[[Frame, NDArray[np.uint8]], str | None]
-"""Looks at the pixels before the model does; a text means that there can be no verdict, and why."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,13 @@ class Inspection:
     """[rows, columns] 0..1 over the whole image: where a defect is likely; for the operator's page alone."""
     size: tuple[int, int] | None = None
     """Width and height of the source image, in pixels of which the verdict's box is."""
+    unkept: NDArray[np.uint8] | None = None
+    """[h, w, 3] where nothing of a picture may be kept, but whether the camera sees may be asked."""
+
+    @property
+    def shown(self) -> NDArray[np.uint8] | None:
+        """What the camera showed; None where the image is unreadable."""
+        return self.unkept if self.pixels is None else self.pixels
 
     @property
     def kept(self) -> NDArray[np.uint8] | None:
@@ -81,29 +84,37 @@ class Inspector:
             )
         self._distance_at = self.vector_names.index("mahalanobis")
 
-    def inspect(self, capture: Capture, *, check: Check | None = None) -> Inspection:
+    def inspect(self, capture: Capture) -> Inspection:
         """The verdict on one capture; NO_VERDICT with the reason where there can be none. Never raises for an image."""
-        inspection = self._inspect(capture, check)
+        inspection = self._inspect(capture)
         spec = self.bundle.manifest.preprocessing
         if inspection.pixels is None or not spec.in_source_pixels:
             return inspection
         return replace(inspection, visible=_visible(inspection.pixels, spec))
 
-    def _inspect(self, capture: Capture, check: Check | None) -> Inspection:
+    def withheld(self, inspection: Inspection, reason: str) -> Inspection:
+        """The same without a verdict: the picture cannot be trusted, and `reason` says why."""
+        verdict = inspection.verdict
+        return Inspection(
+            inspection.capture,
+            self._no_verdict(inspection.capture, reason, verdict.latency_seconds or 0.0),
+            inspection.pixels,
+            visible=inspection.visible,
+        )
+
+    def _inspect(self, capture: Capture) -> Inspection:
         started = time.perf_counter()
         try:
             pixels = self.pixels(capture)
         except ImageError as error:
-            return Inspection(capture, self._no_verdict(capture, str(error), started))
-        reason = check(capture.frame, pixels) if check is not None else None
-        if reason is not None:
-            return Inspection(capture, self._no_verdict(capture, reason, started), pixels)
+            return Inspection(capture, self._no_verdict(capture, str(error), _since(started)))
         try:
             inference = self.infer(pixels)
         except ImageError as error:
-            return Inspection(capture, self._no_verdict(capture, str(error), started))
+            return Inspection(capture, self._no_verdict(capture, str(error), _since(started)), unkept=pixels)
         except BundleError as error:
-            return Inspection(capture, self._no_verdict(capture, str(error), started), pixels, model_failed=True)
+            failed = self._no_verdict(capture, str(error), _since(started))
+            return Inspection(capture, failed, pixels, model_failed=True)
         return self._answer(capture, pixels, inference, started)
 
     def infer(self, pixels: NDArray[np.uint8], *, limit_seconds: float | None = None) -> Inference:
@@ -142,7 +153,7 @@ class Inspector:
             severity=beside.severity,
             box=beside.box,
             bundle_hash=self.bundle.hash,
-            latency_seconds=time.perf_counter() - started,
+            latency_seconds=_since(started),
         )
         return Inspection(
             capture,
@@ -155,15 +166,19 @@ class Inspector:
             size=size,
         )
 
-    def _no_verdict(self, capture: Capture, reason: str, started: float) -> Verdict:
+    def _no_verdict(self, capture: Capture, reason: str, seconds: float) -> Verdict:
         return Verdict(
             frame=capture.frame,
             decision=Decision.NO_VERDICT,
             threshold=self.bundle.manifest.thresholds.ng,
             bundle_hash=self.bundle.hash,
-            latency_seconds=time.perf_counter() - started,
+            latency_seconds=seconds,
             reason=reason[:500],
         )
+
+
+def _since(started: float) -> float:
+    return time.perf_counter() - started
 
 
 def _reference(bundle: Bundle, promised: DriftReference) -> VectorReference:

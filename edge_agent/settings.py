@@ -84,6 +84,9 @@ class WebSettings(Settings):
     password: SecretStr | None = None
     password_file: Path | None = None
     queue: int = Field(default=8, ge=1, le=1000, description="images waiting; more are refused with 503")
+    workers: int = Field(
+        default=2, ge=1, le=64, description="images inspected at once; verdicts keep the order in which they came"
+    )
     most_pairs: int = Field(default=200, ge=1, description="pairs of camera and product that images may name")
     camera: Name = Field(default="camera-1", description="of images that do not say")
     product: Name = "default"

@@ -6,7 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -15,11 +17,12 @@ from numpy.typing import NDArray
 from contracts.errors import QuotaError
 from contracts.frame import Frame
 from contracts.telemetry import Event, EventKind
+from edge_agent.feed import Feed
 from edge_agent.inspection import Inspection, Inspector
 from edge_agent.ledger import Item, Ledger
 from edge_agent.metrics import Metrics
 from edge_agent.recent import Recent
-from edge_agent.source import Capture, Source
+from edge_agent.source import Capture
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
@@ -65,6 +68,7 @@ class Station:
         self._healths: dict[str, Health] = {}
         self._active: Inspector | None = None
         self._ready = threading.Event()
+        self._wanted = threading.Event()
         self.faults: dict[str, str] = {}
         """Camera -> what is wrong with it now."""
         self.unwritable: str | None = None
@@ -86,25 +90,41 @@ class Station:
         self._metrics.bundle.info({"bundle_hash": inspector.bundle.hash, "variant": inspector.session.variant})
         self._ready.set()
 
-    def watch(self, source: Source, stopping: threading.Event) -> None:
-        """Inspect everything that comes from `source` until it is closed; waits for a first bundle."""
+    def watch(self, feed: Feed, stopping: threading.Event, *, commit: Callable[[], None] | None = None) -> None:
+        """Inspect everything that comes from a source until it is closed; waits for a first bundle. Several threads may
+        watch one feed. `commit` is called when it is time to; by default this thread commits, and holds the source
+        while the disk is full."""
+        commit = commit or partial(self._commit, stopping)
         while not self._ready.wait(0.2):
             if stopping.is_set():
                 return
-        for capture in source.captures():
-            due = True if capture is None else self.inspect(capture, source.name)
-            if due:
-                self._commit(stopping)
+        try:
+            while (taken := feed.take(commit)) is not None:
+                number, capture = taken
+                if capture is None or self.inspect(capture, feed.name, turn=feed.turn(number)):
+                    commit()
+        except BaseException:
+            feed.give_up()
+            raise
         self._commit(stopping)
 
-    def inspect(self, capture: Capture, source: str) -> bool:
-        """Inspect one capture; says whether it is time to commit."""
+    def inspect(self, capture: Capture, source: str, *, turn: AbstractContextManager[None] | None = None) -> bool:
+        """Inspect one capture; says whether it is time to commit. The network is asked at once; what depends on the
+        captures before this one waits for its `turn`."""
         active = self._active
         if active is None:
             raise RuntimeError("there is no active bundle")
+        inspection = active.inspect(capture)
+        with turn or nullcontext():
+            return self._conclude(inspection, active, source)
+
+    def _conclude(self, inspection: Inspection, active: Inspector, source: str) -> bool:
         events: list[Event] = []
+        capture, pixels = inspection.capture, inspection.shown
         live = not capture.waiting and capture.reference is None
-        inspection = active.inspect(capture, check=lambda frame, pixels: self._check(frame, pixels, live, events))
+        fault = None if pixels is None else self._check(capture.frame, pixels, live, events)
+        if fault is not None:
+            inspection = active.withheld(inspection, fault)
         self.failures_in_a_row = self.failures_in_a_row + 1 if inspection.model_failed else 0
         self.answered += inspection.vector is not None
         keep = self._keeper.offer(inspection)
@@ -114,6 +134,21 @@ class Station:
         )
         self._metrics.count(inspection.verdict)
         return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep, active.runtime))
+
+    def commit_soon(self) -> None:
+        """Let `keep_committing` commit, together with what else has come until it does."""
+        self._wanted.set()
+
+    def keep_committing(self, stopping: threading.Event) -> None:
+        """Commit when that is asked for, beside the threads that inspect: they need not wait for the disk. Images of a
+        commit that fails are refused, since somebody waits for them."""
+        while not stopping.is_set():
+            if self._wanted.wait(_RETRY_SECONDS):
+                self._wanted.clear()
+                try:
+                    self.commit()
+                except QuotaError as error:
+                    _log.error("%s", error)
 
     def commit(self) -> None:
         """Put on disk what waits. Raises QuotaError where that fails; `unwritable` then says so until there is room."""

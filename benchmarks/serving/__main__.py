@@ -2,9 +2,11 @@
 
     python -m benchmarks.serving --litserve PYTHON --json benchmarks/reports/serving.json
 
-Model: ImageNet MobileNetV2 in int8 with a head trained on mono cells (`--data` holds `elpv/`, `bsdata/` and `weights/`),
-or `--bundle`. Images: 640x480 JPEGs of a spindle. `--litserve` is the interpreter of an environment with LitServe; without it
-its figures are not measured. The load is wrk (`apt-get install wrk`) for all.
+Model: ImageNet MobileNetV2 in int8 with a head trained on mono cells (`--data` holds `elpv/`, `bsdata/` and
+`weights/`), or `--bundle`. Images: 640x480 JPEGs of a spindle. `--litserve` is the interpreter of an environment with
+LitServe (`python -m venv lit; lit/bin/pip install -c constraints.txt litserve`, and a `.pth` file with the path of this
+one's packages); without it its figures are not measured. The load is wrk (`apt-get install wrk`) for all; OpenCV comes
+with the extra `video`.
 """
 
 from __future__ import annotations

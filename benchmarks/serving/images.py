@@ -17,6 +17,7 @@ from PIL import Image
 
 from benchmarks.accuracy.protocols import grouped_fold, read_set
 from benchmarks.harness import Measured
+from benchmarks.serving.plain import decoded_small
 from contracts.bundle import Licence, Preprocessing
 from contracts.report import Figure
 from lineside.models import chosen_base
@@ -74,11 +75,7 @@ def ours(image: bytes, spec: Preprocessing) -> NDArray[np.float32]:
 def opencv(image: bytes, spec: Preprocessing) -> NDArray[np.float32]:
     """[1, 3, h, w] as one would with OpenCV: every pixel decoded, then averaged over areas."""
     cv2.setNumThreads(1)
-    decoded = cv2.imdecode(np.frombuffer(image, dtype=np.uint8), cv2.IMREAD_COLOR)
-    assert decoded is not None
-    small = cv2.cvtColor(
-        cv2.resize(decoded, (spec.width, spec.height), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB
-    )
+    small = decoded_small(image, (spec.width, spec.height))
     mean, std = np.array(spec.mean, dtype=np.float32), np.array(spec.std, dtype=np.float32)
     scaled = (small.astype(np.float32) / 255 - mean) / std
     return np.ascontiguousarray(scaled.transpose(2, 0, 1)[np.newaxis])
@@ -104,4 +101,5 @@ def _classes(
     spec = model.record.preprocessing
     inputs = torch.from_numpy(np.concatenate([way(example.path.read_bytes(), spec) for example in examples]))
     with torch.inference_mode():
-        return model.module(inputs)[0].argmax(1).numpy()
+        classes: NDArray[np.intp] = model.module(inputs)[0].argmax(1).numpy()
+    return classes

@@ -2,10 +2,9 @@
 
     PYTHON -m benchmarks.serving.lit BUNDLE PORT
 
-LitServe brings other versions of what Lineside needs, so it runs in an environment of its own (`--litserve PYTHON`).
+LitServe brings other servers than Lineside has, so it runs in an environment of its own (`--litserve PYTHON`). It reads
+the annotation of `decode_request` itself, which therefore must not be text (`from __future__ import annotations`).
 """
-
-from __future__ import annotations
 
 import sys
 from pathlib import Path

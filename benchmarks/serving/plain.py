@@ -1,4 +1,4 @@
-"""What everybody writes first: decode with OpenCV, resize, ask onnxruntime with one thread, take the likeliest class."""
+"""What everybody writes first: decode with OpenCV, resize, ask onnxruntime, take the likeliest class."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from runtime.bundle import open_bundle
+
+
+def decoded_small(image: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """[h, w, 3] RGB of this width and height: every pixel decoded, then averaged over areas."""
+    decoded = cv2.imdecode(np.frombuffer(image, dtype=np.uint8), cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise ValueError("not an image")
+    small = cv2.cvtColor(cv2.resize(decoded, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
+    return np.asarray(small, dtype=np.uint8)
 
 
 class Plain:
@@ -35,10 +44,7 @@ class Plain:
 
     def tensor(self, image: bytes) -> NDArray[np.float32]:
         """[1, 3, h, w]."""
-        decoded = cv2.imdecode(np.frombuffer(image, dtype=np.uint8), cv2.IMREAD_COLOR)
-        assert decoded is not None
-        small = cv2.cvtColor(cv2.resize(decoded, self._size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
-        scaled = small.astype(np.float32) * self._scale - self._shift
+        scaled = decoded_small(image, self._size).astype(np.float32) * self._scale - self._shift
         return np.ascontiguousarray(scaled.transpose(2, 0, 1)[np.newaxis])
 
     def logits(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ def lineside(bundle: Path, bundle_hash: str, folder: Path) -> Iterator[Server]:
     config.write_text(_CONFIG.format(state=folder / "state", port=port, bundle=bundle, hash=bundle_hash))
     words = [sys.executable, "-m", "lineside", "agent", "--config", str(config)]
     with _running(words) as process:
-        _wait(f"http://127.0.0.1:{port}/ready", process)
+        _wait(port, "/ready", process)
         yield Server(f"http://127.0.0.1:{port}/v1/inspect", process)
 
 
@@ -85,7 +85,7 @@ def minimal(bundle: Path) -> Iterator[Server]:
     """The smallest FastAPI endpoint."""
     port = _free_port()
     with _running([sys.executable, "-m", "benchmarks.serving.minimal", str(bundle), str(port)]) as process:
-        _wait(f"http://127.0.0.1:{port}/openapi.json", process)
+        _wait(port, "/openapi.json", process)
         yield Server(f"http://127.0.0.1:{port}/inspect", process)
 
 
@@ -94,7 +94,7 @@ def litserve(bundle: Path, python: Path) -> Iterator[Server]:
     """LitServe, in the environment of that interpreter."""
     port = _free_port()
     with _running([str(python), "-m", "benchmarks.serving.lit", str(bundle), str(port)]) as process:
-        _wait(f"http://127.0.0.1:{port}/health", process)
+        _wait(port, "/health", process)
         yield Server(f"http://127.0.0.1:{port}/predict", process, "form")
 
 
@@ -136,14 +136,16 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(_ROOT)}
 
 
-def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+def _wait(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
-            if answer.status == 200:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+            connection.request("GET", path)
+            if connection.getresponse().status == 200:
                 return
         time.sleep(0.1)
-    raise ConfigurationError(f"{' '.join(map(str, process.args[:3]))} did not answer {url}")  # type: ignore[index]
+    raise ConfigurationError(f"{' '.join(map(str, process.args[:3]))} did not answer {path}")  # type: ignore[index]
 
 
 def _free_port() -> int:

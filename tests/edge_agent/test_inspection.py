@@ -76,10 +76,14 @@ def test_an_image_that_cannot_be_read_gets_no_verdict_and_the_reason(
     assert not found.model_failed
 
 
-def test_a_check_can_forbid_the_verdict(inspector: Inspector) -> None:
-    found = inspector.inspect(Capture(frame(0), picture(100)), check=lambda frame, pixels: "the camera is covered")
-    assert (found.verdict.decision, found.verdict.reason) == (Decision.NO_VERDICT, "the camera is covered")
-    assert found.pixels is not None
+def test_a_verdict_can_be_withheld(inspector: Inspector) -> None:
+    found = inspector.inspect(Capture(frame(0), picture(100)))
+    withheld = inspector.withheld(found, "the camera is covered")
+    assert (withheld.verdict.decision, withheld.verdict.reason) == (Decision.NO_VERDICT, "the camera is covered")
+    assert withheld.verdict.scores == {}
+    assert (withheld.vector, withheld.confidence, withheld.distance) == (None, None, None)
+    assert withheld.verdict.latency_seconds == found.verdict.latency_seconds
+    assert withheld.pixels is found.pixels
 
 
 def test_a_region_of_interest_is_remembered_for_whoever_keeps_the_image(tmp_path: Path, small_bundle: Bundle) -> None:
@@ -112,12 +116,12 @@ def test_what_is_hidden_is_black_from_the_first_pixel_on(tmp_path: Path, small_b
     }
     spec = small_bundle.manifest.preprocessing.model_dump() | areas
     inspector = Inspector(write_small_bundle(tmp_path / "hiding", preprocessing=spec))
-    looked_at = []
-    one = inspector.inspect(Capture(frame(0), picture(100)), check=lambda _, pixels: looked_at.append(pixels))
+    one = inspector.inspect(Capture(frame(0), picture(100)))
     other = picture(100)
     other[:20, :20] = 255 - other[:20, :20]
     two = inspector.inspect(Capture(frame(0), other))
-    assert looked_at[0][:20, :20].max() == 0
+    assert one.shown is not None
+    assert one.shown[:20, :20].max() == 0
     for found in (one, two):
         assert found.kept is not None
         assert found.kept[:20, :20].max() == 0
@@ -136,9 +140,11 @@ def test_nothing_is_kept_of_an_image_that_the_region_does_not_fit(tmp_path: Path
     refused = inspector.inspect(Capture(frame(0), picture(100)))
     assert "region of interest" in refused.verdict.reason
     assert refused.pixels is None
-    stopped = inspector.inspect(Capture(frame(0), picture(100)), check=lambda frame, pixels: "the camera is covered")
-    assert stopped.visible is not None
-    assert not stopped.visible.any()
+    assert refused.kept is None
+    assert refused.shown is not None, "whether the camera sees may still be asked"
+    stopped = inspector.withheld(refused, "the camera is covered")
+    assert stopped.verdict.reason == "the camera is covered"
+    assert stopped.kept is None
 
 
 def test_a_drift_reference_of_another_bundle_is_refused(tmp_path: Path) -> None:
