@@ -10,14 +10,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.accuracy.protocols import grouped_fold, read_set
 from benchmarks.harness import Measured
-from benchmarks.serving.plain import decoded_small
 from contracts.bundle import Licence, Preprocessing
 from contracts.report import Figure
 from lineside.models import chosen_base
@@ -74,7 +72,8 @@ def ours(image: bytes, spec: Preprocessing) -> NDArray[np.float32]:
 
 def opencv(image: bytes, spec: Preprocessing) -> NDArray[np.float32]:
     """[1, 3, h, w] as one would with OpenCV: every pixel decoded, then averaged over areas."""
-    cv2.setNumThreads(1)
+    from benchmarks.serving.plain import decoded_small  # OpenCV comes with the extra `video`
+
     small = decoded_small(image, (spec.width, spec.height))
     mean, std = np.array(spec.mean, dtype=np.float32), np.array(spec.std, dtype=np.float32)
     scaled = (small.astype(np.float32) / 255 - mean) / std

@@ -14,6 +14,7 @@ from runtime.bundle import open_bundle
 
 def decoded_small(image: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
     """[h, w, 3] RGB of this width and height: every pixel decoded, then averaged over areas."""
+    cv2.setNumThreads(1)
     decoded = cv2.imdecode(np.frombuffer(image, dtype=np.uint8), cv2.IMREAD_COLOR)
     if decoded is None:
         raise ValueError("not an image")
@@ -22,14 +23,14 @@ def decoded_small(image: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 class Plain:
-    """The int8 variant of a bundle, without anything of Lineside around it."""
+    """One onnxruntime variant of a bundle, without anything of Lineside around it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, variant: str = "onnxruntime-cpu/int8") -> None:
         bundle = open_bundle(path)
         spec = bundle.manifest.preprocessing
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        model = bundle.read(bundle.manifest.variant("onnxruntime-cpu/int8").file)
+        model = bundle.read(bundle.manifest.variant(variant).file)
         self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
         self._size = spec.width, spec.height

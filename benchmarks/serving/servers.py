@@ -17,6 +17,7 @@ from typing import IO, Literal, cast
 import benchmarks
 from contracts.errors import ConfigurationError
 
+INT8 = "onnxruntime-cpu/int8"
 _START_SECONDS = 60.0
 _ROOT = Path(benchmarks.__file__).parents[1]
 _CONFIG = """\
@@ -26,7 +27,7 @@ state_folder = "{state}"
 production = false
 
 [inspection]
-variant = "onnxruntime-cpu/int8"
+variant = "{variant}"
 
 [web]
 port = {port}
@@ -70,10 +71,12 @@ class Loop:
 
 
 @contextlib.contextmanager
-def lineside(bundle: Path, bundle_hash: str, folder: Path) -> Iterator[Server]:
+def lineside(bundle: Path, bundle_hash: str, folder: Path, *, variant: str = INT8) -> Iterator[Server]:
     """The command that a station runs, with everything on."""
     port, config = _free_port(), folder / "agent.toml"
-    config.write_text(_CONFIG.format(state=folder / "state", port=port, bundle=bundle, hash=bundle_hash))
+    config.write_text(
+        _CONFIG.format(state=folder / "state", port=port, bundle=bundle, hash=bundle_hash, variant=variant)
+    )
     words = [sys.executable, "-m", "lineside", "agent", "--config", str(config)]
     with _running(words) as process:
         _wait(port, "/ready", process)
@@ -99,19 +102,20 @@ def litserve(bundle: Path, python: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def bare(kind: Literal["lineside", "opencv"], bundle: Path, images: Sequence[Path]) -> Iterator[Loop]:
+def bare(
+    kind: Literal["lineside", "opencv"], bundle: Path, images: Sequence[Path], *, variant: str = INT8
+) -> Iterator[Loop]:
     """The loop, warm and waiting."""
-    words = [sys.executable, "-m", "benchmarks.serving.bare", kind, str(bundle), *map(str, images)]
-    process = subprocess.Popen(
+    words = [sys.executable, "-m", "benchmarks.serving.bare", kind, str(bundle), variant, *map(str, images)]
+    with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=_environment()
-    )
-    try:
-        if cast(IO[str], process.stdout).readline().strip() != "ready":
-            raise ConfigurationError(f"the bare loop ({kind}) did not start; see above")
-        yield Loop(process)
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
+    ) as process:
+        try:
+            if cast(IO[str], process.stdout).readline().strip() != "ready":
+                raise ConfigurationError(f"the bare loop ({kind}) did not start; see above")
+            yield Loop(process)
+        finally:
+            process.terminate()
 
 
 @contextlib.contextmanager
