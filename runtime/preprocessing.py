@@ -179,7 +179,7 @@ def _pixels(image: Image.Image, spec: Preprocessing) -> NDArray[np.uint8]:
         raise ImageError("floating-point pixels have no agreed range; save the image with 8 or 16 bits")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
-    return np.asarray(image.convert("RGB"), dtype=np.uint8)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
 
 
 def _from_wide(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
