@@ -14,9 +14,10 @@ from contracts.errors import ConfigurationError
 
 
 class Settings(BaseModel):
-    """Base of all configuration: frozen, and a key that is not known is an error that names the nearest known one."""
+    """Base of all configuration: frozen, and a key that is not known is an error that names the nearest known one. An
+    error does not repeat what was written: it may be a password in the wrong place."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

@@ -23,12 +23,15 @@ from edge_agent.caretaker import Duty, take_care
 from edge_agent.core import AUDIT_FRACTION, build_core
 from edge_agent.feed import Feed
 from edge_agent.follower import Follower, channel_sequence
-from edge_agent.links import make_folder, make_follower, make_sampler, make_uplink
-from edge_agent.push import PushSource
+from edge_agent.links import make_follower, make_sampler, make_uplink
 from edge_agent.replay import Replayer
 from edge_agent.sampling import Sampler
 from edge_agent.settings import AgentSettings
 from edge_agent.source import Source
+from edge_agent.sources.camera import CameraSource
+from edge_agent.sources.making import make_camera, make_folder, make_image_broker
+from edge_agent.sources.mqtt import MqttSource
+from edge_agent.sources.push import PushSource
 from edge_agent.uplink import Uplink
 from edge_agent.version import software_version
 from edge_agent.web.door import web_app
@@ -95,7 +98,10 @@ class Agent:
         settings, core, monitor = self.settings, self.core, self.settings.monitor
         max_bytes = settings.inspection.max_image_bytes
         folders = [make_folder(folder, core, max_bytes=max_bytes) for folder in settings.folders]
-        self.sources: tuple[Source, ...] = (*sources, *folders, self.push)
+        self.cameras = {camera.name: make_camera(camera, core) for camera in settings.cameras}
+        brokers = [make_image_broker(broker, core, max_bytes=max_bytes) for broker in settings.image_brokers]
+        self._supervised: tuple[CameraSource | MqttSource, ...] = (*self.cameras.values(), *brokers)
+        self.sources: tuple[Source, ...] = (*sources, *folders, *self._supervised, self.push)
         self.uplink: Uplink | None = None
         self.follower: Follower | None = None
         self.sampler: Sampler | None = None
@@ -229,6 +235,7 @@ class Agent:
             self.core.station.unwritable,
             self.follower and self.follower.trouble,
             self.sampler and self.sampler.trouble,
+            *(source.trouble for source in self._supervised),
         ]
         return [trouble for trouble in found if trouble]
 

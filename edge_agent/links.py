@@ -1,4 +1,4 @@
-"""The agent's ways to the outside, made from its settings: broker, registry, uploads, watched folders."""
+"""The agent's ways to the outside, made from its settings: broker, registry, uploads."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from contracts.access import secret
 from contracts.errors import ConfigurationError
 from contracts.telemetry import Birth
 from edge_agent.core import Core
-from edge_agent.folder import FolderSource
 from edge_agent.follower import Follower
 from edge_agent.sampling import Sampler
-from edge_agent.settings import AgentSettings, BrokerSettings, FolderSettings, MonitorSettings
+from edge_agent.settings import AgentSettings, BrokerSettings, MonitorSettings
 from edge_agent.updates import UpdateClient
 from edge_agent.uplink import Address, Uplink
 from edge_agent.upload import ImageUploader
@@ -81,22 +80,6 @@ def make_sampler(settings: AgentSettings, monitor: MonitorSettings, core: Core) 
         site=settings.site,
         agent=settings.agent,
         count=lambda result: core.metrics.uploads.labels(result).inc(),
-    )
-
-
-def make_folder(folder: FolderSettings, core: Core, *, max_bytes: int) -> FolderSource:
-    """A watched folder. Raises ConfigurationError where it cannot be used."""
-    return FolderSource(
-        folder.path,
-        camera=folder.camera,
-        product=folder.product,
-        line=folder.line,
-        view=folder.view,
-        scan_seconds=folder.scan_seconds,
-        settle_seconds=folder.settle_seconds,
-        max_bytes=max_bytes,
-        next_sequence=core.sequences.next,
-        on_record=core.record.has,
     )
 
 

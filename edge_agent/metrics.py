@@ -41,6 +41,18 @@ class Metrics:
         self.camera_fault = Gauge(
             "lineside_agent_camera_fault", "1 while a camera is faulty.", ["camera"], registry=registry
         )
+        self.camera_restarts = Counter(
+            "lineside_agent_camera_restarts",
+            "How often a camera failed, hung or fell silent and was given up to be opened again.",
+            ["camera"],
+            registry=registry,
+        )
+        self.frames_passed_over = Counter(
+            "lineside_agent_frames_passed_over",
+            "Frames of a live camera that nobody took: between two that were due, or replaced by a newer one.",
+            ["camera"],
+            registry=registry,
+        )
         self.connected = Gauge("lineside_agent_broker_connected", "1 while connected to the broker.", registry=registry)
         self.outbox_messages = Gauge(
             "lineside_agent_outbox_messages", "Messages that the monitor has not acknowledged.", registry=registry

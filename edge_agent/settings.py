@@ -12,6 +12,7 @@ from contracts.access import is_loopback
 from contracts.frame import Probability
 from contracts.names import Label, Name, Sha256
 from contracts.settings import Settings
+from edge_agent.sources.settings import CameraSettings, ImageBrokerSettings
 
 MEGABYTE = 1_000_000
 
@@ -168,4 +169,14 @@ class AgentSettings(Settings):
     monitor: MonitorSettings | None = None
     bundle: BundleSettings | None = None
     folders: tuple[FolderSettings, ...] = ()
+    cameras: tuple[CameraSettings, ...] = ()
+    image_brokers: tuple[ImageBrokerSettings, ...] = ()
     extra_labels: tuple[Label, ...] = Field(default=(), description="classes an operator may name that no model knows")
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> AgentSettings:
+        names = [camera.name for camera in self.cameras]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two cameras are named {', '.join(twice)}; give each a name of its own")
+        return self

@@ -29,12 +29,14 @@ class Capture:
     the image, unique for ever (a file with its time and size): with it a source can ask after a restart whether the
     image is on record already. `recorded` is called once, after the verdict is committed to disk. Where it cannot be
     written, the agent tries again, except for a capture that somebody is `waiting` for: that one is `refused`, once.
+    `sensor`: it comes straight from a camera even though somebody waits for it, so that equal images are a fault.
     """
 
     frame: Frame
     image: NDArray[np.uint8] | bytes
     reference: str | None = None
     waiting: bool = False
+    sensor: bool = False
     recorded: Callable[[Verdict], None] = _ignore_verdict
     refused: Callable[[LinesideError], None] = _ignore_error
 

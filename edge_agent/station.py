@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from contracts.errors import QuotaError
 from contracts.frame import Frame
 from contracts.telemetry import Event, EventKind
+from drift.camera import CameraFault
 from edge_agent.feed import Feed
 from edge_agent.inspection import Inspection, Inspector
 from edge_agent.ledger import Item, Ledger
@@ -121,7 +122,7 @@ class Station:
     def _conclude(self, inspection: Inspection, active: Inspector, source: str) -> bool:
         events: list[Event] = []
         capture, pixels = inspection.capture, inspection.shown
-        live = not capture.waiting and capture.reference is None
+        live = capture.sensor or (not capture.waiting and capture.reference is None)
         fault = None if pixels is None else self._check(capture.frame, pixels, live, events)
         if fault is not None:
             inspection = active.withheld(inspection, fault)
@@ -168,12 +169,31 @@ class Station:
         for camera, health in list(self._healths.items()):
             fault = health.check(now)
             if fault is not None and camera not in self.faults:
-                self.faults[camera] = str(fault)
-                self._metrics.camera_fault.labels(camera).set(1)
-                reason = {"fault": str(fault)}
-                event = Event(event=EventKind.CAMERA_FAULT, at=now, camera=camera, reason=str(fault), details=reason)
-                self._ledger.append_event(event)
+                self._report(camera, fault, now)
                 self._ledger.commit()
+
+    def report_dead(self, camera: str, now: datetime, why: str) -> None:
+        """No frames come from a camera, says its source; it is committed with whatever comes next."""
+        if self.faults.get(camera) != CameraFault.DEAD:
+            self._report(camera, CameraFault.DEAD, now, why=f"no frames: {why}")
+
+    def report_alive(self, camera: str, now: datetime) -> None:
+        """Frames come again, says its source."""
+        if self.faults.get(camera) == CameraFault.DEAD:
+            del self.faults[camera]
+            self._metrics.camera_fault.labels(camera).set(0)
+            details = {"fault": CameraFault.DEAD.value}
+            reason = f"no longer {CameraFault.DEAD}"
+            recovered = EventKind.CAMERA_RECOVERED
+            self._ledger.append_event(Event(event=recovered, at=now, camera=camera, reason=reason, details=details))
+
+    def _report(self, camera: str, fault: str, now: datetime, **details: str) -> None:
+        """A fault that was not seen on a picture."""
+        self.faults[camera] = str(fault)
+        self._metrics.camera_fault.labels(camera).set(1)
+        details = {"fault": str(fault), **details}
+        event = Event(event=EventKind.CAMERA_FAULT, at=now, camera=camera, reason=str(fault), details=details)
+        self._ledger.append_event(event)
 
     def _commit(self, stopping: threading.Event) -> None:
         """Commit, and where the disk is full hold this source until it is not."""

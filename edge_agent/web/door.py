@@ -12,6 +12,7 @@ from edge_agent.web.app import create_app
 from edge_agent.web.inspect import Defaults, inspect_routes
 from edge_agent.web.outcomes import outcome_routes
 from edge_agent.web.page import page_routes
+from edge_agent.web.trigger import trigger_routes
 from edge_agent.web.verdicts import verdict_routes
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def web_app(agent: Agent) -> FastAPI:
             unready=agent.unready,
             count_refused=core.metrics.refused_images.inc,
         ),
+        trigger_routes(agent.cameras, unready=agent.unready, count_refused=core.metrics.refused_images.inc),
         outcome_routes(
             core.outcomes,
             labels=lambda: agent.view().labels,

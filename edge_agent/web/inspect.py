@@ -18,14 +18,14 @@ from contracts.errors import LinesideError, QuotaError
 from contracts.frame import Decision, Verdict
 from contracts.names import Identifier, Name
 from edge_agent.census import Census
-from edge_agent.push import PushSource
+from edge_agent.sources.push import PushSource
 from edge_agent.web.errors import Refusal
 
 _PATIENCE_SECONDS = 30.0
 _SEND_AN_IMAGE = "send the image file itself as the body, or as the part 'image' of a form (multipart/form-data)"
 _OPAQUE_TYPES = ("", "application/octet-stream", "application/x-www-form-urlencoded")
-_PART_ID: TypeAdapter[str] = TypeAdapter(Identifier)
-_NAME: TypeAdapter[str] = TypeAdapter(Name)
+PART_ID: TypeAdapter[str] = TypeAdapter(Identifier)
+NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,17 @@ def inspect_routes(
             raise Refusal(503, reason, "try again when GET /ready answers 200", retry_after_seconds=5)
         try:
             answer = source.push(image, part_id=part_id, product=product, camera=camera, line=defaults.line)
-            verdict = await _wait(answer)
+            verdict = await wait_for_verdict(answer)
         except QuotaError as error:
             count_refused()
             raise Refusal(503, str(error), "wait and send the image again", retry_after_seconds=1) from error
-        return _response(verdict)
+        return verdict_response(verdict)
 
     return router
 
 
-async def _wait(answer: Future[Verdict]) -> Verdict:
+async def wait_for_verdict(answer: Future[Verdict]) -> Verdict:
+    """The verdict once it is on record. Raises QuotaError where it takes too long, and whatever refused the image."""
     try:
         return await asyncio.wait_for(asyncio.wrap_future(answer), _PATIENCE_SECONDS)
     except TimeoutError as error:
@@ -82,7 +83,8 @@ async def _wait(answer: Future[Verdict]) -> Verdict:
         raise
 
 
-def _response(verdict: Verdict) -> JSONResponse:
+def verdict_response(verdict: Verdict) -> JSONResponse:
+    """A verdict over HTTP: 422 with the reason where there is none."""
     body = verdict.model_dump(mode="json")
     if verdict.decision is not Decision.NO_VERDICT:
         return JSONResponse(body)
@@ -92,13 +94,14 @@ def _response(verdict: Verdict) -> JSONResponse:
 
 
 def _frame_values(request: Request, defaults: Defaults) -> tuple[str | None, str, str]:
-    part_id = _value(request, "part_id", _PART_ID, "1 to 128 of A-Z a-z 0-9 _ . : -")
-    product = _value(request, "product", _NAME, "1 to 64 of a-z 0-9 -")
-    camera = _value(request, "camera", _NAME, "1 to 64 of a-z 0-9 -")
+    part_id = request_value(request, "part_id", PART_ID, "1 to 128 of A-Z a-z 0-9 _ . : -")
+    product = request_value(request, "product", NAME, "1 to 64 of a-z 0-9 -")
+    camera = request_value(request, "camera", NAME, "1 to 64 of a-z 0-9 -")
     return part_id, product or defaults.product, camera or defaults.camera
 
 
-def _value(request: Request, name: str, kind: TypeAdapter[str], allowed: str) -> str | None:
+def request_value(request: Request, name: str, kind: TypeAdapter[str], allowed: str) -> str | None:
+    """A value of the query or of a header (`part_id`: `X-Part-Id`), or None. Raises Refusal where it is not allowed."""
     header = f"x-{name.replace('_', '-')}"
     value = request.query_params.get(name) or request.headers.get(header)
     if value is None:

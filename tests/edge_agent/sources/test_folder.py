@@ -11,8 +11,8 @@ import pytest
 from contracts.errors import ConfigurationError
 from contracts.frame import Decision
 from edge_agent.agent import Agent
-from edge_agent.folder import FolderSource
 from edge_agent.settings import FolderSettings, InspectionSettings
+from edge_agent.sources.folder import FolderSource
 from tests.edge_agent.conftest import MakeAgent, wait_for
 from tests.simulators.small_bundle import encoded, picture
 
