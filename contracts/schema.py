@@ -13,6 +13,7 @@ from contracts.bundle import Manifest
 from contracts.channel import Channel
 from contracts.frame import Frame, Outcome, Verdict
 from contracts.orders import Order
+from contracts.part import PartVerdict
 from contracts.report import Report
 from contracts.telemetry import Ack, Envelope, Status
 from contracts.upload import ImageUpload
@@ -24,6 +25,7 @@ PUBLISHED: dict[str, TypeAdapter[object]] = {
     "frame-v1": TypeAdapter(Frame),
     "verdict-v1": TypeAdapter(Verdict),
     "outcome-v1": TypeAdapter(Outcome),
+    "part-verdict-v1": TypeAdapter(PartVerdict),
     "manifest-v1": TypeAdapter(Manifest),
     "channel-v1": TypeAdapter(Channel),
     "envelope-v1": TypeAdapter(Envelope),

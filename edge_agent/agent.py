@@ -125,6 +125,8 @@ class Agent:
             inspector = core.loader.load(self.settings.bundle.path, self.settings.bundle.hash)
             core.station.activate(inspector)
             core.bundles.build_engines(inspector)
+        if core.parts.active:
+            self._run("parts", core.parts.run, self._stopping)
         self._run("engines", core.bundles.engines.run, self._stopping)
         for source in self.sources:
             if source is not self.push:
@@ -196,6 +198,7 @@ class Agent:
             troubles=self._troubles(),
             labels=[*labels, *(label for label in self.settings.extra_labels if label not in labels)],
             good_labels=[] if manifest is None else list(manifest.good_labels),
+            parts=core.parts if core.parts.active else None,
             variant=None if active is None else active.session.variant,
             certified=active is None or active.selection is None or active.selection.basis == "certificate",
         )
@@ -270,6 +273,7 @@ class Agent:
             Duty("image buffer", 0.5, lambda: core.metrics.buffer_dropped.inc(core.buffer.trim())),
             Duty("outbox", 1.0, lambda: core.metrics.outbox_dropped.inc(core.outbox.shrink())),
             Duty("retention of verdicts", 10.0, lambda: core.record.forget_before(datetime.now(UTC) - retention)),
+            Duty("retention of parts", 60.0, lambda: core.parts.forget_before(datetime.now(UTC) - retention)),
             Duty("retention of images", 60.0, lambda: core.buffer.forget_before(datetime.now(UTC) - kept)),
             Duty("retention of orders", 600.0, lambda: core.orders.forget_before(datetime.now(UTC) - retention)),
         ]

@@ -14,6 +14,7 @@ from edge_agent.metrics import Metrics
 from edge_agent.orders import Orders
 from edge_agent.outbox import Outbox
 from edge_agent.outcomes import Outcomes
+from edge_agent.parts.parts import Parts
 from edge_agent.recent import Recent
 from edge_agent.record import Record
 from edge_agent.selection import Selector
@@ -47,6 +48,7 @@ class Core:
     sequences: Sequences
     orders: Orders
     outcomes: Outcomes
+    parts: Parts
     bundles: Bundles
     loader: Loader
 
@@ -60,6 +62,8 @@ def build_core(settings: AgentSettings) -> Core:
     recent = Recent()
     buffer = _buffer(settings, store)
     ledger = _ledger(settings, store, record, outbox)
+    parts = Parts(store, settings.parts, count=lambda part, decision: metrics.parts.labels(part, decision).inc())
+    ledger.written = parts.wake
     failed_shadows: list[tuple[str, str]] = []
     shadow = _shadow(settings, ledger, metrics, failed_shadows)
     options = settings.inspection
@@ -101,6 +105,7 @@ def build_core(settings: AgentSettings) -> Core:
         sequences=Sequences(record.last_sequences()),
         orders=Orders(store, outbox),
         outcomes=Outcomes(store, record, outbox),
+        parts=parts,
         bundles=bundles,
         loader=loader,
     )

@@ -63,6 +63,8 @@ class Ledger:
         self._last_folded: dict[WindowKey, float] = {key: time.monotonic() for key in self._windows.open}
         self.committed: Callable[[], None] = lambda: None
         """Called after a commit that put messages into the outbox."""
+        self.written: Callable[[], None] = lambda: None
+        """Called after a commit that put verdicts on record."""
 
     def append(self, item: Item) -> bool:
         """Take one image; says whether it is time to commit."""
@@ -105,6 +107,8 @@ class Ledger:
                 raise
         for item in batch.items:
             item.inspection.capture.recorded(item.inspection.verdict)
+        if batch.items:
+            self.written()
         if messages:
             self.committed()
         return messages

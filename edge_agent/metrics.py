@@ -41,6 +41,12 @@ class Metrics:
         self.camera_fault = Gauge(
             "lineside_agent_camera_fault", "1 while a camera is faulty.", ["camera"], registry=registry
         )
+        self.parts = Counter(
+            "lineside_agent_parts",
+            "Parts decided out of several views.",
+            ["part", "decision"],
+            registry=registry,
+        )
         self.camera_restarts = Counter(
             "lineside_agent_camera_restarts",
             "How often a camera failed, hung or fell silent and was given up to be opened again.",

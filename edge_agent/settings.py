@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from contracts.access import is_loopback
 from contracts.frame import Probability
 from contracts.names import Label, Name, Sha256
 from contracts.settings import Settings
+from edge_agent.parts.settings import PartSettings
 from edge_agent.sources.settings import CameraSettings, ImageBrokerSettings
 
 MEGABYTE = 1_000_000
@@ -171,12 +173,18 @@ class AgentSettings(Settings):
     folders: tuple[FolderSettings, ...] = ()
     cameras: tuple[CameraSettings, ...] = ()
     image_brokers: tuple[ImageBrokerSettings, ...] = ()
+    parts: tuple[PartSettings, ...] = ()
     extra_labels: tuple[Label, ...] = Field(default=(), description="classes an operator may name that no model knows")
 
     @model_validator(mode="after")
     def _told_apart(self) -> AgentSettings:
-        names = [camera.name for camera in self.cameras]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two cameras are named {', '.join(twice)}; give each a name of its own")
+        _once([camera.name for camera in self.cameras], "two cameras are named")
+        _once([part.name for part in self.parts], "two parts are named")
+        _once([view for part in self.parts for view in part.views], "two parts are seen by")
         return self
+
+
+def _once(names: Sequence[str], what: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{what} {', '.join(twice)}; give each a name, or cameras, of its own")

@@ -1,4 +1,4 @@
-"""The agent's one database file: verdict record, open windows, outbox, image index, orders.
+"""The agent's one database file: verdict record, parts, open windows, outbox, image index, orders.
 
 One connection for everything, behind a lock (SQLite before 3.51.3 may lose a checkpoint where two connections write or
 checkpoint at the same instant). WAL with synchronous=FULL: what is committed survives kill -9 and loss of power.
@@ -15,7 +15,16 @@ from typing import Any
 
 from contracts.errors import ConfigurationError, QuotaError
 
-VERSION = 2
+VERSION = 3
+_PARTS = """
+CREATE TABLE parts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, part TEXT NOT NULL, part_id TEXT NOT NULL, product TEXT NOT NULL,
+    line TEXT NOT NULL, products TEXT NOT NULL, views TEXT NOT NULL, decided_at REAL, decision TEXT, missing TEXT,
+    reason TEXT, late TEXT
+);
+CREATE INDEX parts_part ON parts (part_id);
+CREATE INDEX parts_decided ON parts (decided_at);
+"""
 _SCHEMA = """
 CREATE TABLE verdicts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, part_id TEXT NOT NULL, camera TEXT NOT NULL, product TEXT NOT NULL,
@@ -63,6 +72,7 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _CHANGES = {
     1: "ALTER TABLE verdicts ADD COLUMN severity TEXT; ALTER TABLE verdicts ADD COLUMN box TEXT;",
+    2: _PARTS,
 }
 """From each older version to the next one."""
 
@@ -130,7 +140,7 @@ def _open(path: Path) -> sqlite3.Connection:
         if version > VERSION:
             raise ConfigurationError(f"{path} was written by a newer version ({version}); install that version again")
         if version == 0:
-            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            db.executescript(f"BEGIN; {_SCHEMA} {_PARTS} PRAGMA user_version = {VERSION}; COMMIT;")
             version = VERSION
         for older in range(version, VERSION):
             db.executescript(f"BEGIN; {_CHANGES[older]} PRAGMA user_version = {older + 1}; COMMIT;")

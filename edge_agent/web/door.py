@@ -12,6 +12,7 @@ from edge_agent.web.app import create_app
 from edge_agent.web.inspect import Defaults, inspect_routes
 from edge_agent.web.outcomes import outcome_routes
 from edge_agent.web.page import page_routes
+from edge_agent.web.parts import part_routes
 from edge_agent.web.trigger import trigger_routes
 from edge_agent.web.verdicts import verdict_routes
 
@@ -44,6 +45,7 @@ def web_app(agent: Agent) -> FastAPI:
             recorded=recorded,
         ),
         verdict_routes(core.record),
+        part_routes(core.parts),
         page_routes(agent.view, core.recent, boot=core.outbox.boot),
     ]
     return create_app(

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from contracts.frame import Decision
 from drift.camera import CameraFault
 from edge_agent.outcomes import confirmed_label
+from edge_agent.parts.parts import Parts
 from edge_agent.recent import Glance, Recent
 from edge_agent.station import fault_reason
 from edge_agent.web.texts import choose_language, read_texts
@@ -53,6 +54,8 @@ class StationView:
     variant: str | None = None
     certified: bool = True
     """Whether the bundle's certificate of this variant holds for this class of devices."""
+    parts: Parts | None = None
+    """Where several cameras see one part."""
 
 
 def page_routes(view: Callable[[], StationView], recent: Recent, *, boot: str) -> APIRouter:
@@ -140,4 +143,6 @@ def _panel(glance: Glance, view: StationView) -> Mapping[str, Any]:
         "confirmed": confirmed if took_side else None,
         "others": others,
         "fault": faults.get(verdict.reason or ""),
+        "whole": None if view.parts is None else view.parts.find(verdict.frame.part_id),
+        "undecided": view.parts is not None and view.parts.is_open(verdict.frame.part_id),
     }
