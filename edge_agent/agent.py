@@ -29,7 +29,7 @@ from edge_agent.sampling import Sampler
 from edge_agent.settings import AgentSettings
 from edge_agent.source import Source
 from edge_agent.sources.camera import CameraSource
-from edge_agent.sources.making import make_camera, make_folder, make_image_broker
+from edge_agent.sources.making import make_cameras, make_folder, make_image_broker
 from edge_agent.sources.mqtt import MqttSource
 from edge_agent.sources.push import PushSource
 from edge_agent.uplink import Uplink
@@ -98,7 +98,7 @@ class Agent:
         settings, core, monitor = self.settings, self.core, self.settings.monitor
         max_bytes = settings.inspection.max_image_bytes
         folders = [make_folder(folder, core, max_bytes=max_bytes) for folder in settings.folders]
-        self.cameras = {camera.name: make_camera(camera, core) for camera in settings.cameras}
+        self.cameras = make_cameras(settings.cameras, core)
         brokers = [make_image_broker(broker, core, max_bytes=max_bytes) for broker in settings.image_brokers]
         self._supervised: tuple[CameraSource | MqttSource, ...] = (*self.cameras.values(), *brokers)
         self.sources: tuple[Source, ...] = (*sources, *folders, *self._supervised, self.push)

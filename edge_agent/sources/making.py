@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from contracts.access import secret
-from contracts.errors import ConfigurationError
 from edge_agent.core import Core
 from edge_agent.settings import FolderSettings
 from edge_agent.sources.attempt import Attempt
@@ -15,6 +15,7 @@ from edge_agent.sources.backoff import Backoff
 from edge_agent.sources.camera import CameraSource, Place
 from edge_agent.sources.device import Device
 from edge_agent.sources.folder import FolderSource
+from edge_agent.sources.genicam import Features, camera_opener, producer_of
 from edge_agent.sources.mqtt import Limits, MqttSource
 from edge_agent.sources.settings import CameraSettings, ImageBrokerSettings
 from edge_agent.sources.supervisor import Supervisor
@@ -39,8 +40,12 @@ def make_folder(folder: FolderSettings, core: Core, *, max_bytes: int) -> Folder
     )
 
 
-def make_camera(camera: CameraSettings, core: Core) -> CameraSource:
-    """A camera or video file. Raises ConfigurationError where its library or its password is missing."""
+def make_cameras(cameras: Sequence[CameraSettings], core: Core) -> dict[str, CameraSource]:
+    """Cameras and files by name. Raises ConfigurationError where a library, a producer or a password is missing."""
+    return {camera.name: _make_camera(camera, core) for camera in cameras}
+
+
+def _make_camera(camera: CameraSettings, core: Core) -> CameraSource:
     address = camera.place
     pace = Pace(camera.trigger, camera.every_seconds, every_frame_waits=address.kind == "file")
     source = CameraSource(
@@ -129,4 +134,5 @@ def _opener(camera: CameraSettings) -> Callable[[], Device]:
         return usb_opener(address, width=camera.width, height=camera.height)
     if address.kind == "file":
         return file_opener(address, again=camera.at_end == "again")
-    raise ConfigurationError("GenICam cameras are not built in yet")
+    features = Features(camera.pixel_format, camera.trigger_source if camera.trigger == "line" else None)
+    return camera_opener(producer_of(camera.producer or Path()), address.target, features)

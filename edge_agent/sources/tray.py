@@ -111,8 +111,9 @@ class Tray:
             self._changed.notify_all()
 
     def _put_numbered(self, shot: Shot, at: float) -> None:
-        for _ in range(min(shot.picture.lost, _MOST_LOST)):
-            self._draw()
+        if self.pace.trigger == "line" or self.pace.every_seconds == 0:  # every frame was due
+            for _ in range(min(shot.picture.lost, _MOST_LOST)):
+                self._draw()
         shot.sequence = self._draw()
         self._due = at + self.pace.every_seconds
         self._shots.append(shot)

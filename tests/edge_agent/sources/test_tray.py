@@ -67,11 +67,16 @@ def test_frames_between_two_due_times_have_no_number() -> None:
     assert bench.taken() == [3]
 
 
-def test_what_a_device_says_it_lost_leaves_a_gap() -> None:
-    bench = Bench(Pace("line"))
+@pytest.mark.parametrize(
+    ("pace", "numbers"),
+    [(Pace("line"), [0, 3]), (Pace("time", every_seconds=0.0), [0, 3]), (Pace("time", every_seconds=1.0), [0, 1])],
+)
+def test_what_a_device_says_it_lost_leaves_a_gap_where_every_frame_was_due(pace: Pace, numbers: list[int]) -> None:
+    bench = Bench(pace)
     bench.frame()
-    bench.frame(lost=2)
-    assert bench.taken() == [0, 3]
+    first = bench.taken()
+    bench.frame(after=1.0, lost=2)
+    assert first + bench.taken() == numbers
 
 
 def test_pictures_of_the_cameras_own_trigger_wait_and_the_oldest_is_lost() -> None:
