@@ -39,8 +39,17 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "monitor": ("sqlalchemy", "alembic", "fsspec", "httpx", "scipy", "amqtt"),
     "train": ("torch", "timm", "sklearn", "imagehash", "cleanlab", "matplotlib"),
     "export": ("onnx", "onnxscript"),
+    "video": ("cv2",),
+    "genicam": ("harvesters", "genicam"),
     "openvino": ("openvino",),
     "tensorrt": ("tensorrt",),
+}
+_FOR = {
+    "edge": "agents",
+    "train": "training",
+    "export": "training",
+    "video": "network and USB cameras, video files",
+    "genicam": "industrial cameras",
 }
 _PROGRAMS = {
     "mosquitto": "the broker for plants; one machine does with the embedded one",
@@ -91,7 +100,7 @@ def _extras() -> Iterator[Finding]:
             not missing,
             "installed" if not missing else f"missing: {', '.join(missing)}",
             f"pip install -c constraints.txt 'lineside[{extra}]'",
-            {"edge": "agents", "train": "training", "export": "training"}.get(extra, extra),
+            _FOR.get(extra, extra),
         )
     try:
         yield Finding("lineside", True, metadata.version("lineside"))

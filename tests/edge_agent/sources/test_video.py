@@ -25,6 +25,7 @@ from edge_agent.sources.settings import CameraSettings
 from edge_agent.sources.video import file_opener, load_opencv, stream_opener, usb_opener
 from tests.edge_agent.conftest import MakeAgent, wait_for
 from tests.simulators.port import free_port
+from tests.simulators.rtsp_camera import RtspCamera
 from tests.simulators.small_bundle import picture
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed: pip install -c constraints.txt '.[video]'")
@@ -171,7 +172,35 @@ def silent_server() -> Iterator[SilentServer]:
     server.close()
 
 
+@pytest.fixture
+def network_camera() -> Iterator[RtspCamera]:
+    device = RtspCamera(np.ascontiguousarray(picture(180, 0, 64)[:48]), user="viewer", password="pass word/1")
+    yield device
+    device.stop()
+
+
 class TestNetworkCamera:
+    def test_is_inspected_and_found_again_after_every_way_of_dying(
+        self, network_camera: RtspCamera, tmp_path: Path, make_agent: MakeAgent
+    ) -> None:
+        (tmp_path / "password").write_text("pass word/1\n")
+        address = f"rtsp://127.0.0.1:{network_camera.port}/live"
+        agent = make_agent(cameras=(camera(address, user="viewer", password_file=tmp_path / "password"),))
+        wait_for(lambda: len(on_record(agent)) >= 3)
+        assert {decision for _, decision in on_record(agent)} == {BAD}
+        for die, live in (
+            (network_camera.hang_up, lambda: None),
+            (lambda: setattr(network_camera, "frozen", True), lambda: setattr(network_camera, "frozen", False)),
+            (network_camera.stop, network_camera.start),
+        ):
+            die()
+            wait_for(lambda: agent.view().troubles)
+            live()
+            wait_for(lambda: not agent.view().troubles)
+            before = len(on_record(agent))
+            wait_for(lambda before=before: len(on_record(agent)) >= before + 3)
+        assert agent.core.station.faults == {}
+
     def test_that_is_not_there_is_told_with_what_to_check(self, make_agent: MakeAgent) -> None:
         port = free_port()
         agent = make_agent(cameras=(camera(f"rtsp://127.0.0.1:{port}/live?secret=1"),))
