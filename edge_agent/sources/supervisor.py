@@ -64,9 +64,9 @@ class Supervisor:
         attempt = self._attempt
         if attempt is None:
             return self._maybe_open(now)
-        if attempt.ended:
+        if attempt.ended and attempt.delivered_at is not None:
             return self._end()
-        why = attempt.failure or self._stalled(attempt, now)
+        why = attempt.failure or ("it holds no frames" if attempt.ended else self._stalled(attempt, now))
         if why is not None:
             return self._give_up(attempt, why, now)
         if self.trouble is not None and self._delivers(attempt):
@@ -107,7 +107,7 @@ class Supervisor:
     def _give_up(self, attempt: Attempt, why: str, now: float) -> float:
         attempt.leave()
         self._attempt = None
-        if attempt.failure is None:
+        if attempt.running:
             self._hung.append(attempt)
         worked = 0.0 if attempt.delivered_at is None else now - attempt.delivered_at
         wait = self._backoff.after(worked_seconds=worked)

@@ -140,8 +140,9 @@ def test_a_password_in_what_a_library_says_is_not_repeated(
 
 
 def test_a_file_ends_without_a_fault(library: FakeLibrary) -> None:
-    library.mode = "ends"
     watched = Watched(library)
+    watched.until_frames(3)
+    library.mode = "ends"
     wait_for(lambda: watched.supervisor.step() and watched.supervisor.ended)
     for _ in range(5):
         watched.supervisor.step()
@@ -150,12 +151,23 @@ def test_a_file_ends_without_a_fault(library: FakeLibrary) -> None:
 
 
 def test_a_file_that_is_played_again_begins_anew(library: FakeLibrary) -> None:
-    library.mode = "ends"
     watched = Watched(library, again=True)
-    wait_for(lambda: watched.supervisor.step() >= 0.0 and len(library.opened) >= 3)
-    library.mode = "delivers"
+    for turn in range(1, 4):
+        library.mode = "delivers"
+        watched.until_frames(watched.frames + 2)
+        library.mode = "ends"
+        wait_for(lambda turn=turn: watched.supervisor.step() >= 0.0 and library.opened[turn - 1].closed.is_set())
+        library.mode = "delivers"
+        wait_for(lambda turn=turn: watched.supervisor.step() >= 0.0 and len(library.opened) > turn)
     watched.supervisor.close()
     assert watched.told == []
+
+
+def test_a_file_without_frames_is_a_fault(library: FakeLibrary) -> None:
+    library.mode = "ends"
+    watched = Watched(library, again=True)
+    assert watched.until_told(1) == ["it holds no frames"]
+    watched.supervisor.close()
 
 
 def test_waits_double_to_the_longest_and_jitter_keeps_cameras_apart() -> None:
