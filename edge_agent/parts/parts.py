@@ -53,6 +53,7 @@ class Parts:
     ) -> None:
         self._store, self._count, self._clock = store, count, clock
         self._joining = Joining(parts)
+        self._views = {part.name: part.views for part in parts}
         self._wake = threading.Event()
         self._lock = threading.Lock()  # what the page shows
         self._recent: deque[PartVerdict] = deque(maxlen=_SHOWN)
@@ -98,6 +99,10 @@ class Parts:
             (before, before, part_id, part_id, limit),
         )
         return [_entry(row) for row in rows]
+
+    def views(self, part: str) -> tuple[str, ...] | None:
+        """The cameras that see a kind of part; None where it is not configured."""
+        return self._views.get(part)
 
     def is_open(self, part_id: str) -> bool:
         """Whether views of that part have come and it is not decided yet."""

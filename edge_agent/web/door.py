@@ -37,7 +37,7 @@ def web_app(agent: Agent) -> FastAPI:
             unready=agent.unready,
             count_refused=core.metrics.refused_images.inc,
         ),
-        trigger_routes(agent.cameras, unready=agent.unready, count_refused=core.metrics.refused_images.inc),
+        trigger_routes(agent.cameras, core.parts, unready=agent.unready, count_refused=core.metrics.refused_images.inc),
         outcome_routes(
             core.outcomes,
             labels=lambda: agent.view().labels,

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from contracts.part import PartVerdict
 from edge_agent.parts.parts import PartEntry, Parts
 
 _LOOK_SECONDS = 0.02
@@ -40,6 +41,17 @@ def part_routes(parts: Parts) -> APIRouter:
         return JSONResponse({"parts": [_json(entry) for entry in entries], "next": following})
 
     return router
+
+
+async def part_after(parts: Parts, part_id: str, number: int, *, seconds: float) -> PartVerdict | None:
+    """The verdict on a part that follows the one of that number; None where none comes in time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        entries = await run_in_threadpool(parts.entries, limit=1, part_id=part_id)
+        if entries and entries[0].number > number:
+            return entries[0].verdict
+        await asyncio.sleep(_LOOK_SECONDS)
+    return None
 
 
 def _json(entry: PartEntry) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from contracts.frame import Decision, Verdict
 from contracts.settings import parse_settings
 from contracts.telemetry import Event, EventKind
 from edge_agent.agent import Agent
+from edge_agent.parts.settings import PartSettings
 from edge_agent.settings import AgentSettings, BundleSettings
 from edge_agent.sources import making
 from edge_agent.sources.settings import CameraSettings
@@ -224,6 +225,53 @@ class TestTrigger:
         answers = [trigger(agent, "camera=cam-a")[0] for _ in range(11)]
         assert answers[-1] == 422
         assert agent.core.station.faults == {"cam-a": "frozen"}
+
+
+class TestTriggerOfAPart:
+    """One call, every camera that sees it."""
+
+    VIEWS = PartSettings(name="housing", views=("cam-a", "cam-b"), within_seconds=1.5)
+
+    def start(self, make_agent: MakeAgent) -> Agent:
+        both = (camera("cam-a", trigger="software"), camera("cam-b", trigger="software"))
+        return make_agent(cameras=both, parts=(self.VIEWS,))
+
+    def test_answers_with_the_worst_view(self, plug: Plug, make_agent: MakeAgent) -> None:
+        plug("cam-a")
+        bright = plug("cam-b", level=180)
+        agent = self.start(make_agent)
+        status, verdict = trigger(agent, "part=housing&part_id=P-1")
+        assert (status, verdict["decision"]) == (200, "NG")
+        assert verdict["views"] == {"cam-a": "OK", "cam-b": "NG"}
+        bright.level = 80
+        assert trigger(agent, "part=housing&part_id=P-2")[1]["decision"] == "OK"
+        assert trigger(agent, "part=housing&part_id=P-1")[1]["decision"] == "OK"  # shown once more
+
+    def test_with_one_camera_away_is_no_verdict_and_with_all_away_refused(
+        self, plug: Plug, make_agent: MakeAgent
+    ) -> None:
+        first, second = plug("cam-a"), plug("cam-b")
+        agent = self.start(make_agent)
+        assert trigger(agent, "part=housing&part_id=P-1")[0] == 200
+        second.mode = "fails"
+        wait_for(lambda: agent.core.station.faults == {"cam-b": "dead"})
+        status, answer = trigger(agent, "part=housing&part_id=P-2")
+        assert (status, answer["verdict"]["decision"], answer["verdict"]["missing"]) == (422, "NO_VERDICT", ["cam-b"])
+        first.mode = "fails"
+        wait_for(lambda: len(agent.core.station.faults) == 2)
+        assert trigger(agent, "part=housing&part_id=P-3")[0] == 503
+
+    def test_needs_an_id_and_a_part_that_is_known(self, plug: Plug, make_agent: MakeAgent) -> None:
+        plug("cam-a"), plug("cam-b")
+        agent = self.start(make_agent)
+        assert trigger(agent, "part=housing")[0] == 400
+        assert trigger(agent, "part=other&part_id=P-1")[0] == 404
+
+    def test_names_cameras_that_software_does_not_trigger(self, plug: Plug, make_agent: MakeAgent) -> None:
+        plug("cam-a")
+        agent = make_agent(cameras=(camera("cam-a", trigger="software"),), parts=(self.VIEWS,))
+        status, refusal = trigger(agent, "part=housing&part_id=P-1")
+        assert (status, refusal["error"]) == (404, "not triggered by software: cam-b")
 
 
 def test_numbers_go_on_after_a_restart(plug: Plug, make_agent: MakeAgent) -> None:
