@@ -104,6 +104,10 @@ class Parts:
         """The cameras that see a kind of part; None where it is not configured."""
         return self._views.get(part)
 
+    def is_view(self, camera: str) -> bool:
+        """Whether that camera sees a part together with others."""
+        return camera in self._joining.cameras
+
     def is_open(self, part_id: str) -> bool:
         """Whether views of that part have come and it is not decided yet."""
         return any(key.part_id == part_id for key in list(self._joining.open))

@@ -138,11 +138,12 @@ def _panel(glance: Glance, view: StationView) -> Mapping[str, Any]:
     others = [label for label in view.labels if label != confirmed]
     took_side = verdict.decision in (Decision.OK, Decision.NG)
     faults = {fault_reason(verdict.frame.camera, fault): fault.value for fault in CameraFault}
+    parts = view.parts if view.parts is not None and view.parts.is_view(verdict.frame.camera) else None
     return {
         "glance": glance,
         "confirmed": confirmed if took_side else None,
         "others": others,
         "fault": faults.get(verdict.reason or ""),
-        "whole": None if view.parts is None else view.parts.find(verdict.frame.part_id),
-        "undecided": view.parts is not None and view.parts.is_open(verdict.frame.part_id),
+        "whole": None if parts is None else parts.find(verdict.frame.part_id),
+        "undecided": parts is not None and parts.is_open(verdict.frame.part_id),
     }

@@ -237,11 +237,21 @@ class TestOfAnAgent:
         agent = make_agent(parts=(HOUSING.model_copy(update={"within_seconds": 60.0}),))
         inspect(agent, "cam-a", "P-1")
         wait_for(lambda: agent.core.parts.is_open("P-1"))
-        assert "The whole part is not decided yet" in get(agent, "/?lang=en")
+        assert '<p class="verdict NO_VERDICT">Not decided yet</p>' in get(agent, "/?lang=en")
         inspect(agent, "cam-b", "P-1", BRIGHT)
         wait_for(lambda: agent.core.parts.find("P-1"))
         assert "Whole part P-1: Defect" in get(agent, "/?lang=en")
+        assert '<p class="verdict NG">Defect</p>' in get(agent, "/?lang=en")
         assert "Ganzes Teil P-1: Fehler" in get(agent, "/?lang=de")
+
+    def test_a_good_view_of_a_part_that_is_not_ok_is_not_shown_as_ok(self, make_agent: MakeAgent) -> None:
+        agent = make_agent(parts=(HOUSING,))
+        inspect(agent, "cam-a", "P-1")
+        wait_for(lambda: agent.core.parts.find("P-1"))
+        page = get(agent, "/?lang=en")
+        assert '<p class="verdict NO_VERDICT">No verdict</p>' in page
+        assert '<p class="verdict OK">' not in page
+        assert '<p class="verdict">' not in page
 
     def test_a_restart_in_between_joins_both_sides(self, make_agent: MakeAgent) -> None:
         slow = HOUSING.model_copy(update={"within_seconds": 60.0})
