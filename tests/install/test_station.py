@@ -19,7 +19,9 @@ from tests.simulators.port import free_port, wait_until_it_listens
 from tests.simulators.small_bundle import encoded, picture
 
 ROOT = Path(__file__).resolve().parents[2]
-NOT_FOR_STATIONS = ("torch", "torchvision", "timm", "sklearn", "scipy", "onnx", "onnxscript", "sqlalchemy", "amqtt")
+NOT_FOR_STATIONS = (
+    "torch", "torchvision", "timm", "sklearn", "scipy", "onnx", "onnxscript", "sqlalchemy", "amqtt", "cv2", "harvesters",
+)  # fmt: skip
 
 pytestmark = [pytest.mark.slow_install, pytest.mark.timeout(600)]
 
