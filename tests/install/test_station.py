@@ -20,7 +20,8 @@ from tests.simulators.small_bundle import encoded, picture
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_FOR_STATIONS = (
-    "torch", "torchvision", "timm", "sklearn", "scipy", "onnx", "onnxscript", "sqlalchemy", "amqtt", "cv2", "harvesters",
+    "torch", "torchvision", "timm", "sklearn", "scipy", "onnx", "onnxscript", "sqlalchemy", "amqtt",
+    "cv2", "harvesters",
 )  # fmt: skip
 
 pytestmark = [pytest.mark.slow_install, pytest.mark.timeout(600)]
