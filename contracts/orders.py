@@ -52,6 +52,19 @@ class Sample(_Order):
     purpose: Literal["drift-sample", "audit"] = "drift-sample"
 
 
+class Benchmark(_Order):
+    """Measure every variant of a bundle that lies on the device, beside the line and behind it in priority. Its
+    `order-done` carries `Figures`. Where another certified variant of the serving bundle is surely faster, the agent
+    serves it."""
+
+    kind: Literal["benchmark"] = "benchmark"
+    bundle_hash: Sha256
+    runs: int = Field(default=200, ge=20, le=1000, description="answers of each variant")
+    threads: int | None = Field(
+        default=None, ge=1, le=64, description="of one inference, at most the device's cores; default: as it serves"
+    )
+
+
 class Configure(_Order):
     """Change decision thresholds or the audit rate without a new bundle."""
 
@@ -73,6 +86,6 @@ class Retrain(_Order):
 
 
 Order = Annotated[
-    Install | Rollback | Replay | Sample | Configure | Retrain,
+    Install | Rollback | Replay | Sample | Benchmark | Configure | Retrain,
     Field(discriminator="kind"),
 ]

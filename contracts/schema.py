@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from contracts.benchmark import Benchmark
 from contracts.bundle import Manifest
 from contracts.channel import Channel
+from contracts.figures import Figures
 from contracts.frame import Frame, Outcome, Verdict
 from contracts.orders import Order
 from contracts.part import PartVerdict
@@ -35,6 +36,7 @@ PUBLISHED: dict[str, TypeAdapter[object]] = {
     "image-upload-v1": TypeAdapter(ImageUpload),
     "report-v1": TypeAdapter(Report),
     "benchmark-v1": TypeAdapter(Benchmark),
+    "figures-v1": TypeAdapter(Figures),
 }
 """Every version that is read, for ever. A new version adds a name; none is removed."""
 

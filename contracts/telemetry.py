@@ -131,7 +131,7 @@ class EventKind(StrEnum):
 
 class Event(Wire):
     """Something that must be known at once. `details` is kind-specific: `outcome` carries the fields of an
-    `OutcomeReport`, `replay-finished` those of a `ShadowSummary`."""
+    `OutcomeReport`, `replay-finished` those of a `ShadowSummary`, `order-done` of a benchmark those of `Figures`."""
 
     kind: Literal["event"] = "event"
     event: EventKind

@@ -19,20 +19,16 @@ from contracts.benchmark import Benchmark, GoldenAnswers, ImageAnswers, Row
 from contracts.bundle import Certificate, Variant
 from contracts.errors import BundleError, ConfigurationError
 from runtime.bundle import Bundle
-from runtime.choice import MINIMUM_GAIN, candidates
+from runtime.choice import candidates, choose, paired_ratio
 from runtime.energy import EnergyMeter
 from runtime.machine import describe_machine, device_class
 from runtime.metrics import task_metrics, wilson_interval
 from runtime.probe import expected_answer
 from runtime.runner import Block, Runner
-from runtime.trial import try_bundle
+from runtime.trial import Limits, try_bundle
 
 ROUNDS = 20
-_SURE_GAIN = 1 / (1 - MINIMUM_GAIN)
-"""What a speed-up surely is, at the lower end of its interval, where a variant displaces the default one; a station
-decides by the same share."""
-_Z_95 = 1.96
-
+_PATIENT = Limits(seconds=600.0)  # who gives way to others waits for them
 Progress = Callable[..., None]
 
 
@@ -47,7 +43,10 @@ class Labelled:
 @dataclass(frozen=True)
 class Plan:
     """What to measure. Without `variants` all that run here; every one of `threads` with every one of `callers`, which
-    ask the same loaded model at once; `runs` inferences a caller, spread over ROUNDS; `starts` cold starts."""
+    ask the same loaded model at once; `runs` inferences a caller, spread over ROUNDS; `starts` cold starts. `incumbent`
+    is the variant whose place another takes only where it is surely faster (default: the bundle's default one),
+    `engines` where an agent keeps built ones; in the `background` all processes are behind the machine's other work.
+    """
 
     variants: tuple[str, ...] = ()
     threads: tuple[int, ...] = (1,)
@@ -55,6 +54,9 @@ class Plan:
     runs: int = 200
     starts: int = 3
     images: tuple[Labelled, ...] = ()
+    incumbent: str | None = None
+    engines: Path | None = None
+    background: bool = False
 
 
 @dataclass
@@ -93,7 +95,8 @@ def benchmark(
         images = _labelled(bundle, runners, plan, progress)
     reference = _reference(bundle, [runner.variant for runner in runners])
     rows = [_row(bundle, each, measured, reference, starts, golden, images) for each in measured]
-    chosen, remarks = choose(bundle.manifest.default_variant, rows, {each.key: each.medians for each in measured})
+    incumbent = plan.incumbent or bundle.manifest.default_variant
+    chosen, remarks = choose(incumbent, rows, {each.key: each.medians for each in measured})
     return Benchmark(
         bundle_hash=bundle.hash,
         base_model=bundle.manifest.lineage.base_model,
@@ -109,44 +112,6 @@ def benchmark(
         chosen_threads=None if chosen is None else chosen.threads,
         remarks=(*remarks, *_said(meter)),
     )
-
-
-def choose(
-    default: str, rows: Sequence[Row], medians: Mapping[tuple[str, int, int], Sequence[float]]
-) -> tuple[Row | None, list[str]]:
-    """(the row to serve, what to say about it): among those of one caller that are certified and answer the golden
-    samples as certified, the default variant, unless another one is surely faster in the same rounds."""
-    fit = [row for row in rows if row.callers == 1 and row.certified and row.golden.within_tolerance]
-    if not fit:
-        return None, ["no variant is both certified and answers the golden samples as certified: serve none of them"]
-    order = sorted(fit, key=lambda row: (row.p50_seconds, row.threads))
-    own = next((row for row in order if row.variant == default), None)
-    if own is None:
-        return order[0], [f"the default variant {default} may not serve here"]
-    chosen = own
-    for row in order:
-        ratio, interval = paired_ratio(medians[_key(chosen)], medians[_key(row)])
-        if row.p50_seconds < chosen.p50_seconds and (ratio if interval is None else interval[0]) > _SURE_GAIN:
-            chosen = row
-    if chosen.variant == default:
-        return chosen, []
-    return chosen, [f'faster here than the default {default}: set `variant = "{chosen.variant}"` for the agent']
-
-
-def paired_ratio(reference: Sequence[float], mine: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
-    """Median of reference / mine over rounds, and the 95 % interval of that median by order statistics; None below six
-    rounds.
-
-    >>> paired_ratio([2.0, 4.0, 6.0], [1.0, 2.0, 2.0])
-    (2.0, None)
-    """
-    ratios = sorted(theirs / own for theirs, own in zip(reference, mine, strict=True))
-    count = len(ratios)
-    median = float(statistics.median(ratios))
-    if count < 6:
-        return median, None
-    away = int(count / 2 - _Z_95 * count**0.5 / 2)
-    return median, (ratios[max(away, 0)], ratios[count - 1 - max(away, 0)])
 
 
 def _check_plan(bundle: Bundle, plan: Plan) -> None:
@@ -169,7 +134,13 @@ def _tried(bundle: Bundle, plan: Plan, progress: Progress) -> dict[str, str]:
     for variant in (chosen := _chosen(bundle, plan)):
         progress("trying", None, variant.name)
         try:
-            try_bundle(bundle, variant=variant.name)
+            try_bundle(
+                bundle,
+                variant=variant.name,
+                engines=plan.engines,
+                limits=_PATIENT if plan.background else Limits(),
+                background=plan.background,
+            )
         except BundleError as error:
             skipped[variant.name] = str(error)
     if len(skipped) == len(chosen):
@@ -192,7 +163,7 @@ def _started(
     for turn in range(plan.starts):
         for variant, threads in wanted:
             progress("starting", turn / plan.starts, variant)
-            runner = Runner(bundle, variant, threads=threads)
+            runner = Runner(bundle, variant, threads=threads, engines=plan.engines, background=plan.background)
             starts[variant, threads].append(runner.cold_start_seconds)
             if turn < plan.starts - 1:
                 runner.close()
@@ -203,6 +174,7 @@ def _started(
 
 def _measure(measured: list[Measured], plan: Plan, meter: EnergyMeter, progress: Progress) -> None:
     rounds = min(ROUNDS, plan.runs)
+    blocks = rounds * len(measured)
     for each in measured:  # caches are cold
         each.runner.run(3, callers=each.callers)
     for turn in range(rounds):
@@ -213,7 +185,7 @@ def _measure(measured: list[Measured], plan: Plan, meter: EnergyMeter, progress:
             joules = meter.joules(before, meter.read())
             if joules is not None:
                 each.joules.append(joules)
-        progress("measuring", (turn + 1) / rounds)
+            progress("measuring", sum(len(one.blocks) for one in measured) / blocks)
 
 
 def _golden(bundle: Bundle, runner: Runner) -> GoldenAnswers:
@@ -315,10 +287,6 @@ def _reference(bundle: Bundle, running: Sequence[str]) -> str:
     """The float file in onnxruntime, else the first that runs."""
     floats = [name for name in running if bundle.manifest.variant(name).precision == "fp32"]
     return next((name for name in floats if name.startswith("onnxruntime-cpu/")), (floats or list(running))[0])
-
-
-def _key(row: Row) -> tuple[str, int, int]:
-    return row.variant, row.threads, row.callers
 
 
 def _sides(bundle: Bundle) -> tuple[int, int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from contracts.benchmark import Row
 from contracts.bundle import Certificate, Manifest, Precision, Variant
 from contracts.errors import BundleError
 from runtime.machine import class_described
@@ -15,6 +17,11 @@ from runtime.targets import Builds, targets, why_not
 
 MINIMUM_GAIN = 0.05
 """A variant takes another's place for less time by this share, so that noise does not decide."""
+
+_SURE_GAIN = 1 / (1 - MINIMUM_GAIN)
+"""What a speed-up surely is, at the lower end of its interval, where a variant displaces the default one; a station
+decides by the same share."""
+_Z_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -128,3 +135,45 @@ def _ratio(mine: Sequence[float], other: Sequence[float]) -> tuple[float, float]
     n = len(ratios)
     upper = min(n - 1, math.ceil(n / 2 + 0.98 * math.sqrt(n)))
     return float(np.median(ratios)), float(ratios[upper])
+
+
+def choose(
+    default: str, rows: Sequence[Row], medians: Mapping[tuple[str, int, int], Sequence[float]]
+) -> tuple[Row | None, list[str]]:
+    """(the row to serve, what to say about it): among those of one caller that are certified and answer the golden
+    samples as certified, the default variant, unless another one is surely faster in the same rounds."""
+    fit = [row for row in rows if row.callers == 1 and row.certified and row.golden.within_tolerance]
+    if not fit:
+        return None, ["no variant is both certified and answers the golden samples as certified: serve none of them"]
+    order = sorted(fit, key=lambda row: (row.p50_seconds, row.threads))
+    own = next((row for row in order if row.variant == default), None)
+    if own is None:
+        return order[0], [f"the default variant {default} may not serve here"]
+    chosen = own
+    for row in order:
+        ratio, interval = paired_ratio(medians[_key(chosen)], medians[_key(row)])
+        if row.p50_seconds < chosen.p50_seconds and (ratio if interval is None else interval[0]) > _SURE_GAIN:
+            chosen = row
+    if chosen.variant == default:
+        return chosen, []
+    return chosen, [f'faster here than the default {default}: set `variant = "{chosen.variant}"` for the agent']
+
+
+def paired_ratio(reference: Sequence[float], mine: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
+    """Median of reference / mine over rounds, and the 95 % interval of that median by order statistics; None below six
+    rounds.
+
+    >>> paired_ratio([2.0, 4.0, 6.0], [1.0, 2.0, 2.0])
+    (2.0, None)
+    """
+    ratios = sorted(theirs / own for theirs, own in zip(reference, mine, strict=True))
+    count = len(ratios)
+    median = float(statistics.median(ratios))
+    if count < 6:
+        return median, None
+    away = int(count / 2 - _Z_95 * count**0.5 / 2)
+    return median, (ratios[max(away, 0)], ratios[count - 1 - max(away, 0)])
+
+
+def _key(row: Row) -> tuple[str, int, int]:
+    return row.variant, row.threads, row.callers

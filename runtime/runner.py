@@ -30,6 +30,7 @@ from runtime.session import Session
 
 LIMIT_SECONDS = 120.0
 """For one answer of the process, which may be of a hundred inferences."""
+_BACKGROUND_PATIENCE = 5  # times as long for one that gives way to others
 
 
 class Ready(Wire):
@@ -65,33 +66,44 @@ class Start(Wire):
     bundle_hash: Sha256
     variant: str
     threads: int
+    engines: str | None = None
 
 
 Found = TypeVar("Found", bound=Wire)
 
 
 class Runner:
-    """Starts the process; `with` ends it. Raises BundleError where the variant does not load there, or the process dies
-    or says nothing for LIMIT_SECONDS."""
+    """Starts the process; `with` ends it. `engines` is where an agent keeps built ones; in the `background` the process
+    is behind everything else that the machine does. Raises BundleError where the variant does not load there, or the
+    process dies or says nothing for LIMIT_SECONDS."""
 
-    def __init__(self, bundle: Bundle, variant: str, *, threads: int) -> None:
+    def __init__(
+        self, bundle: Bundle, variant: str, *, threads: int, engines: Path | None = None, background: bool = False
+    ) -> None:
         self.variant, self.threads = variant, threads
+        self._patience = _BACKGROUND_PATIENCE if background else 1
         self._name = f"{variant} of bundle {bundle.hash[:12]}"
         started = time.perf_counter()
         self._process = subprocess.Popen(
-            fresh("runtime.runner", "serve"),
+            fresh("runtime.runner", "serve", background=background),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
         self._rest = b""
-        start = Start(path=str(bundle.path), bundle_hash=bundle.hash, variant=variant, threads=threads)
+        built = None if engines is None else str(engines.resolve())
+        start = Start(path=str(bundle.path), bundle_hash=bundle.hash, variant=variant, threads=threads, engines=built)
         try:
             self.ready = self._ask(start.model_dump(), Ready)
         except BundleError:
             self.close()
             raise
         self.cold_start_seconds = time.perf_counter() - started
+
+    @property
+    def process_id(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
     def __enter__(self) -> Runner:
         return self
@@ -136,7 +148,7 @@ class Runner:
 
     def _line(self) -> bytes:
         """The next line; empty where the process ended or is late."""
-        pipe, deadline = cast(IO[bytes], self._process.stdout), time.monotonic() + LIMIT_SECONDS
+        pipe, deadline = cast(IO[bytes], self._process.stdout), time.monotonic() + self._patience * LIMIT_SECONDS
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, selectors.EVENT_READ)
             while b"\n" not in self._rest:
@@ -180,7 +192,8 @@ class _Served:
     def __init__(self, start: Start) -> None:
         self._bundle = open_bundle(Path(start.path), expected_hash=start.bundle_hash)
         started = time.perf_counter()
-        self._session = Session(self._bundle, variant=start.variant, threads=start.threads)
+        engines = None if start.engines is None else Path(start.engines)
+        self._session = Session(self._bundle, variant=start.variant, threads=start.threads, engines=engines)
         self._tensor = self._input(self._bundle.read(self._bundle.manifest.golden_samples[0].file))
         self._session.infer(self._tensor, limit_seconds=LIMIT_SECONDS)
         self.load_seconds = time.perf_counter() - started

@@ -26,7 +26,7 @@ from contracts.errors import BundleError
 from contracts.names import Sha256, Wire
 from runtime.bundle import Bundle, open_bundle
 from runtime.graph import check_graph
-from runtime.interpreter import ROOT, fresh
+from runtime.interpreter import ROOT, fresh, go_first
 from runtime.machine import describe_machine
 from runtime.probe import LIMIT_SECONDS, probe
 from runtime.session import Session
@@ -60,6 +60,7 @@ class Request(Wire):
     cpu_seconds: int
     seconds: float
     answer_seconds: float
+    background: bool = False
 
 
 class Answer(Wire):
@@ -77,8 +78,10 @@ def try_bundle(
     threads: int = 1,
     engines: Path | None = None,
     limits: Limits = Limits(),
+    background: bool = False,
 ) -> Answer:
-    """Check the file's bytes here, then load the variant and answer the golden samples elsewhere.
+    """Check the file's bytes here, then load the variant and answer the golden samples elsewhere, in the `background`
+    behind everything else that this machine does.
 
     Raises BundleError, naming the file and the reason, where either fails, or where the other process crashes, takes
     more memory or time than `limits`, or leaves no answer.
@@ -93,6 +96,7 @@ def try_bundle(
         cpu_seconds=limits.cpu_seconds,
         seconds=limits.seconds,
         answer_seconds=limits.answer_seconds,
+        background=background,
     )
     name = _name(bundle, variant)
     for file in sorted({each.file for each in bundle.manifest.variants if variant in (None, each.name)}):
@@ -189,11 +193,11 @@ def _run(request: Request) -> tuple[int | None, bytes]:
     """(exit status, what it answered); None for the status where it had to be killed for its time."""
     deadline = time.monotonic() + request.seconds
     with subprocess.Popen(
-        fresh("runtime.trial", "answer", root=_ROOT),
+        fresh("runtime.trial", "answer", root=_ROOT, background=request.background),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        start_new_session=not request.background,  # where Linux shares by sessions, a new one would not be behind
     ) as process:
         try:
             _send(process, request)
@@ -250,8 +254,7 @@ def _limit(request: Request) -> None:
     most(resource.RLIMIT_FSIZE, 0)
     most(resource.RLIMIT_CORE, 0)
     signal.setitimer(signal.ITIMER_REAL, request.seconds)  # even where whoever asked is gone
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    go_first()
 
 
 def _tried(request: Request) -> Answer:

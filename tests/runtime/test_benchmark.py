@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,13 @@ import pytest
 from contracts.benchmark import GoldenAnswers, Row
 from contracts.errors import BundleError, ConfigurationError
 from runtime import runner
-from runtime.benchmark import Labelled, Plan, benchmark, choose, paired_ratio
+from runtime.benchmark import Labelled, Plan, benchmark
 from runtime.bundle import Bundle
+from runtime.choice import choose, paired_ratio
 from runtime.energy import EnergyMeter
 from runtime.runner import Runner
 from tests.runtime.test_energy import zone
+from tests.simulators.slow_variant import write_slow_and_fast
 from tests.simulators.small_bundle import encoded, model_bytes, picture, write_small_bundle
 
 FP32, INT8, OTHER = "onnxruntime-cpu/fp32", "onnxruntime-cpu/int8", "openvino-cpu/int8"
@@ -78,6 +82,29 @@ def test_variant_that_does_not_run_is_skipped_with_its_reason(tmp_path: Path) ->
 def test_variant_that_answers_otherwise_is_skipped(tmp_path: Path) -> None:
     found = benchmark(two_variants(tmp_path, expected=(0.1, 0.9)), Plan(runs=10, starts=1))
     assert "away from the certified answer" in found.skipped[INT8]
+
+
+def test_in_the_background_the_trial_and_every_process_give_way(
+    small_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    popen = subprocess.Popen
+
+    def noted(command: list[str], **options: Any) -> Any:
+        started.append(command)
+        assert not options.get("start_new_session")
+        return popen(command, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    benchmark(small_bundle, Plan(runs=3, starts=2, background=True))
+    assert len(started) == 3
+    assert all("give_way()" in command[-1] for command in started)
+
+
+def test_an_incumbent_other_than_the_default_stays_where_both_are_as_fast(tmp_path: Path) -> None:
+    bundle, plan = write_slow_and_fast(tmp_path, slow=model_bytes(4.0, 0)), Plan(runs=60, starts=1)
+    assert benchmark(bundle, plan).chosen == FP32
+    assert benchmark(bundle, dataclasses.replace(plan, incumbent=INT8)).chosen == INT8
 
 
 def test_bundle_of_which_nothing_runs_is_an_error(tmp_path: Path) -> None:
