@@ -7,7 +7,7 @@ on disk, and sums of them to the monitor. Reading order:
 - the hot path: `inspection` (image -> verdict), `station` (all sources), `window` (sums), `ledger` (one commit for all)
 - what stays: `store`, `record`, `parts/` (several views, one part), `buffer`, `recent`
 - what leaves: `outbox`, `shrink`, `merging`, `uplink`, `sampling`, `upload`, `outcomes`
-- what the monitor asks: `orders`, `shadow`, `replay`
+- what the monitor asks: `orders`, `shadow`, `replay`, `benchmarking`
 - bundles: `updates`, `download`, `slots`, `durable`, `evidence`, `selection`, `engines`, `activation`, `follower`
 - `metrics`, `web/`, `caretaker`, and `core`, `links` and `agent`, which put it all together.
 """

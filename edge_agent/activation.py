@@ -53,6 +53,19 @@ class Loader:
 
     def load(self, place: Path, bundle_hash: str) -> Inspector:
         """Raises BundleError, with the reason, where the bundle may not serve here."""
+        bundle = self._open(place, bundle_hash)
+        inspector, selection = self._selector.select(bundle)
+        inspector.selection = selection
+        return inspector
+
+    def load_variant(self, place: Path, bundle_hash: str, variant: str, *, why: str) -> Inspector:
+        """The same with a variant that a benchmark has chosen."""
+        bundle = self._open(place, bundle_hash)
+        inspector, selection = self._selector.take(bundle, variant, why=why)
+        inspector.selection = selection
+        return inspector
+
+    def _open(self, place: Path, bundle_hash: str) -> Bundle:
         bundle = open_bundle(place, expected_hash=bundle_hash)
         if self._production and not bundle.manifest.licence.production:
             licence = bundle.manifest.licence
@@ -60,9 +73,7 @@ class Loader:
                 f"bundle {bundle.hash[:12]} is not for production ({licence.licence}, {licence.permitted_use}); "
                 "this is a production agent (production = true)"
             )
-        inspector, selection = self._selector.select(bundle)
-        inspector.selection = selection
-        return inspector
+        return bundle
 
 
 class Bundles:
@@ -84,6 +95,8 @@ class Bundles:
         self._station, self._shadow, self._loader = station, shadow, loader
         self._answered_before, self._since = 0, time.monotonic()
         self._lock = threading.RLock()  # never held while downloading or probing
+        self.measured: str | None = None
+        """Hash of the bundle that a benchmark needs until it is over."""
         self._failed_shadows = failed_shadows  # filled by the shadow runner, perhaps on the hot path
         self.engines = Engines(engines, built=self.renew)
 
@@ -149,7 +162,7 @@ class Bundles:
     def prune(self, *, keep: tuple[str, ...]) -> None:
         """Delete bundles that nothing needs."""
         with self._lock:
-            self.slots.prune(keep=keep)
+            self.slots.prune(keep=keep if self.measured is None else (*keep, self.measured))
 
     def watch(self) -> None:
         """Confirm a bundle that answers, take back one that fails, refuse a shadow that failed."""
@@ -227,6 +240,25 @@ class Bundles:
         with self._lock:
             if self.serving == bundle.hash:
                 self._serve(inspector, reason="an engine was built on this device")
+
+    def place(self, bundle_hash: str) -> Path | None:
+        """Where a bundle lies that may run here: the one that serves, the shadow, the one before; None elsewhere."""
+        with self._lock:
+            active = self._station.active
+            if active is not None and active.bundle.hash == bundle_hash:
+                return active.bundle.path
+            return self.slots.find(bundle_hash)
+
+    def prefer(self, bundle_hash: str, variant: str, why: str) -> None:
+        """Serve another variant of the bundle that serves. Raises BundleError where it does not prove itself; the
+        variant that serves goes on then."""
+        place = self.place(bundle_hash)
+        if place is None or self.serving != bundle_hash:
+            raise BundleError(f"bundle {bundle_hash[:12]} no longer serves")
+        inspector = self._loader.load_variant(place, bundle_hash, variant, why=why)
+        with self._lock:
+            if self.serving == bundle_hash:
+                self._serve(inspector, reason=why)
 
     def _give_up_active(self, reason: str) -> None:
         """Refuse the active bundle and go back to the one before it, if any."""

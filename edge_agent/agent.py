@@ -1,7 +1,7 @@
 """The agent, put together: one process, a thread for each thing that waits on the outside.
 
-Source threads inspect; `uplink` sends; `follower`, `sampler` and `replay` do what the monitor asks; `caretaker` does
-what is due; `web` answers. None of them can stop inspection but a full disk, and that says so.
+Source threads inspect; `uplink` sends; `follower`, `sampler`, `replay` and `benchmark` do what the monitor asks;
+`caretaker` does what is due; `web` answers. None of them can stop inspection but a full disk, and that says so.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import IO
 from contracts.errors import ConfigurationError
 from contracts.orders import Configure, Sample
 from contracts.telemetry import Birth, CameraState
+from edge_agent.benchmarking import Benchmarker
 from edge_agent.caretaker import Duty, take_care
 from edge_agent.core import AUDIT_FRACTION, build_core
 from edge_agent.feed import Feed
@@ -102,6 +103,14 @@ class Agent:
         brokers = [make_image_broker(broker, core, max_bytes=max_bytes) for broker in settings.image_brokers]
         self._supervised: tuple[CameraSource | MqttSource, ...] = (*self.cameras.values(), *brokers)
         self.sources: tuple[Source, ...] = (*sources, *folders, *self._supervised, self.push)
+        self.benchmarker = Benchmarker(
+            core.store,
+            core.orders,
+            core.bundles,
+            active=lambda: core.station.active,
+            threads=settings.inspection.threads,
+            fixed=settings.inspection.variant,
+        )
         self.uplink: Uplink | None = None
         self.follower: Follower | None = None
         self.sampler: Sampler | None = None
@@ -145,6 +154,7 @@ class Agent:
             shadow=lambda: core.shadow.inspector,
         )
         self._run("replay", replayer.run, self._stopping)
+        self._run("benchmark", self.benchmarker.run, self._stopping)
         self._run("caretaker", take_care, self._duties(), self._stopping)
         if self.follower is not None and self.sampler is not None:
             self._run("follower", self.follower.run, self._stopping)
@@ -243,10 +253,11 @@ class Agent:
         return [trouble for trouble in found if trouble]
 
     def _begin_orders(self) -> None:
-        """Who carries out which kind of order. Sample and replay orders are picked up where they lie."""
+        """Who carries out which kind of order. Sample, replay and benchmark orders are picked up where they lie."""
         orders = self.core.orders
         orders.count = lambda kind: self.core.metrics.orders.labels(kind).inc()
         begin: dict[str, Callable[..., None]] = {"configure": self._configure, "replay": lambda order: None}
+        begin["benchmark"] = self.benchmarker.accept
         if self.follower is not None:
             begin |= {"install": self.follower.hint, "rollback": self.follower.hint, "sample": lambda order: None}
         orders.begin = begin

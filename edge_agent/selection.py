@@ -62,6 +62,24 @@ class Selector:
                 return self._choose(bundle, proven, ready, passed_over, unbuilt, recalled=group == [recalled])
         raise BundleError(_all_reasons(passed_over))
 
+    def take(self, bundle: Bundle, variant: str, *, why: str) -> tuple[Inspector, Selection]:
+        """The same with the certified variant that a benchmark found to be the one to serve; later starts recall it.
+
+        Raises BundleError where it may not serve here or does not prove itself now; nothing is remembered then.
+        """
+        found = candidates(bundle.manifest)
+        unbuilt = self._unbuilt(bundle, found)
+        ready = Candidates(tuple(each for each in found.serving if each.variant not in unbuilt), found.passed_over)
+        candidate = next((each for each in ready.certified if each.variant.name == variant), None)
+        if candidate is None:
+            raise BundleError(
+                f"{variant} of bundle {bundle.hash[:12]} has no certificate for this device, or no engine"
+            )
+        inspector = self._inspector(bundle, variant)
+        probe(bundle, inspector.session)
+        self._keep(bundle, ready, variant)
+        return inspector, Selection(variant, candidate.device_class, "certificate", why, found.passed_over, unbuilt)
+
     def _set(self, bundle: Bundle, variant: str, found: Candidates) -> tuple[Inspector, Selection]:
         inspector = self._inspector(bundle, variant)
         probe(bundle, inspector.session)

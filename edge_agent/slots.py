@@ -63,6 +63,10 @@ class Slots:
             return None
         return self._first([now.previous])
 
+    def find(self, bundle_hash: str) -> Path | None:
+        """A complete bundle that is not refused; None where it does not lie here."""
+        return self._first([bundle_hash])
+
     def stage(self, path: Path, bundle_hash: str) -> Path:
         """Verify a downloaded bundle, bring it to the disk and give it its place. Returns where; a repeat is harmless.
 
