@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from contracts.errors import ConfigurationError
 from contracts.telemetry import Event, EventKind, OutcomeReport, ShadowSummary
-from monitor import labels, releases, timeline
+from monitor import benchmarks, labels, releases, timeline
 from monitor.actions import withdraw
 from monitor.candidates import Candidates
 from monitor.orders import OrderDesk
@@ -136,22 +137,37 @@ class AgentEvents:
         )
 
     def _order_done(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
-        self._close_order(session, agent, event, "done")
+        row = self._own_order(session, agent, event)
+        if row is None or row.state != "open":
+            return
+        at = self._rulebook.clock(session, agent.site)
+        if row.kind == "benchmark":
+            try:
+                benchmarks.record(session, row, event.details, at=at)
+            except ConfigurationError as error:
+                why = f"its figures cannot be used: {error}"
+                self._note(session, message, event, "agent.unreadable", sequence=message.sequence, why=why)
+                self._orders.close(session, row.order_id, state="failed", outcome=why, at=at)
+                return
+        self._orders.close(session, row.order_id, state="done", outcome=event.reason, at=at)
 
     def _order_failed(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
-        row = self._close_order(session, agent, event, "failed")
-        if row is not None and row.kind == "replay":
+        row = self._own_order(session, agent, event)
+        if row is None:
+            return
+        at = self._rulebook.clock(session, agent.site)
+        closed = self._orders.close(session, row.order_id, state="failed", outcome=event.reason, at=at)
+        if closed is not None and row.kind == "replay":
             self._candidates.record_replay(
                 session, site=agent.site, agent=agent.agent, bundle_hash=row.body["bundle_hash"], summary=None
             )
 
-    def _close_order(self, session: Session, agent: AgentRow, event: Event, state: str) -> OrderRow | None:
+    def _own_order(self, session: Session, agent: AgentRow, event: Event) -> OrderRow | None:
         """An agent can only close orders of its own."""
         row = session.get(OrderRow, event.order_id) if event.order_id is not None else None
         if row is None or (row.site, row.agent) != (agent.site, agent.agent):
             return None
-        at = self._rulebook.clock(session, agent.site)
-        return self._orders.close(session, row.order_id, state=state, outcome=event.reason, at=at)
+        return row
 
     def _outcome(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
         try:

@@ -16,6 +16,7 @@ from contracts.frame import OutcomeSource
 from contracts.names import Identifier, Label, Name
 from contracts.upload import ImageUpload
 from monitor import queries
+from monitor.benchmark_api import add_benchmarks
 from monitor.blobs import Blobs
 from monitor.desk import Desk, UnknownClass
 from monitor.labels import AlreadyLabelled, QuestionExpired
@@ -78,6 +79,7 @@ def routes(store: Store, blobs: Blobs, desk: Desk, *, max_image_bytes: int) -> A
     _add_labels(router, store, desk)
     _add_reading(router, store)
     _add_rollout(router, desk)
+    add_benchmarks(router, store, desk)
     return router
 
 

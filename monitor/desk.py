@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from contracts.errors import BundleError, OrderError
 from contracts.upload import ImageUpload
 from monitor import labels, releases, timeline
+from monitor.benchmarks import BenchmarkDesk
 from monitor.blobs import Blobs
 from monitor.bundles import BundleShelf
 from monitor.candidates import Candidates
@@ -39,7 +40,7 @@ class UnknownClass(ValueError):
 
 
 class Desk:
-    """`on_change` wakes the workers after a deed that gives them work."""
+    """`on_change` wakes the workers after a deed that gives them work. `benchmarks`: about figures of devices."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Desk:
         shelf: BundleShelf,
         candidates: Candidates,
         rulebook: Rulebook,
+        benchmarks: BenchmarkDesk,
         *,
         sites: Sequence[str],
         settings: LabelSettings,
@@ -55,6 +57,7 @@ class Desk:
     ) -> None:
         self._store, self._blobs, self._shelf = store, blobs, shelf
         self._candidates, self._rulebook = candidates, rulebook
+        self.benchmarks = benchmarks
         self._sites = tuple(sites)
         self._settings = settings
         self._on_change = on_change

@@ -13,7 +13,7 @@ from monitor import labels
 from monitor.releases import active_release, current_channel
 from monitor.store.columns import Table
 from monitor.store.label_tables import ImageRow, LabelRow
-from monitor.store.rollout_tables import BundleRow, CandidateRow, ReleaseRow, RetrainRow
+from monitor.store.rollout_tables import BenchmarkRow, BundleRow, CandidateRow, OrderRow, ReleaseRow, RetrainRow
 from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
 from monitor.store.telemetry_tables import AgentRow, BootRow, PoisonRow, TombstoneRow, WindowRow
 
@@ -80,6 +80,21 @@ def retrains(session: Session, *, site: str | None) -> dict[str, Any]:
     if site is not None:
         query = query.where(RetrainRow.site == site)
     return {"retrains": [_row(row) for row in session.scalars(query)]}
+
+
+def benchmarks(session: Session, *, site: str | None, bundle_hash: str | None, limit: int) -> dict[str, Any]:
+    """Figures of bundles on devices and the orders for them, the newest `limit` of each, newest first."""
+    kept = select(BenchmarkRow).order_by(BenchmarkRow.received_at.desc()).limit(limit)
+    orders = select(OrderRow).where(OrderRow.kind == "benchmark").order_by(OrderRow.issued_at.desc()).limit(limit)
+    if site is not None:
+        kept, orders = kept.where(BenchmarkRow.site == site), orders.where(OrderRow.site == site)
+    if bundle_hash is not None:
+        kept = kept.where(BenchmarkRow.bundle_hash == bundle_hash)
+        orders = orders.where(OrderRow.body["bundle_hash"].as_string() == bundle_hash)
+    return {
+        "benchmarks": [_row(row) for row in session.scalars(kept)],
+        "orders": [_row(row) for row in session.scalars(orders)],
+    }
 
 
 def incidents(session: Session, *, site: str | None, state: str | None) -> dict[str, Any]:

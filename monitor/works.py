@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from contracts.errors import ConfigurationError
 from monitor.actions import Actions
 from monitor.agent_events import AgentEvents
+from monitor.benchmarks import BenchmarkDesk
 from monitor.blobs import Blobs
 from monitor.bundles import BundleShelf
 from monitor.candidates import Candidates
@@ -94,6 +95,7 @@ def make_works(
             shelf,
             candidates,
             rulebook,
+            BenchmarkDesk(store, orders, rulebook, on_change=on_change),
             sites=settings.sites,
             settings=settings.labels,
             on_change=on_change,

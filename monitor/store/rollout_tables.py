@@ -1,4 +1,4 @@
-"""Orders, retrains, candidates, bundles, releases, channels and gold sets."""
+"""Orders, retrains, candidates, bundles with their figures, releases, channels and gold sets."""
 
 from __future__ import annotations
 
@@ -88,6 +88,23 @@ class BundleRow(Table):
     product: Mapped[str]
     manifest: Mapped[dict[str, Any]]
     stored_at: Mapped[datetime]
+
+
+class BenchmarkRow(Table):
+    """What one device found out about a bundle (`contracts.figures.Figures`). From an agent, on an order, under the
+    order's id; or submitted by a person (`by`), then without an agent."""
+
+    __tablename__ = "benchmarks"
+    __table_args__ = (Index("ix_benchmarks_bundle", "site", "bundle_hash"),)
+    benchmark_id: Mapped[str] = mapped_column(primary_key=True)
+    site: Mapped[str]
+    bundle_hash: Mapped[str]
+    device_class: Mapped[str]
+    agent: Mapped[str | None]
+    by: Mapped[str | None]
+    measured_at: Mapped[datetime] = mapped_column(doc="clock of the device")
+    received_at: Mapped[datetime]
+    figures: Mapped[dict[str, Any]]
 
 
 class ReleaseRow(Table):

@@ -12,7 +12,9 @@ from monitor.rules.reason import Reason
 from monitor.timeline import LANGUAGES, plain, render, templates
 
 ROOT = Path(__file__).parents[2] / "monitor"
-CODE = re.compile(r'"((?:agent|camera|bundle|channel|candidate|first|gold|release|retrain|order|person)\.[a-z-]+)"')
+CODE = re.compile(
+    r'"((?:agent|benchmark|bundle|camera|channel|candidate|first|gold|release|retrain|order|person)\.[a-z-]+)"'
+)
 
 
 def codes_in_use() -> set[str]:

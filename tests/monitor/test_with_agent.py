@@ -5,6 +5,7 @@ The lead test of the whole circle is the demo; this one is small enough to say w
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.frame import Clock, Frame
+from edge_agent import benchmarking
 from edge_agent.agent import run_agent
 from edge_agent.settings import (
     AgentSettings,
@@ -30,6 +32,7 @@ from edge_agent.source import Capture
 from monitor.registry import Registry
 from monitor.service import run_monitor
 from monitor.settings import MonitorSettings
+from runtime.benchmark import benchmark
 from tests.simulators.monitored_plant import SCRATCH_LEVEL, SITE, certified_bundle, write_gold
 from tests.simulators.mosquitto import Mosquitto
 from tests.simulators.small_bundle import picture
@@ -153,7 +156,11 @@ def both(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Both]:
     both.close()
 
 
-def test_every_way_between_monitor_and_agent_works(both: Both, tmp_path: Path) -> None:
+def test_every_way_between_monitor_and_agent_works(both: Both, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_front(bundle: Any, plan: Any, **more: Any) -> Any:
+        return benchmark(bundle, dataclasses.replace(plan, background=False, starts=1), **more)
+
+    monkeypatch.setattr(benchmarking, "benchmark", in_front)
     first = certified_bundle(tmp_path / "first")
     asked = {"reason": "first", "submitted_by": "lead", "gold_csv": str(write_gold(tmp_path / "gold"))}
     both.post("/v1/candidates", bundle_folder=str(first.path), **asked)
@@ -165,6 +172,11 @@ def test_every_way_between_monitor_and_agent_works(both: Both, tmp_path: Path) -
     assert item["labels"] == ["good", "scratch"]
     scratched = int(item["part_id"].removeprefix("part-")) % 10 < 3
     both.post("/v1/labels", image_id=item["image_id"], label="scratch" if scratched else "good", rater="rater-1")
+
+    both.post("/v1/benchmarks", agent="agent-1", bundle_hash=first.hash, runs=20, reason="new", by="engineer")
+    both.until(lambda: both.get("/v1/benchmarks")["benchmarks"])
+    (measured,) = both.get("/v1/benchmarks")["benchmarks"]
+    assert (measured["agent"], measured["bundle_hash"]) == ("agent-1", first.hash)
 
     second = certified_bundle(tmp_path / "second", ng=0.7)
     both.post("/v1/candidates", bundle_folder=str(second.path), reason="second", submitted_by="engineer")

@@ -1,7 +1,8 @@
 """A monitor's store as it looks after a busy morning: for tests of the pages and for pictures of them.
 
 Two agents of the site `mono`: a dirty lens that was cleaned, a new finish that harmed and was retrained for, a
-candidate that waits for approval, one that was refused, a camera to be looked at, and images that wait for labels.
+candidate that waits for approval, one that was refused, figures of the active release on two devices, a camera to be
+looked at, and images that wait for labels.
 """
 
 # ruff: noqa: E501  tables of made-up facts read best one fact a line
@@ -23,7 +24,16 @@ from lineside.line import Conditions, SimulatedLine
 from monitor.blobs import Blobs
 from monitor.store import Store
 from monitor.store.label_tables import ImageRow, LabelRow
-from monitor.store.rollout_tables import BundleRow, CandidateRow, ChannelRow, RefusedRow, ReleaseRow, RetrainRow
+from monitor.store.rollout_tables import (
+    BenchmarkRow,
+    BundleRow,
+    CandidateRow,
+    ChannelRow,
+    OrderRow,
+    RefusedRow,
+    ReleaseRow,
+    RetrainRow,
+)
 from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
 from monitor.store.telemetry_tables import AgentRow, MessageRow, WindowRow
 from tests.simulators.paper_bundle import paper_fields
@@ -43,6 +53,7 @@ def seed_store(store: Store, blobs: Blobs, *, now: datetime, images: int = 24) -
     with store.write() as session:
         story.agents(session)
         story.releases(session)
+        story.benchmarks(session)
         for number, (agent, camera) in enumerate((("press-4", "cam-a"), ("press-4", "cam-b"), ("press-5", "cam-a"))):
             story.windows(session, agent, camera, first_id=1 + number * 1000)
         story.incidents(session)
@@ -256,6 +267,37 @@ class _Story:
                 requested_at=self.at(296),
                 started_at=self.at(296),
                 labels=214,
+            )
+        )
+
+    def benchmarks(self, session: Session) -> None:
+        for name, device_class, agent, by, window in (
+            ("benchmark-1", "x86-vnni", "press-4", None, 220),
+            ("hand-1", "aarch64", None, "rater-7", 230),
+        ):
+            session.add(
+                BenchmarkRow(
+                    benchmark_id=name,
+                    site=SITE,
+                    bundle_hash=HASHES[3],
+                    device_class=device_class,
+                    agent=agent,
+                    by=by,
+                    measured_at=self.at(window),
+                    received_at=self.at(window),
+                    figures=_figures(device_class, self.at(window)),
+                )
+            )
+        session.add(
+            OrderRow(
+                order_id="benchmark-2",
+                site=SITE,
+                agent="press-5",
+                kind="benchmark",
+                body={"bundle_hash": HASHES[3]},
+                state="open",
+                issued_at=self.at(298),
+                expires_at=self.at(298) + timedelta(hours=72),
             )
         )
 
@@ -476,6 +518,48 @@ def _manifest(number: int) -> dict[str, Any]:
     fields["lineage"]["parent_bundle"] = HASHES.get(number - 1)
     fields["golden_samples"][0]["expected"] = {"onnxruntime-cpu/int8": [0.9, 0.05, 0.03, 0.02]}
     return fields
+
+
+def _figures(device_class: str, at: datetime) -> dict[str, Any]:
+    on_arm = device_class == "aarch64"
+    told = (
+        ("onnxruntime-cpu/int8", 9.1 if on_arm else 1.62, 2.4, 96, True),
+        ("onnxruntime-cpu/fp32", 17.8 if on_arm else 3.51, 1.0, 128, not on_arm),
+    )
+    rows = [
+        {
+            "variant": variant,
+            "threads": 1,
+            "cold_start_seconds": 1.4,
+            "p50_seconds": milliseconds / 1000,
+            "p90_seconds": 1.3 * milliseconds / 1000,
+            "p99_seconds": 2.2 * milliseconds / 1000,
+            "runs": 200,
+            "peak_bytes": megabytes * 1_000_000,
+            "file_bytes": 2_697_462,
+            "speedup": speedup,
+            "speedup_interval": [0.97 * speedup, 1.04 * speedup],
+            "golden_images": 8,
+            "golden_same": 8,
+            "golden_difference": 0.004,
+            "golden_passed": True,
+            "certified": certified,
+        }
+        for variant, milliseconds, speedup, megabytes, certified in told
+    ]
+    return {
+        "bundle_hash": HASHES[3],
+        "device_class": device_class,
+        "measured_at": at.isoformat(),
+        "machine": {"processor": "Cortex-A76" if on_arm else "AMD EPYC", "cores": 4, "flags": []},
+        "rounds": 20,
+        "reference": "onnxruntime-cpu/fp32",
+        "rows": rows,
+        "skipped": {"openvino-cpu/int8": "does not run on this machine"} if on_arm else {},
+        "chosen": "onnxruntime-cpu/int8",
+        "chosen_threads": 1,
+        "remark": "" if on_arm else "onnxruntime-cpu/int8 goes on serving",
+    }
 
 
 def _gate(*, refused: bool) -> dict[str, Any]:

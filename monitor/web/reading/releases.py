@@ -21,6 +21,7 @@ from monitor.store.rollout_tables import (
     RetrainRow,
 )
 from monitor.store.telemetry_tables import WindowRow
+from monitor.web.reading.benchmarks import Measured, measured
 
 WAITING_STATES = ("approving",)
 """Of a candidate that needs a person."""
@@ -60,6 +61,7 @@ class Entry:
     refused: str | None
     retrain: RetrainRow | None
     shadow: ShadowCounts
+    measured: Measured
 
     @property
     def bundle_hash(self) -> str:
@@ -179,9 +181,11 @@ def _entries(session: Session, site: str) -> list[Entry]:
     made += [(release.created_at, None, release) for release in found if release.candidate_id is None]
     made += [(release.created_at, None, release) for release in by_candidate.values()]
     made.sort(key=lambda item: item[0], reverse=True)
-    entries = []
+    entries, on_devices = [], measured(session, site)
     for _, submitted, release in made:
-        entry = Entry(submitted, release, manifest=None, refused=None, retrain=None, shadow=ShadowCounts())
+        entry = Entry(
+            submitted, release, manifest=None, refused=None, retrain=None, shadow=ShadowCounts(), measured=Measured()
+        )
         entries.append(
             replace(
                 entry,
@@ -189,6 +193,7 @@ def _entries(session: Session, site: str) -> list[Entry]:
                 refused=refused.get(entry.bundle_hash),
                 retrain=retrains.get(submitted.order_id or "") if submitted is not None else None,
                 shadow=_shadow_counts(session, submitted),
+                measured=on_devices[entry.bundle_hash],
             )
         )
     return entries

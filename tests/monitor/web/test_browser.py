@@ -11,12 +11,13 @@ import uvicorn
 from sqlalchemy import select
 
 from monitor.store.label_tables import LabelRow
-from monitor.store.rollout_tables import CandidateRow
+from monitor.store.rollout_tables import CandidateRow, OrderRow
 from monitor.store.rule_tables import EventRow
 from monitor.works import Works
 from tests.monitor.web.conftest import make_pages
 from tests.monitor.web.test_pages import CAMERA, PAGES
 from tests.simulators.browser import PROGRAM, Browser, browser
+from tests.simulators.seeded_store import HASHES
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed")
 
@@ -138,6 +139,23 @@ def test_approval_needs_a_reason(chromium: Browser, address: str, works: Works) 
     with works.store.read() as session:
         words = session.get_one(CandidateRow, "candidate-4").approvals
     assert [(word["approved"], word["reason"]) for word in words] == [(True, "looks right")]
+
+
+def test_a_benchmark_is_ordered_with_a_reason_from_the_agent_that_is_chosen(
+    chromium: Browser, address: str, works: Works
+) -> None:
+    chromium.open(address + "/releases")
+    chromium.run(
+        "const ask = document.querySelector('.release.active [data-post=\"/v1/benchmarks\"]');"
+        "ask.form.elements.agent.value = 'press-4'; ask.form.elements.reason.value = 'new processor'; ask.click()"
+    )
+    chromium.wait_for("document.getElementById('toast').textContent === 'Done.'")
+    with works.store.read() as session:
+        orders = session.scalars(select(OrderRow).where(OrderRow.agent == "press-4", OrderRow.kind == "benchmark"))
+        (order,) = orders.all()
+    assert (order.state, order.body["reason"], order.body["bundle_hash"]) == ("open", "new processor", HASHES[3])
+    chromium.wait_for("document.querySelector('.release.active details[open]')?.innerText.includes('press-4 is asked')")
+    assert chromium.complaints == []
 
 
 def test_a_no_of_the_monitor_is_shown_in_its_own_words(chromium: Browser, address: str, works: Works) -> None:

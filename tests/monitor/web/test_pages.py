@@ -170,13 +170,15 @@ def _posts(reader: TestClient, path: str) -> list[str]:
 def test_every_button_speaks_to_the_api(client: TestClient) -> None:
     """The answer of the API may be a no, but it is an answer to this very question."""
     buttons = _posts(client, "/incidents") + _posts(client, "/releases")
-    assert len(buttons) == 2 + 3 + 2 + 1
+    assert len(buttons) == 2 + 3 + 2 + 1 + 2
     for address in buttons:
         body = {"by": "rater-1", "site": SITE, "reason": "because"}
         if address == "/v1/rollback":
             body = {**body, "to": 1, "refuse": False}  # type: ignore[dict-item]
         elif address.startswith("/v1/incidents"):
             body = {"by": "rater-1"}
+        elif address == "/v1/benchmarks":
+            body = {**body, "agent": "press-5", "bundle_hash": HASHES[3]}
         answer = client.post(address, json=body)
         assert answer.status_code in (200, 409), (address, answer.text)
 
