@@ -95,6 +95,8 @@ class OpcUa:
         try:
             self._started.result(_START_SECONDS)
         except (OSError, ValueError, TimeoutError, UaError) as error:
+            if self._thread is not None and self._started.done():
+                self._thread.join(_CALL_SECONDS)  # it has failed and is ending; the next attempt is a new one
             address, reason = f"{self._door.host}:{self._door.port}", str(error) or type(error).__name__
             raise LinkError(f"the OPC UA server at {address} cannot start: {reason}") from error
 
