@@ -1,8 +1,9 @@
 """What one part of Lineside hands another: frozen, versioned values, checked once on arrival and trusted afterwards.
 
 Reading order: `names` (identifiers and hashes), `tasks` (what a model answers beside the class), `frame` (what was
-seen, what was decided, what turned out to be true), `part` (one decision out of several views), `bundle` (a certified
-model and everything needed to run it), `channel` (which bundle a site should run, signed), `telemetry` (what an agent
+seen, what was decided, what turned out to be true), `part` (one decision out of several views), `answer` (what a line
+is told), `bundle` (a certified model and everything needed to run it), `channel` (which bundle a site should run,
+signed), `telemetry` (what an agent
 reports), `upload` (an image handed over for labelling), `orders` (what a monitor asks), `report` (figures of demos and
 benchmarks), `benchmark` (what a bundle costs on one machine), `figures` (the same for a message and for the registry),
 `settings` (how a user's configuration file is read), `access` (loopback and secrets), `errors` (one class for each

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from contracts.answer import Answer, Heartbeat
 from contracts.benchmark import Benchmark
 from contracts.bundle import Manifest
 from contracts.channel import Channel
@@ -37,6 +38,8 @@ PUBLISHED: dict[str, TypeAdapter[object]] = {
     "report-v1": TypeAdapter(Report),
     "benchmark-v1": TypeAdapter(Benchmark),
     "figures-v1": TypeAdapter(Figures),
+    "answer-v1": TypeAdapter(Answer),
+    "heartbeat-v1": TypeAdapter(Heartbeat),
 }
 """Every version that is read, for ever. A new version adds a name; none is removed."""
 

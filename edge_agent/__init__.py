@@ -6,6 +6,7 @@ on disk, and sums of them to the monitor. Reading order:
 - what comes in: `settings`, `source`, `sources/` (folder, HTTP, MQTT, cameras), `census`, `sequences`
 - the hot path: `inspection` (image -> verdict), `station` (all sources), `window` (sums), `ledger` (one commit for all)
 - what stays: `store`, `record`, `parts/` (several views, one part), `buffer`, `recent`
+- what the line is told: `deadline`, `outputs/`
 - what leaves: `outbox`, `shrink`, `merging`, `uplink`, `sampling`, `upload`, `outcomes`
 - what the monitor asks: `orders`, `shadow`, `replay`, `benchmarking`
 - bundles: `updates`, `download`, `slots`, `durable`, `evidence`, `selection`, `engines`, `activation`, `follower`

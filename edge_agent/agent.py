@@ -1,7 +1,8 @@
 """The agent, put together: one process, a thread for each thing that waits on the outside.
 
-Source threads inspect; `uplink` sends; `follower`, `sampler`, `replay` and `benchmark` do what the monitor asks;
-`caretaker` does what is due; `web` answers. None of them can stop inspection but a full disk, and that says so.
+Source threads inspect; `uplink` sends; each output has its own; `follower`, `sampler`, `replay` and `benchmark` do what
+the monitor asks; `caretaker` does what is due; `web` answers. None of them can stop inspection but a full disk, and
+that says so.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from edge_agent.core import AUDIT_FRACTION, build_core
 from edge_agent.feed import Feed
 from edge_agent.follower import Follower, channel_sequence
 from edge_agent.links import make_follower, make_sampler, make_uplink
+from edge_agent.outputs.build import make_switchboard
+from edge_agent.outputs.triggers import Triggers
 from edge_agent.replay import Replayer
 from edge_agent.sampling import Sampler
 from edge_agent.settings import AgentSettings
@@ -97,6 +100,8 @@ class Agent:
         """Sources, and the ways to the outside."""
         self.push = PushSource(length=self.settings.web.queue, next_sequence=self.core.sequences.next)
         settings, core, monitor = self.settings, self.core, self.settings.monitor
+        self.triggers = Triggers()
+        self.outputs = make_switchboard(settings, core.station, core.metrics, self.triggers, unready=self.unready)
         max_bytes = settings.inspection.max_image_bytes
         folders = [make_folder(folder, core, max_bytes=max_bytes) for folder in settings.folders]
         self.cameras = make_cameras(settings.cameras, core)
@@ -129,6 +134,9 @@ class Agent:
         """Begin to inspect."""
         core = self.core
         self._begin_orders()
+        core.station.tell = self.outputs.tell
+        core.ledger.prompt = self.settings.outputs.prompt
+        self.outputs.start()
         core.bundles.start()
         if self.settings.bundle is not None and core.station.active is None:
             inspector = core.loader.load(self.settings.bundle.path, self.settings.bundle.hash)
@@ -139,9 +147,11 @@ class Agent:
         self._run("engines", core.bundles.engines.run, self._stopping)
         for source in self.sources:
             if source is not self.push:
-                self._run(f"source {source.name}", core.station.watch, Feed(source), self._stopping)
+                self._run(
+                    f"source {source.name}", core.station.watch, Feed(source, self.triggers.claim), self._stopping
+                )
         self._run("commits", core.station.keep_committing, self._stopping)
-        feed = Feed(self.push)
+        feed = Feed(self.push, self.triggers.claim)
         watch = partial(core.station.watch, feed, self._stopping, commit=core.station.commit_soon)
         for number in range(self.settings.web.workers):
             self._run(f"source {feed.name} {number + 1}", watch)
@@ -173,6 +183,7 @@ class Agent:
             self.follower.wake()
         for thread in self._threads:
             thread.join(timeout=_JOIN_SECONDS)
+        self.outputs.close()
         self._web.close()
         self.core.shadow.stop()
         if self.uplink is not None:
@@ -181,9 +192,11 @@ class Agent:
 
     def unready(self) -> str | None:
         """Why no image can be inspected now, or None."""
+        if self._stopping.is_set():
+            return "the agent is stopping"
         if self.core.station.active is None:
             return "no model is installed yet"
-        return self.core.station.unwritable
+        return self.core.station.unwritable or self.core.station.hanging()
 
     def view(self) -> StationView:
         """What the operator's page says."""
@@ -222,6 +235,9 @@ class Agent:
         images, size = core.buffer.size()
         metrics.buffer_images.set(images)
         metrics.buffer_bytes.set(size)
+        for lane in self.outputs.lanes:
+            metrics.output_failing.labels(lane.output.name).set(lane.trouble is not None)
+            metrics.output_waiting.labels(lane.output.name).set(lane.waiting)
         metrics.connected.set(self.uplink is not None and self.uplink.connected.is_set())
 
     def birth(self) -> Birth:
@@ -246,9 +262,11 @@ class Agent:
     def _troubles(self) -> list[str]:
         found = [
             self.core.station.unwritable,
+            self.core.station.hanging(),
             self.follower and self.follower.trouble,
             self.sampler and self.sampler.trouble,
             *(source.trouble for source in self._supervised),
+            *self.outputs.troubles(),
         ]
         return [trouble for trouble in found if trouble]
 

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from drift.camera import CameraHealth
 from edge_agent.activation import Bundles, Loader
 from edge_agent.buffer import ImageBuffer
+from edge_agent.deadline import Deadlines
 from edge_agent.ledger import Ledger
 from edge_agent.metrics import Metrics
 from edge_agent.orders import Orders
@@ -77,6 +78,7 @@ def build_core(settings: AgentSettings) -> Core:
         recent=recent,
         metrics=metrics,
         trust_faulty_cameras=options.on_camera_fault == "model",
+        deadlines=Deadlines(options.deadline_seconds, options.camera_deadline_seconds),
     )
     engines = settings.state_folder / "engines"
     trials = Trials(settings.state_folder / "trials.json")

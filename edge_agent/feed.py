@@ -10,10 +10,12 @@ from edge_agent.source import Capture, Source
 
 
 class Feed:
-    """`take` hands out captures with their numbers; what runs inside `turn(number)` runs in the order of these."""
+    """`take` hands out captures with their numbers; what runs inside `turn(number)` runs in the order of these. `claim`
+    is asked for each in that order: a trigger that waits for an image gives it its part."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, claim: Callable[[Capture], Capture] = lambda capture: capture) -> None:
         self.name = source.name
+        self._claim = claim
         self._captures = source.captures()
         self._taking = threading.Lock()  # a generator may not be asked by two threads at once
         self._turns = threading.Condition()
@@ -32,7 +34,7 @@ class Feed:
                 if capture is None:
                     return 0, None
                 self._taken += 1
-                return self._taken - 1, capture
+                return self._taken - 1, self._claim(capture)
             return None
         finally:
             self._taking.release()

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from contracts.errors import QuotaError
 from contracts.telemetry import Event, Window
@@ -65,6 +65,12 @@ class Ledger:
         """Called after a commit that put messages into the outbox."""
         self.written: Callable[[], None] = lambda: None
         """Called after a commit that put verdicts on record."""
+        self.judge: Callable[[Inspection], Inspection] = lambda inspection: inspection
+        """What an inspection still counts for at this moment: asked before it is put on record, and again after."""
+        self.recorded: Callable[[Inspection], None] = lambda inspection: None
+        """Called for each inspection once it is on record, in the order of the record."""
+        self.prompt = False
+        """Commit each image at once: a line waits for every one."""
 
     def append(self, item: Item) -> bool:
         """Take one image; says whether it is time to commit."""
@@ -72,7 +78,13 @@ class Ledger:
             batch = self._batch
             batch.items.append(item)
             batch.since = batch.since or time.monotonic()
-            return bool(item.events) or len(batch.items) >= self._images or self._aged(batch) or _is_urgent(item, batch)
+            return (
+                self.prompt
+                or bool(item.events)
+                or len(batch.items) >= self._images
+                or self._aged(batch)
+                or _is_urgent(item, batch)
+            )
 
     def append_event(self, event: Event) -> None:
         """Take an event that belongs to no image; commit it soon."""
@@ -97,6 +109,7 @@ class Ledger:
         """
         with self._committing:
             batch = self._take()
+            batch.items = [replace(item, inspection=self.judge(item.inspection)) for item in batch.items]
             if not batch.items and not batch.events and not end and not end_all:
                 self._keep_shadow(batch)
                 return 0
@@ -105,8 +118,11 @@ class Ledger:
             except QuotaError as error:
                 self._give_back(batch, error)
                 raise
-        for item in batch.items:
-            item.inspection.capture.recorded(item.inspection.verdict)
+            told = [self.judge(item.inspection) for item in batch.items]
+            for inspection in told:
+                self.recorded(inspection)
+        for inspection in told:
+            inspection.capture.recorded(inspection.verdict)
         if batch.items:
             self.written()
         if messages:

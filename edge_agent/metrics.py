@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from contracts.frame import Verdict
+from edge_agent.deadline import is_late
 
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
@@ -81,6 +82,25 @@ class Metrics:
             ["result"],
             registry=registry,
         )
+        self.late = Counter(
+            "lineside_agent_late_verdicts",
+            "Images that got no verdict because it came after the deadline; they are among lineside_agent_images, too.",
+            ["camera"],
+            registry=registry,
+        )
+        self.outputs = Counter(
+            "lineside_agent_output_answers",
+            "Answers by output and result: delivered; late (delivered as NO_VERDICT); refused by the other side;"
+            " overflow (dropped from the queue); quota (files deleted); failed (attempts that are repeated).",
+            ["output", "result"],
+            registry=registry,
+        )
+        self.output_failing = Gauge(
+            "lineside_agent_output_failing", "1 while an output cannot deliver.", ["output"], registry=registry
+        )
+        self.output_waiting = Gauge(
+            "lineside_agent_output_waiting", "Answers in an output's queue.", ["output"], registry=registry
+        )
         self.orders = Counter("lineside_agent_orders", "Orders received, by kind.", ["kind"], registry=registry)
         self.bundle = Info("lineside_agent_bundle", "The active bundle.", registry=registry)
 
@@ -88,5 +108,7 @@ class Metrics:
         """One image was inspected."""
         frame = verdict.frame
         self.images.labels(frame.camera, frame.product, verdict.decision.value).inc()
+        if is_late(verdict):
+            self.late.labels(frame.camera).inc()
         if verdict.latency_seconds is not None:
             self.inspection_seconds.labels(frame.camera).observe(verdict.latency_seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -13,6 +13,7 @@ from contracts.access import is_loopback
 from contracts.frame import Probability
 from contracts.names import Label, Name, Sha256
 from contracts.settings import Settings
+from edge_agent.outputs.settings import OutputsSettings
 from edge_agent.parts.settings import PartSettings
 from edge_agent.sources.settings import CameraSettings, ImageBrokerSettings
 
@@ -33,6 +34,12 @@ class InspectionSettings(Settings):
         default=None, gt=0.0, description="a camera without images for that long is reported dead; default: never"
     )
     max_image_bytes: int = Field(default=32 * MEGABYTE, ge=1)
+    deadline_seconds: float = Field(
+        default=10.0, gt=0.0, le=3600.0, description="from trigger to answer; a later one is no verdict"
+    )
+    camera_deadline_seconds: dict[Name, Annotated[float, Field(gt=0.0, le=3600.0)]] = Field(
+        default={}, description="of cameras that need another deadline: `{ camera-1 = 0.5 }`"
+    )
 
     @property
     def silent_after(self) -> timedelta | None:
@@ -114,6 +121,7 @@ class FolderSettings(Settings):
     view: Name = "top"
     scan_seconds: float = Field(default=0.5, gt=0.0)
     settle_seconds: float = Field(default=1.0, ge=0.0, description="a file that young may still be being written")
+    live: bool = Field(default=False, description="a camera writes here: deadlines count from a file's own time")
 
 
 class BrokerSettings(Settings):
@@ -174,6 +182,7 @@ class AgentSettings(Settings):
     cameras: tuple[CameraSettings, ...] = ()
     image_brokers: tuple[ImageBrokerSettings, ...] = ()
     parts: tuple[PartSettings, ...] = ()
+    outputs: OutputsSettings = OutputsSettings()
     extra_labels: tuple[Label, ...] = Field(default=(), description="classes an operator may name that no model knows")
 
     @model_validator(mode="after")
@@ -181,6 +190,17 @@ class AgentSettings(Settings):
         _once([camera.name for camera in self.cameras], "two cameras are named")
         _once([part.name for part in self.parts], "two parts are named")
         _once([view for part in self.parts for view in part.views], "two parts are seen by")
+        return self
+
+    @model_validator(mode="after")
+    def _triggered(self) -> AgentSettings:
+        still = {folder.camera for folder in self.folders if not folder.live}
+        for plc in self.outputs.opcua:
+            if plc.camera in still:
+                raise ValueError(
+                    f"outputs.opcua {plc.name!r} triggers camera {plc.camera!r}, which is a folder of pictures of any "
+                    "age: set live = true there if a camera writes them"
+                )
         return self
 
 

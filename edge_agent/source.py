@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +31,7 @@ class Capture:
     image is on record already. `recorded` is called once, after the verdict is committed to disk. Where it cannot be
     written, the agent tries again, except for a capture that somebody is `waiting` for: that one is `refused`, once.
     `sensor`: it comes straight from a camera even though somebody waits for it, so that equal images are a fault.
+    `since` is the trigger's moment in monotonic seconds, from which the deadline counts: wall clocks jump.
     """
 
     frame: Frame
@@ -37,6 +39,7 @@ class Capture:
     reference: str | None = None
     waiting: bool = False
     sensor: bool = False
+    since: float = field(default_factory=time.monotonic)
     recorded: Callable[[Verdict], None] = _ignore_verdict
     refused: Callable[[LinesideError], None] = _ignore_error
 

@@ -18,15 +18,18 @@ from contracts.errors import QuotaError
 from contracts.frame import Frame
 from contracts.telemetry import Event, EventKind
 from drift.camera import CameraFault
+from edge_agent.deadline import Deadlines
 from edge_agent.feed import Feed
 from edge_agent.inspection import Inspection, Inspector
 from edge_agent.ledger import Item, Ledger
 from edge_agent.metrics import Metrics
+from edge_agent.outputs.lane import Told
 from edge_agent.recent import Recent
 from edge_agent.source import Capture
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
+_HANGS_AFTER_SECONDS = 1.0  # beyond the deadline
 
 
 class Health(Protocol):
@@ -62,9 +65,13 @@ class Station:
         recent: Recent,
         metrics: Metrics,
         trust_faulty_cameras: bool,
+        deadlines: Deadlines,
     ) -> None:
         self._ledger, self._keeper, self._beside, self._recent, self._metrics = ledger, keeper, beside, recent, metrics
         self._make_health = health
+        self.deadlines = deadlines
+        ledger.judge = lambda inspection: deadlines.judge(inspection, time.monotonic())
+        ledger.recorded = self._recorded
         self._trust = trust_faulty_cameras
         self._healths: dict[str, Health] = {}
         self._active: Inspector | None = None
@@ -78,6 +85,9 @@ class Station:
         """Images in a row that the active model itself could not answer."""
         self.answered = 0
         """Images with a verdict since the start."""
+        self.tell: Callable[[Told], None] = lambda told: None
+        """Called for each verdict that is on record; must not wait."""
+        self._under_way: dict[int, tuple[str, float]] = {}  # thread -> camera, monotonic start
 
     @property
     def active(self) -> Inspector | None:
@@ -115,9 +125,12 @@ class Station:
         active = self._active
         if active is None:
             raise RuntimeError("there is no active bundle")
+        self._under_way[threading.get_ident()] = (capture.frame.camera, time.monotonic())
         inspection = active.inspect(capture)
         with turn or nullcontext():
-            return self._conclude(inspection, active, source)
+            due = self._conclude(inspection, active, source)
+        del self._under_way[threading.get_ident()]
+        return due
 
     def _conclude(self, inspection: Inspection, active: Inspector, source: str) -> bool:
         events: list[Event] = []
@@ -130,10 +143,6 @@ class Station:
         self.answered += inspection.vector is not None
         keep = self._keeper.offer(inspection)
         self._beside.offer(inspection)
-        self._recent.add(
-            inspection.verdict, inspection.pixels, inspection.visible, heat=inspection.heat, size=inspection.size
-        )
-        self._metrics.count(inspection.verdict)
         return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep, active.runtime))
 
     def commit_soon(self) -> None:
@@ -163,6 +172,14 @@ class Station:
             raise
         self._metrics.commit_seconds.observe(time.perf_counter() - started)
         self.unwritable = None
+
+    def hanging(self) -> str | None:
+        """Why inspection seems to hang: an image under way for longer than its deadline; or None."""
+        now = time.monotonic()
+        for camera, started in list(self._under_way.values()):
+            if now - started > self.deadlines.of(camera) + _HANGS_AFTER_SECONDS:
+                return f"the inspection of an image of camera {camera} has not ended for {now - started:.0f} s"
+        return None
 
     def check_silence(self, now: datetime) -> None:
         """Report cameras from which nothing has come for too long."""
@@ -205,6 +222,13 @@ class Station:
                 _log.error("%s", error)
                 if stopping.wait(_RETRY_SECONDS):
                     return
+
+    def _recorded(self, inspection: Inspection) -> None:
+        """One inspection is on record: show it, count it, tell the line."""
+        verdict, capture = inspection.verdict, inspection.capture
+        self._recent.add(verdict, inspection.pixels, inspection.visible, heat=inspection.heat, size=inspection.size)
+        self._metrics.count(verdict)
+        self.tell(Told(verdict, capture.since, self.deadlines.of(capture.frame.camera)))
 
     def _check(self, frame: Frame, pixels: NDArray[np.uint8], live: bool, events: list[Event]) -> str | None:
         """Why the camera cannot be trusted now, or None; a change becomes an event. `live`: straight from a camera."""

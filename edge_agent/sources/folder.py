@@ -40,7 +40,11 @@ class _Seen:
 
 
 class FolderSource:
-    """Images of one folder, oldest first. Raises ConfigurationError where the folder cannot be used."""
+    """Images of one folder, oldest first. Raises ConfigurationError where the folder cannot be used.
+
+    `live`: a camera writes them, so that a file's time is that of the trigger and the deadline counts from there;
+    otherwise it counts from when the file is taken.
+    """
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class FolderSource:
         scan_seconds: float,
         settle_seconds: float,
         max_bytes: int,
+        live: bool = False,
         next_sequence: Callable[[str], int],
         on_record: Callable[[str], bool],
     ) -> None:
@@ -60,6 +65,7 @@ class FolderSource:
         self._path = path
         self._camera, self._product, self._line, self._view = camera, product, line, view
         self._scan_seconds, self._settle_seconds, self._max_bytes = scan_seconds, settle_seconds, max_bytes
+        self._live = live
         self._next_sequence, self._on_record = next_sequence, on_record
         self._closed = threading.Event()
         self._before: dict[Path, _Seen] = {}
@@ -123,7 +129,14 @@ class FolderSource:
             _log.warning("cannot read %s: %s; trying again", seen.path, error)
             return None
         self._taken.add(seen.reference)
-        return Capture(frame=self._frame(seen), image=image, reference=seen.reference, recorded=self._mover(seen))
+        age = max(0.0, time.time() - seen.modified_ns / 1e9) if self._live else 0.0
+        return Capture(
+            frame=self._frame(seen),
+            image=image,
+            reference=seen.reference,
+            since=time.monotonic() - age,
+            recorded=self._mover(seen),
+        )
 
     def _frame(self, seen: _Seen) -> Frame:
         sequence = self._next_sequence(self._camera)

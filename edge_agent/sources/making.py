@@ -35,6 +35,7 @@ def make_folder(folder: FolderSettings, core: Core, *, max_bytes: int) -> Folder
         scan_seconds=folder.scan_seconds,
         settle_seconds=folder.settle_seconds,
         max_bytes=max_bytes,
+        live=folder.live,
         next_sequence=core.sequences.next,
         on_record=core.record.has,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class Pushed:
     camera: str
     line: str
     answer: Future[Verdict]
+    since: float  # monotonic seconds of its arrival
 
 
 class PushSource:
@@ -43,7 +45,7 @@ class PushSource:
         full or the agent is stopping."""
         if self._closed.is_set():
             raise QuotaError("the agent is stopping; send the image again in a moment")
-        pushed = Pushed(image, part_id, product, camera, line, Future())
+        pushed = Pushed(image, part_id, product, camera, line, Future(), time.monotonic())
         try:
             self._queue.put_nowait(pushed)
         except queue.Full:
@@ -82,7 +84,12 @@ class PushSource:
             clock=Clock.FREE_RUNNING,
         )
         return Capture(
-            frame=frame, image=pushed.image, waiting=True, recorded=_answer(pushed.answer), refused=_fail(pushed.answer)
+            frame=frame,
+            image=pushed.image,
+            waiting=True,
+            since=pushed.since,
+            recorded=_answer(pushed.answer),
+            refused=_fail(pushed.answer),
         )
 
     def _refuse_rest(self) -> None:

@@ -26,6 +26,7 @@ PAGES = [
     *GUIDES,
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs" / "decisions").glob("*.md")),
+    ROOT / "docs" / "plc.md",
     ROOT / "deploy" / "README.md",
 ]
 
