@@ -32,7 +32,7 @@ class Answer(Wire):
     part_id: Identifier
     camera: Name
     sequence: int = Field(ge=0, description="of the image; with `camera` it names this answer, should it come twice")
-    decision: Decision
+    decision: Decision = Field(description="of the part, where several cameras see it")
     reason: str | None = Field(default=None, description="why there is no verdict")
     safe_action: SafeAction = Field(description="for every decision that is neither OK nor NG")
     age_seconds: float = Field(ge=0.0, description="from trigger to sending")

@@ -27,6 +27,7 @@ from edge_agent.feed import Feed
 from edge_agent.follower import Follower, channel_sequence
 from edge_agent.links import make_follower, make_sampler, make_uplink
 from edge_agent.outputs.build import make_switchboard
+from edge_agent.outputs.together import Together
 from edge_agent.outputs.triggers import Triggers
 from edge_agent.replay import Replayer
 from edge_agent.sampling import Sampler
@@ -134,7 +135,8 @@ class Agent:
         """Begin to inspect."""
         core = self.core
         self._begin_orders()
-        core.station.tell = self.outputs.tell
+        together = Together(core.parts.is_view, self.outputs.tell)
+        core.station.tell, core.parts.decided = together.tell, together.decided
         core.ledger.prompt = self.settings.outputs.prompt
         self.outputs.start()
         core.bundles.start()

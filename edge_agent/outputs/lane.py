@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 
 from contracts.answer import Answer, SafeAction
 from contracts.errors import LinkError
-from contracts.frame import Verdict
+from contracts.frame import Decision, Verdict
+from contracts.part import PartVerdict
 from edge_agent.deadline import in_time
 from edge_agent.outputs.output import Output, Pulse, Refused
 
@@ -28,11 +29,18 @@ Count = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Told:
-    """A verdict on its way to the line. `since`: monotonic seconds of the trigger."""
+    """A verdict on its way to the line. `since`: monotonic seconds of the trigger; `part`: what was decided about the
+    part of which this is a view."""
 
     verdict: Verdict
     since: float
     deadline_seconds: float
+    part: PartVerdict | None = None
+
+    @property
+    def decision(self) -> Decision:
+        """What the line is to hear, in time."""
+        return self.verdict.decision if self.part is None else self.part.decision
 
 
 @dataclass(frozen=True)
@@ -47,14 +55,19 @@ class Letterhead:
         """What may still be said at `now` (monotonic seconds)."""
         age = max(0.0, now - told.since)
         verdict = in_time(told.verdict, age=age, deadline=told.deadline_seconds)
+        decision, reason = verdict.decision, verdict.reason
+        if told.part is not None and age <= told.deadline_seconds:
+            decision, reason = told.part.decision, told.part.reason
+        elif told.part is not None:
+            decision = Decision.NO_VERDICT
         return Answer(
             site=self.site,
             agent=self.agent,
             part_id=verdict.frame.part_id,
             camera=verdict.frame.camera,
             sequence=verdict.frame.sequence,
-            decision=verdict.decision,
-            reason=verdict.reason,
+            decision=decision,
+            reason=reason,
             safe_action=self.safe_action,
             age_seconds=age,
             deadline_seconds=told.deadline_seconds,
@@ -194,7 +207,7 @@ class Lane:
         except Exception:
             self._count("refused")
             raise
-        self._count("delivered" if answer.decision is told.verdict.decision else "late")
+        self._count("delivered" if answer.decision is told.decision else "late")
         self._healthy()
         return True
 
