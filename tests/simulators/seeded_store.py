@@ -19,6 +19,7 @@ from typing import Any
 from PIL import Image
 from sqlalchemy.orm import Session
 
+from contracts.orders import Benchmark
 from contracts.telemetry import CONFIDENCE_EDGES
 from lineside.line import Conditions, SimulatedLine
 from monitor.blobs import Blobs
@@ -288,16 +289,24 @@ class _Story:
                     figures=_figures(device_class, self.at(window)),
                 )
             )
+        order = Benchmark(
+            order_id="benchmark-2",
+            issued_at=self.at(298),
+            expires_at=self.at(298) + timedelta(hours=72),
+            reason="asked for on the page",
+            bundle_hash=HASHES[3],
+            runs=200,
+        )
         session.add(
             OrderRow(
-                order_id="benchmark-2",
+                order_id=order.order_id,
                 site=SITE,
                 agent="press-5",
-                kind="benchmark",
-                body={"bundle_hash": HASHES[3]},
+                kind=order.kind,
+                body=order.model_dump(mode="json"),
                 state="open",
-                issued_at=self.at(298),
-                expires_at=self.at(298) + timedelta(hours=72),
+                issued_at=order.issued_at,
+                expires_at=order.expires_at,
             )
         )
 
