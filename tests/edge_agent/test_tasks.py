@@ -90,6 +90,7 @@ def test_a_database_of_the_version_before_is_kept_and_goes_on(tmp_path: Path) ->
     with sqlite3.connect(path) as db:  # as it was before
         for column in ("severity", "box"):
             db.execute(f"ALTER TABLE verdicts DROP COLUMN {column}")
+        db.execute("DROP TABLE parts")
         db.execute("PRAGMA user_version = 1")
     store = Store(path)
     record = Record(store)
