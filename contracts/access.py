@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
+from typing import Self
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from contracts.errors import ConfigurationError
+from contracts.settings import Settings
 
 
 def is_loopback(host: str) -> bool:
@@ -37,3 +39,20 @@ def secret(value: SecretStr | None, file: Path | None) -> str | None:
     if not text:
         raise ConfigurationError(f"{file} is empty; it must hold one line of text")
     return text
+
+
+class BrokerAccess(Settings):
+    """Where an MQTT broker (3.1.1) is and who we are to it. Beyond loopback it needs a user and a password."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=1883, ge=1, le=65535)
+    user: str | None = None
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = Field(default=None, description="turns TLS on")
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if not is_loopback(self.host) and (self.user is None or (self.password is None and self.password_file is None)):
+            raise ValueError(f"{self.host} is another machine: set user and password_file")
+        return self

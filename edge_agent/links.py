@@ -8,12 +8,13 @@ from pathlib import Path
 from contracts.access import secret
 from contracts.errors import ConfigurationError
 from contracts.telemetry import Birth
+from edge_agent.broker import Address
 from edge_agent.core import Core
 from edge_agent.follower import Follower
 from edge_agent.sampling import Sampler
 from edge_agent.settings import AgentSettings, BrokerSettings, MonitorSettings
 from edge_agent.updates import UpdateClient
-from edge_agent.uplink import Address, Uplink
+from edge_agent.uplink import Uplink
 from edge_agent.upload import ImageUploader
 
 
@@ -26,16 +27,9 @@ def make_uplink(
     on_states: Callable[[Mapping[str, str]], None],
 ) -> Uplink:
     """Telemetry out, acknowledgements and orders in."""
-    address = Address(
-        host=broker.host,
-        port=broker.port,
-        user=broker.user,
-        password=secret(broker.password, broker.password_file),
-        ca_file=_text(broker.ca_file),
-    )
     return Uplink(
         core.outbox,
-        address,
+        Address.of(broker),
         site=settings.site,
         agent=settings.agent,
         birth=birth,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from contracts.access import is_loopback
+from contracts.access import BrokerAccess, is_loopback
 from contracts.frame import Probability
 from contracts.names import Label, Name, Sha256
 from contracts.settings import Settings
@@ -124,23 +124,11 @@ class FolderSettings(Settings):
     live: bool = Field(default=False, description="a camera writes here: deadlines count from a file's own time")
 
 
-class BrokerSettings(Settings):
+class BrokerSettings(BrokerAccess):
     """Where telemetry goes (MQTT 3.1.1)."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=1883, ge=1, le=65535)
-    user: str | None = None
-    password: SecretStr | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = Field(default=None, description="turns TLS on")
     resend_seconds: float = Field(default=15.0, gt=0.0, description="without an acknowledgement")
     longest_wait_seconds: float = Field(default=30.0, ge=1.0, description="between attempts to connect")
-
-    @model_validator(mode="after")
-    def _named(self) -> BrokerSettings:
-        if not is_loopback(self.host) and (self.user is None or (self.password is None and self.password_file is None)):
-            raise ValueError(f"{self.host} is another machine: set user and password_file")
-        return self
 
 
 class MonitorSettings(Settings):

@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +19,7 @@ from pydantic import ValidationError
 
 from contracts.errors import QuotaError
 from contracts.telemetry import Ack, Birth, Event, Status, topic
+from edge_agent.broker import Address
 from edge_agent.outbox import Message, Outbox
 
 IN_FLIGHT = 64  # messages sent and not acknowledged
@@ -28,17 +28,6 @@ _KEEPALIVE_SECONDS = 20
 _BEAT_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where the broker is and who we are to it. `ca_file` turns TLS on."""
-
-    host: str
-    port: int
-    user: str | None = None
-    password: str | None = None
-    ca_file: str | None = None
 
 
 class Uplink:
@@ -97,10 +86,7 @@ class Uplink:
 
     def _make_client(self, longest_wait_seconds: float) -> mqtt.Client:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="", protocol=mqtt.MQTTv311, clean_session=True)
-        if self._address.user is not None:
-            client.username_pw_set(self._address.user, self._address.password)
-        if self._address.ca_file is not None:
-            client.tls_set(ca_certs=self._address.ca_file)
+        self._address.introduce(client)
         client.will_set(self._topic("status"), self._status(online=False), qos=1, retain=True)
         client.reconnect_delay_set(min_delay=1, max_delay=max(1, int(longest_wait_seconds)))
         client.max_queued_messages_set(4 * IN_FLIGHT)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, model_validator
 
-from contracts.access import is_loopback
+from contracts.access import BrokerAccess, is_loopback
 from contracts.frame import Probability
 from contracts.names import Label, Name
 from contracts.settings import Settings
@@ -15,21 +15,8 @@ from monitor.rules.settings import ApprovalMode, RuleSettings
 from monitor.rules.shadowing import ShadowSettings
 
 
-class BrokerSettings(Settings):
+class BrokerSettings(BrokerAccess):
     """Where telemetry comes from (MQTT 3.1.1). Beyond loopback it needs a user and a password."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=1883, ge=1, le=65535)
-    user: str | None = None
-    password: SecretStr | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = Field(default=None, description="turns TLS on")
-
-    @model_validator(mode="after")
-    def _named(self) -> BrokerSettings:
-        if not is_loopback(self.host) and (self.user is None or (self.password is None and self.password_file is None)):
-            raise ValueError(f"{self.host} is another machine: set user and password_file")
-        return self
 
 
 class WebSettings(Settings):

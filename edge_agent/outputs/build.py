@@ -7,11 +7,12 @@ from pathlib import Path
 
 from contracts.access import secret
 from contracts.errors import ConfigurationError
+from edge_agent.broker import Address
 from edge_agent.metrics import Metrics
 from edge_agent.outputs.folder import FolderOutput
 from edge_agent.outputs.gpio import Gpio, find_pins
 from edge_agent.outputs.lane import Lane, Letterhead
-from edge_agent.outputs.mqtt import Broker, Mqtt, heartbeat_maker
+from edge_agent.outputs.mqtt import Mqtt, heartbeat_maker
 from edge_agent.outputs.output import Output
 from edge_agent.outputs.settings import (
     CamerasOutput,
@@ -80,16 +81,11 @@ def _cameras(chosen: OutputSettings) -> tuple[str, ...]:
 
 
 def _mqtt(chosen: MqttOutput, settings: AgentSettings) -> Mqtt:
+    _readable(chosen.ca_file)
     return Mqtt(
         chosen.name,
         chosen.topic or f"lineside/v1/{settings.site}/{settings.agent}/line",
-        Broker(
-            chosen.host,
-            chosen.port,
-            chosen.user,
-            secret(chosen.password, chosen.password_file),
-            _readable(chosen.ca_file),
-        ),
+        Address.of(chosen),
         heartbeat=heartbeat_maker(
             settings.site,
             settings.agent,

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,22 +14,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from contracts.answer import Answer, Heartbeat
 from contracts.errors import LinkError
+from edge_agent.broker import Address
 from edge_agent.outputs.output import Pulse
 
 _KEEPALIVE_SECONDS = 10
 _LOOK_SECONDS = 0.05
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Broker:
-    """Where the broker is and who we are to it. `ca_file` turns TLS on."""
-
-    host: str
-    port: int
-    user: str | None = None
-    password: str | None = None
-    ca_file: str | None = None
 
 
 class Mqtt:
@@ -44,7 +33,7 @@ class Mqtt:
         self,
         name: str,
         topic: str,
-        broker: Broker,
+        broker: Address,
         *,
         heartbeat: Callable[[Pulse | None], Heartbeat],
         timeout_seconds: float,
@@ -124,7 +113,6 @@ class Mqtt:
         return self._heartbeat(None).model_dump_json()
 
     def _make_client(self) -> mqtt.Client:
-        broker = self._broker
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id="",
@@ -132,10 +120,7 @@ class Mqtt:
             clean_session=True,
             reconnect_on_failure=False,
         )
-        if broker.user is not None:
-            client.username_pw_set(broker.user, broker.password)
-        if broker.ca_file is not None:
-            client.tls_set(ca_certs=broker.ca_file)
+        self._broker.introduce(client)
         client.will_set(self._beats, self._gone(), qos=1, retain=True)
         client.connect_timeout = self._timeout_seconds
         client.on_connect = self._when_connected

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 
-from contracts.access import is_loopback
+from contracts.access import BrokerAccess, is_loopback
 from contracts.answer import SafeAction
 from contracts.names import Name
 from contracts.settings import Settings
@@ -30,23 +30,11 @@ class CamerasOutput(OutputSettings):
     cameras: tuple[Name, ...] = Field(default=(), description="whose answers go there; default: all")
 
 
-class MqttOutput(CamerasOutput):
+class MqttOutput(BrokerAccess, CamerasOutput):
     """Answers and a retained heartbeat over MQTT 3.1.1, with a broker of its own (it may be the same as `[broker]`)."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=1883, ge=1, le=65535)
-    user: str | None = None
-    password: SecretStr | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = Field(default=None, description="turns TLS on")
     topic: Topic | None = Field(default=None, description="before /answer; default: lineside/v1/{site}/{agent}/line")
     timeout_seconds: float = Field(default=2.0, gt=0.0, le=60.0, description="for the broker's confirmation")
-
-    @model_validator(mode="after")
-    def _named(self) -> MqttOutput:
-        if not is_loopback(self.host) and (self.user is None or (self.password is None and self.password_file is None)):
-            raise ValueError(f"{self.host} is another machine: set user and password_file")
-        return self
 
 
 class FolderOutputSettings(CamerasOutput):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from contracts.access import secret
+from edge_agent.broker import Address
 from edge_agent.core import Core
 from edge_agent.settings import FolderSettings
 from edge_agent.sources.attempt import Attempt
@@ -21,7 +22,6 @@ from edge_agent.sources.settings import CameraSettings, ImageBrokerSettings
 from edge_agent.sources.supervisor import Supervisor
 from edge_agent.sources.tray import Pace
 from edge_agent.sources.video import file_opener, stream_opener, usb_opener
-from edge_agent.uplink import Address
 
 
 def make_folder(folder: FolderSettings, core: Core, *, max_bytes: int) -> FolderSource:
@@ -76,13 +76,7 @@ def _make_camera(camera: CameraSettings, core: Core) -> CameraSource:
 def make_image_broker(broker: ImageBrokerSettings, core: Core, *, max_bytes: int) -> MqttSource:
     """Images by MQTT. Raises ConfigurationError where its password cannot be read."""
     source = MqttSource(
-        Address(
-            host=broker.host,
-            port=broker.port,
-            user=broker.user,
-            password=secret(broker.password, broker.password_file),
-            ca_file=None if broker.ca_file is None else str(broker.ca_file),
-        ),
+        Address.of(broker),
         broker.images,
         broker.replies,
         default=Place(broker.camera, broker.product, broker.line, broker.view),

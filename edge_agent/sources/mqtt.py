@@ -21,13 +21,13 @@ from pydantic import TypeAdapter, ValidationError
 from contracts.errors import LinkError
 from contracts.frame import Clock, Decision, Frame, Verdict
 from contracts.names import Identifier, Name
+from edge_agent.broker import Address
 from edge_agent.census import Census
 from edge_agent.source import Capture
 from edge_agent.sources.camera import Place
 from edge_agent.sources.device import Device, Picture
 from edge_agent.sources.supervisor import Supervisor
 from edge_agent.sources.topics import Template
-from edge_agent.uplink import Address
 
 _KEEPALIVE_SECONDS = 20
 _BEAT_SECONDS = 0.5
@@ -52,10 +52,7 @@ class BrokerLink:
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311, clean_session=True, reconnect_on_failure=False
         )
-        if address.user is not None:
-            self._client.username_pw_set(address.user, address.password)
-        if address.ca_file is not None:
-            self._client.tls_set(ca_certs=address.ca_file)
+        address.introduce(self._client)
         self._client.connect_timeout = seconds
         self._client.max_queued_messages_set(_MOST_REPLIES)
         self._client.on_connect = self._when_connected

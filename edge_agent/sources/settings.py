@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from contracts.access import is_loopback
+from contracts.access import BrokerAccess
 from contracts.names import Name
 from contracts.settings import Settings
 from edge_agent.sources.address import Address, parse_address
@@ -72,15 +72,9 @@ class CameraSettings(Settings):
         return self
 
 
-class ImageBrokerSettings(Settings):
+class ImageBrokerSettings(BrokerAccess):
     """Images that come as MQTT messages (3.1.1), one file each. It may be another broker than telemetry's."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=1883, ge=1, le=65535)
-    user: str | None = None
-    password: SecretStr | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = Field(default=None, description="turns TLS on")
     topic: str = Field(
         max_length=1000,
         description="whole levels may be `{camera}`, `{product}` and `{part_id}`: `plant/{camera}/image/{part_id}`",
@@ -109,9 +103,7 @@ class ImageBrokerSettings(Settings):
         return None if self.reply_topic is None else Template(self.reply_topic)
 
     @model_validator(mode="after")
-    def _named(self) -> ImageBrokerSettings:
-        if not is_loopback(self.host) and (self.user is None or (self.password is None and self.password_file is None)):
-            raise ValueError(f"{self.host} is another machine: set user and password_file")
+    def _apart(self) -> ImageBrokerSettings:
         images, replies = self.images, self.replies
         if replies is not None and images.meets(replies):
             raise ValueError("a verdict on reply_topic would come back as an image on topic; choose another")

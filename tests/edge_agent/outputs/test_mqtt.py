@@ -12,7 +12,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from contracts.answer import Answer, Heartbeat, SafeAction
 from contracts.errors import LinkError
 from contracts.frame import Decision
-from edge_agent.outputs.mqtt import Broker, Mqtt, heartbeat_maker
+from edge_agent.broker import Address
+from edge_agent.outputs.mqtt import Mqtt, heartbeat_maker
 from edge_agent.outputs.output import Pulse
 from tests.edge_agent.conftest import wait_for
 from tests.simulators.answers import answer
@@ -55,7 +56,7 @@ def listener(mosquitto: Mosquitto) -> Iterator[Listener]:
 
 def output(port: int, *, timeout: float = 5.0, user: str | None = None) -> Mqtt:
     beats = heartbeat_maker("plant", "agent-1", every_seconds=1.0, safe_action=SafeAction.MANUAL)
-    return Mqtt("press", "press", Broker("127.0.0.1", port, user, "wrong"), heartbeat=beats, timeout_seconds=timeout)
+    return Mqtt("press", "press", Address("127.0.0.1", port, user, "wrong"), heartbeat=beats, timeout_seconds=timeout)
 
 
 def test_an_answer_is_delivered_when_the_broker_has_confirmed_it(mosquitto: Mosquitto, listener: Listener) -> None:
