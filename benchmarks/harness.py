@@ -19,7 +19,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Measured:
 
 
 Measure = Callable[[argparse.Namespace], Measured]
+Parts = Mapping[str, Measure]
+"""Of a benchmark that is measured in parts, by the names that `--only` takes; none knows of the others."""
 
 
 def run_benchmark(
@@ -83,6 +85,19 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         default=Path(os.environ.get("LINESIDE_DATA") or "../shared/data"),
         help="folder that holds elpv/ and weights/; default: $LINESIDE_DATA, or shared/data beside the checkout",
     )
+
+
+def measure_parts(parts: Parts, options: argparse.Namespace) -> Measured:
+    """The figures of every part asked for, in their order, and the details under the part's name. The goals of the
+    others then stand in the report as not measured."""
+    found = {name: part(options) for name, part in parts.items() if name in (options.only or parts)}
+    figures = [figure for part in found.values() for figure in part.figures]
+    return Measured(figures, {name: part.details for name, part in found.items()})
+
+
+def add_parts(parser: argparse.ArgumentParser, parts: Parts) -> None:
+    """`--only`, for `measure_parts`."""
+    parser.add_argument("--only", action="append", choices=list(parts), help="measure this part alone; repeatable")
 
 
 def main(

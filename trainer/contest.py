@@ -94,15 +94,16 @@ def choose(attempts: Sequence[Attempt]) -> tuple[int, list[Tensor], list[str]]:
     return winner, losses, [*said, f"Chosen: {attempts[winner].settings.strategy} ({why})."]
 
 
-def cheapest(losses: Sequence[Tensor], groups: Sequence[str]) -> tuple[int, float, float]:
-    """The first (cheapest) whose mean loss lies within one standard error, over groups, of the lowest, and is not above
-    that of the very first; how far it is behind the lowest, and that error."""
+def cheapest(losses: Sequence[Tensor], groups: Sequence[str], *, worth: float = 0.0) -> tuple[int, float, float]:
+    """The first (cheapest) whose mean loss lies within one standard error, over groups, of the lowest, or within what
+    a dearer one is `worth` (nats), and is not above that of the very first; how far it is behind the lowest, and how
+    far it might be."""
     best = min(range(len(losses)), key=lambda number: float(losses[number].mean()))
     for number, loss in enumerate(losses):
         difference = loss - losses[best]
-        behind, error = float(difference.mean()), standard_error(difference, groups)
-        if number == best or (behind <= error and float((loss - losses[0]).mean()) <= 0):
-            return number, behind, error
+        behind, allowed = float(difference.mean()), max(standard_error(difference, groups), worth)
+        if number == best or (behind <= allowed and float((loss - losses[0]).mean()) <= 0):
+            return number, behind, allowed
     raise AssertionError("the best one is within its own error")
 
 

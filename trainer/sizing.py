@@ -17,9 +17,10 @@ from torch import Tensor
 from trainer.attempt import good_labels, preprocessing
 from trainer.bases.backbone import BaseModel
 from trainer.clock import now
+from trainer.contest import cheapest
 from trainer.course import Course, Material, set_out
 from trainer.dataset import Example
-from trainer.evidence import losses_of, standard_error
+from trainer.evidence import losses_of
 from trainer.features import Stem
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
@@ -78,12 +79,19 @@ def choose_size(base: BaseModel, snapshot: Snapshot, settings: TrainingSettings,
             reasons.append(f"{width} x {height} was not tried: it would take more than a quarter of the time.")
             break
         tried.append(_try(base, snapshot.labels, settings, asked, (width, height)))
-    chosen, why = _smallest(tried, [group_of(example) for example in asked])
+    groups = [group_of(example) for example in asked]
+    winner, behind, allowed = cheapest([each.losses for each in tried], groups, worth=_WORTH)
+    chosen = tried[winner]
+    within = f"{behind:.4f} above the lowest, where {allowed:.4f} may be chance or is not worth the compute"
     losses = ", ".join(f"{each.said} {float(each.losses.mean()):.4f}" for each in tried)
     return Sizing(
         chosen.width,
         chosen.height,
-        (f"Held-out loss of a linear head: {losses}.", *reasons, f"Chosen: {chosen.said} ({why})."),
+        (
+            f"Held-out loss of a linear head: {losses}.",
+            *reasons,
+            f"Chosen: {chosen.said} ({within if behind > 0 else 'the lowest'}).",
+        ),
         {each.said: {"held_out_loss": float(each.losses.mean()), "seconds": each.seconds} for each in tried},
     )
 
@@ -93,20 +101,6 @@ def sizes_for(base: BaseModel) -> list[tuple[int, int]]:
     covers more of the network's coarse last maps."""
     scaled = [(round(base.width * factor), round(base.height * factor)) for factor in _FACTORS]
     return [scaled[0], *(size for size in scaled[1:] if max(size) <= _LARGEST)]
-
-
-def _smallest(tried: Sequence[Tried], groups: Sequence[str]) -> tuple[Tried, str]:
-    """The first whose mean loss is not above the lowest by more than one standard error, over groups, nor by anything
-    that is worth more than twice the compute; and why."""
-    best = min(tried, key=lambda each: float(each.losses.mean()))
-    for each in tried:
-        difference = each.losses - best.losses
-        behind, allowed = float(difference.mean()), max(standard_error(difference, groups), _WORTH)
-        if each is not best and behind <= allowed:
-            return each, f"{behind:.4f} above the lowest, where {allowed:.4f} may be chance or is not worth the compute"
-        if each is best:
-            break
-    return best, "the lowest"
 
 
 def _expected(last: Tried, pixels: int) -> float:

@@ -8,33 +8,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from benchmarks.harness import Measured, add_data, main
+from benchmarks.harness import Parts, add_data, add_parts, main, measure_parts
 from benchmarks.quantisation import accuracy, latency, runtimes
 from benchmarks.quantisation.accuracy import CELLS
 
-PARTS: dict[str, Callable[[argparse.Namespace], Measured]] = {
-    "latency": latency.measure,
-    "runtimes": runtimes.measure,
-    "accuracy": accuracy.measure,
-}
-"""By the name that `--only` takes. A part reads `options` (`quick`, `data`) and knows nothing of the others."""
-
-
-def measure(options: argparse.Namespace) -> Measured:
-    """The figures of every part asked for, in their order, and the details under the part's name."""
-    found = {name: part(options) for name, part in PARTS.items() if name in (options.only or PARTS)}
-    figures = [figure for part in found.values() for figure in part.figures]
-    return Measured(figures, {name: part.details for name, part in found.items()})
+PARTS: Parts = {"latency": latency.measure, "runtimes": runtimes.measure, "accuracy": accuracy.measure}
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--folder", type=Path, default=CELLS, help="keeps what was trained; default: %(default)s")
-    parser.add_argument("--only", action="append", choices=list(PARTS), help="measure this part alone; repeatable")
+    add_parts(parser, PARTS)
 
 
 if __name__ == "__main__":
-    main("quantisation", measure, add_arguments=_add_arguments)
+    main("quantisation", partial(measure_parts, PARTS), add_arguments=_add_arguments)

@@ -12,32 +12,29 @@ with the extra `video`.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 
-from benchmarks.harness import Measured, add_data, main
+from benchmarks.harness import Measured, Parts, add_data, add_parts, main, measure_parts
 from benchmarks.serving import images, over_http, vector
+from benchmarks.serving.over_http import made
 
-PARTS: dict[str, Callable[[argparse.Namespace], Measured]] = {
-    "http": over_http.measure,
-    "images": images.measure,
-    "vector": vector.measure,
-}
-"""By the name that `--only` takes."""
+PARTS: Parts = {"http": over_http.measure, "images": images.measure, "vector": vector.measure}
 
 
 def measure(options: argparse.Namespace) -> Measured:
-    """The figures of every part asked for."""
-    found = {name: part(options) for name, part in PARTS.items() if name in (options.only or PARTS)}
-    figures = [figure for part in found.values() for figure in part.figures]
-    return Measured(figures, {name: part.details for name, part in found.items()})
+    """The figures of every part asked for, over one bundle."""
+    with tempfile.TemporaryDirectory(prefix="lineside-serving-") as name:
+        if options.bundle is None and options.only != ["images"]:
+            options.bundle = made(options.data, Path(name)).path
+        return measure_parts(PARTS, options)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--bundle", type=Path, help="a bundle with onnxruntime-cpu/int8 instead of the one made here")
     parser.add_argument("--litserve", type=Path, metavar="PYTHON", help="interpreter of an environment with LitServe")
-    parser.add_argument("--only", action="append", choices=list(PARTS), help="measure this part alone; repeatable")
+    add_parts(parser, PARTS)
 
 
 if __name__ == "__main__":

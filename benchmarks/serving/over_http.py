@@ -35,7 +35,7 @@ def measure(options: argparse.Namespace) -> Measured:
     rounds, seconds = (2, 2) if options.quick else (8, 5)
     with tempfile.TemporaryDirectory(prefix="lineside-serving-") as name, contextlib.ExitStack() as held:
         folder = Path(name)
-        bundle = open_bundle(options.bundle) if options.bundle else made(options.data, folder)
+        bundle = open_bundle(options.bundle)
         pictures = written_pictures(options.data, folder)
         loops = {kind: held.enter_context(bare(kind, bundle.path, pictures)) for kind in ("lineside", "opencv")}
         servers = {

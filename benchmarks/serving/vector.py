@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks.harness import Measured
-from benchmarks.serving.over_http import made, written_pictures
+from benchmarks.serving.over_http import written_pictures
 from contracts.report import Figure
 from edge_agent.inspection import Inspector
 from runtime.bundle import open_bundle
@@ -22,11 +22,10 @@ def measure(options: argparse.Namespace) -> Measured:
     """Processor time of the vector of a 640x480 picture, entries of the picture itself included."""
     runs = 100 if options.quick else 1000
     with tempfile.TemporaryDirectory(prefix="lineside-serving-") as name:
-        folder = Path(name)
-        bundle = open_bundle(options.bundle) if options.bundle else made(options.data, folder)
+        bundle = open_bundle(options.bundle)
         inspector = Inspector(bundle, variant="onnxruntime-cpu/int8")
         spec = bundle.manifest.preprocessing
-        pictures = [decode(path.read_bytes(), spec) for path in written_pictures(options.data, folder)[:_IMAGES]]
+        pictures = [decode(path.read_bytes(), spec) for path in written_pictures(options.data, Path(name))[:_IMAGES]]
         answers = [inspector.session.infer(prepare(picture, spec)) for picture in pictures]
         taken: list[float] = []
         for number in range(runs):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.figures import main as show_figures
-from benchmarks.harness import GOALS_FOLDER, Measured, main, run_benchmark, write_report
+from benchmarks.harness import GOALS_FOLDER, Measured, Parts, main, measure_parts, run_benchmark, write_report
 from benchmarks.readme import fill
 from benchmarks.table import markdown_table, report_table
 from contracts.errors import ConfigurationError
@@ -160,3 +160,16 @@ def test_describing_the_machine_imports_no_torch() -> None:
     assert not torch_imported
     assert machine["cores"] >= 1
     assert {"onnxruntime", "python", "sqlite", "flags", "memory_bytes"} <= machine.keys()
+
+
+def part(name: str) -> Measured:
+    return Measured([Figure(name=f"{name}_figure", value=1.0)], {"seen": name})
+
+
+def test_all_parts_are_measured_in_order_unless_some_are_named() -> None:
+    parts: Parts = {name: lambda _, name=name: part(name) for name in ("one", "other")}  # type: ignore[misc]
+    both = measure_parts(parts, argparse.Namespace(only=None))
+    assert [figure.name for figure in both.figures] == ["one_figure", "other_figure"]
+    assert both.details == {"one": {"seen": "one"}, "other": {"seen": "other"}}
+    alone = measure_parts(parts, argparse.Namespace(only=["other"]))
+    assert [figure.name for figure in alone.figures] == ["other_figure"]

@@ -7,30 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import GOALS_FOLDER, Measured
-from benchmarks.quantisation import __main__ as benchmark
+from benchmarks.harness import GOALS_FOLDER
 from benchmarks.quantisation import latency, runtimes
 from benchmarks.quantisation.backbones import BACKBONES
-from contracts.report import Figure, read_goals
+from contracts.report import read_goals
 from exporter.fused import Convolution, Fused
-
-
-def part(name: str) -> Measured:
-    return Measured([Figure(name=f"{name}_figure", value=1.0)], {"seen": name})
-
-
-@pytest.fixture
-def parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "PARTS", {name: lambda _, name=name: part(name) for name in ("one", "other")})
-
-
-@pytest.mark.usefixtures("parts")
-def test_all_parts_are_measured_in_order_unless_some_are_named() -> None:
-    both = benchmark.measure(argparse.Namespace(only=None))
-    assert [figure.name for figure in both.figures] == ["one_figure", "other_figure"]
-    assert both.details == {"one": {"seen": "one"}, "other": {"seen": "other"}}
-    alone = benchmark.measure(argparse.Namespace(only=["other"]))
-    assert [figure.name for figure in alone.figures] == ["other_figure"]
 
 
 def test_float_convolution_is_counted_and_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
