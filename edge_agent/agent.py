@@ -12,19 +12,20 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import IO
 
 from contracts.errors import ConfigurationError
-from contracts.orders import Configure, Sample
-from contracts.telemetry import Birth, CameraState
+from contracts.orders import Configure
+from contracts.telemetry import Birth
 from edge_agent.benchmarking import Benchmarker
-from edge_agent.caretaker import Duty, take_care
+from edge_agent.caretaker import take_care
 from edge_agent.core import AUDIT_FRACTION, build_core
+from edge_agent.duties import duties
 from edge_agent.feed import Feed
-from edge_agent.follower import Follower, channel_sequence
+from edge_agent.follower import Follower
 from edge_agent.links import make_follower, make_sampler, make_uplink
 from edge_agent.outputs.build import make_switchboard
 from edge_agent.outputs.together import Together
@@ -37,12 +38,11 @@ from edge_agent.sources.camera import CameraSource
 from edge_agent.sources.making import make_cameras, make_folder, make_image_broker
 from edge_agent.sources.mqtt import MqttSource
 from edge_agent.sources.push import PushSource
+from edge_agent.state import birth, refresh_metrics, station_view
 from edge_agent.uplink import Uplink
-from edge_agent.version import software_version
 from edge_agent.web.door import web_app
-from edge_agent.web.page import CameraView, StationView
+from edge_agent.web.page import StationView
 from edge_agent.web.server import WebServer
-from runtime.session import runtime_name
 
 _JOIN_SECONDS = 10.0
 
@@ -167,7 +167,7 @@ class Agent:
         )
         self._run("replay", replayer.run, self._stopping)
         self._run("benchmark", self.benchmarker.run, self._stopping)
-        self._run("caretaker", take_care, self._duties(), self._stopping)
+        self._run("caretaker", take_care, duties(self.settings, self.core), self._stopping)
         if self.follower is not None and self.sampler is not None:
             self._run("follower", self.follower.run, self._stopping)
             self._run("sampler", self.sampler.run, self._stopping)
@@ -202,64 +202,15 @@ class Agent:
 
     def view(self) -> StationView:
         """What the operator's page says."""
-        core, active = self.core, self.core.station.active
-        manifest = None if active is None else active.bundle.manifest
-        labels = [] if manifest is None else list(manifest.labels)
-        drift = {order.camera: "labels" for order in core.orders.open(Sample) if order.purpose == "drift-sample"}
-        drift |= self._drift
-        return StationView(
-            site=self.settings.site,
-            agent=self.settings.agent,
-            bundle_hash=None if active is None else active.bundle.hash,
-            release=None if active is None else core.bundles.release_number(active.bundle.hash),
-            shadow=core.shadow.inspector is not None,
-            connected=None if self.uplink is None else self.uplink.connected.is_set(),
-            acknowledged_at=None if self.uplink is None else self.uplink.acknowledged_at,
-            waiting_messages=core.outbox.size()[0],
-            cameras=[
-                CameraView(name, core.station.faults.get(name), drift.get(name))
-                for name in sorted({*core.record.last_sequences(), *drift, *core.station.faults})
-            ],
-            troubles=self._troubles(),
-            labels=[*labels, *(label for label in self.settings.extra_labels if label not in labels)],
-            good_labels=[] if manifest is None else list(manifest.good_labels),
-            parts=core.parts if core.parts.active else None,
-            variant=None if active is None else active.session.variant,
-            certified=active is None or active.selection is None or active.selection.basis == "certificate",
-        )
+        return station_view(self, self._drift, self._troubles())
 
     def refresh_metrics(self) -> None:
         """Bring gauges up to date before they are read."""
-        metrics, core = self.core.metrics, self.core
-        messages, size = core.outbox.size()
-        metrics.outbox_messages.set(messages)
-        metrics.outbox_bytes.set(size)
-        images, size = core.buffer.size()
-        metrics.buffer_images.set(images)
-        metrics.buffer_bytes.set(size)
-        for lane in self.outputs.lanes:
-            metrics.output_failing.labels(lane.output.name).set(lane.trouble is not None)
-            metrics.output_waiting.labels(lane.output.name).set(lane.waiting)
-        metrics.connected.set(self.uplink is not None and self.uplink.connected.is_set())
+        refresh_metrics(self)
 
     def birth(self) -> Birth:
         """Full state, for every new connection."""
-        core, active, shadow = self.core, self.core.station.active, self.core.shadow.inspector
-        bundle_hash = None if active is None else active.bundle.hash
-        return Birth(
-            software_version=software_version(),
-            started_at=self._started_at,
-            cameras=tuple(
-                CameraState(camera=row["camera"], product=row["product"], source=row["source"])
-                for row in core.store.rows("SELECT * FROM cameras ORDER BY camera")
-            ),
-            bundle_hash=bundle_hash,
-            release_number=core.bundles.release_number(bundle_hash),
-            shadow_hash=None if shadow is None else shadow.bundle.hash,
-            channel_sequence=channel_sequence(core.store),
-            runtime=runtime_name() if active is None else active.runtime,
-            production=self.settings.production,
-        )
+        return birth(self.settings, self.core, self._started_at)
 
     def _troubles(self) -> list[str]:
         found = [
@@ -292,26 +243,6 @@ class Agent:
 
     def _note_drift(self, states: Mapping[str, str]) -> None:
         self._drift.update({camera: state.lower() for camera, state in states.items()})
-
-    def _duties(self) -> list[Duty]:
-        core, retention = self.core, timedelta(days=self.settings.record.retention_days)
-        kept = timedelta(days=self.settings.buffer.retention_days)
-        return [
-            Duty("commit", 0.1, self._commit_due),
-            Duty("idle windows", 1.0, lambda: core.ledger.commit(end=core.ledger.idle_windows())),
-            Duty("silent cameras", 1.0, lambda: core.station.check_silence(datetime.now(UTC))),
-            Duty("bundles", 0.5, core.bundles.watch),
-            Duty("image buffer", 0.5, lambda: core.metrics.buffer_dropped.inc(core.buffer.trim())),
-            Duty("outbox", 1.0, lambda: core.metrics.outbox_dropped.inc(core.outbox.shrink())),
-            Duty("retention of verdicts", 10.0, lambda: core.record.forget_before(datetime.now(UTC) - retention)),
-            Duty("retention of parts", 60.0, lambda: core.parts.forget_before(datetime.now(UTC) - retention)),
-            Duty("retention of images", 60.0, lambda: core.buffer.forget_before(datetime.now(UTC) - kept)),
-            Duty("retention of orders", 600.0, lambda: core.orders.forget_before(datetime.now(UTC) - retention)),
-        ]
-
-    def _commit_due(self) -> None:
-        if self.core.ledger.due() or self.core.station.unwritable is not None:
-            self.core.station.commit()
 
     def _run(self, name: str, target: Callable[..., None], *arguments: object) -> None:
         def guarded() -> None:
