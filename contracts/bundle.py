@@ -100,7 +100,9 @@ class Preprocessing(Wire):
     certificate and agent. Order: decode -> colour -> blank what is hidden -> crop to region of interest ->
     tiles -> resize -> scale -> layout."""
 
-    schema_version: Literal[1, 2] = Field(default=1, description="2 where there are tiles or places to hide")
+    schema_version: Literal[1, 2, 3] = Field(
+        default=1, description="2 where there are tiles or places to hide, 3 where least_scale is 1"
+    )
     formats: tuple[str, ...] = ("PNG", "JPEG", "BMP", "TIFF")
     colour: Literal["RGB"] = "RGB"
     width: int = Field(ge=16, le=4096, description="network input, pixels")
@@ -123,12 +125,18 @@ class Preprocessing(Wire):
     layout: Literal["NCHW"] = "NCHW"
     dtype: Literal["float32"] = "float32"
     max_pixels: int = Field(default=50_000_000, ge=1, description="larger images are refused from their header")
+    least_scale: Literal[1, 2] = Field(
+        default=2,
+        description="a large JPEG is decoded smaller, to at least so many pixels for each of the network's input",
+    )
 
     @model_validator(mode="after")
     def _understood(self) -> Preprocessing:
-        """A station that does not know tiles or hidden places must refuse them, not pass over them."""
+        """A station that does not know what changes the pixels must refuse it, not pass over it."""
         if self.schema_version == 1 and (self.tiles or self.hides):
             raise ValueError("tiles, region_polygon and hidden need schema_version 2")
+        if self.schema_version < 3 and self.least_scale != 2:
+            raise ValueError("least_scale 1 needs schema_version 3")
         if self.hides and self.source_size is None:
             raise ValueError("region_polygon and hidden need source_size: of the images that they were named in")
         for polygon in (*self.hidden, *filter(None, [self.region_polygon])):

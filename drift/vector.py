@@ -8,8 +8,10 @@ embedding because an embedding can be blind to what its network was never shown.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -179,22 +181,21 @@ def image_statistics(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     steps = np.abs(grey - beside)
     brightness = _blocks(grey)
     focus = np.log(_blocks(steps) + 0.5)
-    level = float(grey.mean())
-    return np.array(
-        [level / 255, grey.std() / 255, np.log(steps.mean() + 0.5), brightness.std() / (level + 8.0), focus.std()],
-        np.float32,
-    )
+    level, step = float(grey.mean()), float(steps.mean())
+    away = (grey - np.float32(level)).ravel()
+    contrast = math.sqrt(float(away @ away) / away.size)
+    evenness = float(brightness.std()) / (level + 8.0)
+    return np.array([level / 255, contrast / 255, math.log(step + 0.5), evenness, focus.std()], np.float32)
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Mean of the channels, 0..255 [rows, columns]."""
     if pixels.ndim == 2:
         return pixels.astype(np.float32)
-    total = pixels[:, :, 0].astype(np.float32)
+    total = pixels[:, :, 0].astype(np.uint16)  # fits 257 channels
     for channel in range(1, pixels.shape[2]):
         total += pixels[:, :, channel]
-    total /= np.float32(pixels.shape[2])
-    return total
+    return total.astype(np.float32) / np.float32(pixels.shape[2])
 
 
 def _blocks(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -202,6 +203,11 @@ def _blocks(values: NDArray[np.float32]) -> NDArray[np.float32]:
     rows, columns = values.shape[0] // _GRID, values.shape[1] // _GRID
     if rows == 0 or columns == 0:
         return np.array([[values.mean()]], np.float32)
-    cut = values[: rows * _GRID, : columns * _GRID]
-    means: NDArray[np.float32] = cut.reshape(_GRID, rows, _GRID, columns).mean(axis=(1, 3), dtype=np.float32)
-    return means
+    means = _averages(rows) @ values[: rows * _GRID, : columns * _GRID] @ _averages(columns).T
+    return np.asarray(means, np.float32)
+
+
+@lru_cache(maxsize=16)
+def _averages(length: int) -> NDArray[np.float32]:
+    """[grid, grid * length] that takes the means of as many pieces of this length."""
+    return np.asarray(np.kron(np.eye(_GRID), np.full((1, length), 1.0 / length)), np.float32)

@@ -154,7 +154,7 @@ class Agent:
                 )
         self._run("commits", core.station.keep_committing, self._stopping)
         feed = Feed(self.push, self.triggers.claim)
-        watch = partial(core.station.watch, feed, self._stopping, commit=core.station.commit_soon)
+        watch = partial(core.station.watch, feed, self._stopping, beside=True)
         for number in range(self.settings.web.workers):
             self._run(f"source {feed.name} {number + 1}", watch)
         replayer = Replayer(

@@ -73,11 +73,11 @@ class Recent:
         heat: NDArray[np.float32] | None = None,
         size: tuple[int, int] | None = None,
     ) -> None:
-        """Remember a verdict; the pixels are thinned out, not copied whole, and black where they are not `visible`.
+        """Remember a verdict; the pixels are thinned out, and black where they are not `visible`.
         `size`: width and height of the source image, which the verdict's box is in pixels of."""
         picture = None if pixels is None else _thin(pixels)
         if picture is not None and visible is not None:
-            picture *= _thin(visible)[:, :, np.newaxis]
+            picture = picture * _thin(visible)[:, :, np.newaxis]
         with self._lock:
             self._number += 1
             self._counts[verdict.decision.value] += 1
@@ -122,8 +122,10 @@ def _shares(box: PixelBox | None, size: tuple[int, int] | None) -> tuple[float, 
 
 
 def _thin(values: NDArray[Scalar]) -> NDArray[Scalar]:
-    """Every so many rows and columns of [h, w] or [h, w, 3]."""
+    """Every so many rows and columns of [h, w] or [h, w, 3]; the same array where that is all of them."""
     step = -(-max(values.shape[:2]) // _SIDE)
+    if step == 1:
+        return values
     if values.ndim == 2 or not values.flags.c_contiguous:
         return values[::step, ::step].copy()
     pixel = np.dtype((np.void, values.dtype.itemsize * values.shape[2]))  # whole pixels are copied twice as fast

@@ -30,6 +30,7 @@ from edge_agent.source import Capture
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
 _HANGS_AFTER_SECONDS = 1.0  # beyond the deadline
+_GATHER_SECONDS = 0.01  # verdicts of a busy source are committed together for so long
 
 
 class Health(Protocol):
@@ -76,7 +77,8 @@ class Station:
         self._healths: dict[str, Health] = {}
         self._active: Inspector | None = None
         self._ready = threading.Event()
-        self._wanted = threading.Event()
+        self._wanted = threading.Condition()
+        self._due: float | None = None  # monotonic; when to commit beside the threads that inspect
         self.faults: dict[str, str] = {}
         """Camera -> what is wrong with it now."""
         self.unwritable: str | None = None
@@ -101,19 +103,22 @@ class Station:
         self._metrics.bundle.info({"bundle_hash": inspector.bundle.hash, "variant": inspector.session.variant})
         self._ready.set()
 
-    def watch(self, feed: Feed, stopping: threading.Event, *, commit: Callable[[], None] | None = None) -> None:
+    def watch(self, feed: Feed, stopping: threading.Event, *, beside: bool = False) -> None:
         """Inspect everything that comes from a source until it is closed; waits for a first bundle. Several threads may
-        watch one feed. `commit` is called when it is time to; by default this thread commits, and holds the source
-        while the disk is full."""
-        commit = commit or partial(self._commit, stopping)
+        watch one feed. They commit themselves, and hold the source while the disk is full; or leave it to
+        `keep_committing` beside them."""
+        commit = self.commit_soon if beside else partial(self._commit, stopping)
+        due = partial(self.commit_soon, gather=not self._ledger.prompt) if beside else commit
         while not self._ready.wait(0.2):
             if stopping.is_set():
                 return
         try:
             while (taken := feed.take(commit)) is not None:
                 number, capture = taken
-                if capture is None or self.inspect(capture, feed.name, turn=feed.turn(number)):
+                if capture is None:
                     commit()
+                elif self.inspect(capture, feed.name, turn=feed.turn(number)):
+                    due()
         except BaseException:
             feed.give_up()
             raise
@@ -145,20 +150,30 @@ class Station:
         self._beside.offer(inspection)
         return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep, active.runtime))
 
-    def commit_soon(self) -> None:
-        """Let `keep_committing` commit, together with what else has come until it does."""
-        self._wanted.set()
+    def commit_soon(self, *, gather: bool = False) -> None:
+        """Let `keep_committing` commit: at once, or where more is under way a little later, together with that."""
+        due = time.monotonic() + (_GATHER_SECONDS if gather else 0.0)
+        with self._wanted:
+            self._due = due if self._due is None else min(due, self._due)
+            self._wanted.notify()
 
     def keep_committing(self, stopping: threading.Event) -> None:
         """Commit when that is asked for, beside the threads that inspect: they need not wait for the disk. Images of a
         commit that fails are refused, since somebody waits for them."""
         while not stopping.is_set():
-            if self._wanted.wait(_RETRY_SECONDS):
-                self._wanted.clear()
+            if self._waited_until_due():
                 try:
                     self.commit()
                 except QuotaError as error:
                     _log.error("%s", error)
+
+    def _waited_until_due(self) -> bool:
+        with self._wanted:
+            self._wanted.wait_for(lambda: self._due is not None, _RETRY_SECONDS)
+            while self._due is not None and (left := self._due - time.monotonic()) > 0:
+                self._wanted.wait(left)
+            due, self._due = self._due, None
+            return due is not None
 
     def commit(self) -> None:
         """Put on disk what waits. Raises QuotaError where that fails; `unwritable` then says so until there is room."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -147,9 +147,16 @@ class WindowSums:
             shadow=self.shadow.summary() if self.shadow else None,
         )
 
+    def copy(self) -> WindowSums:
+        """One that can be added to while this one stays as it is."""
+        copied = replace(self, shadow=None if self.shadow is None else copy.deepcopy(self.shadow))
+        for name in ("decisions", "labels", "confidence", "latency"):  # what `add` changes in place
+            setattr(copied, name, getattr(self, name).copy())
+        return copied
+
     def state(self) -> dict[str, Any]:
-        """For the database."""
-        return asdict(self)
+        """For the database; shares its lists with this one."""
+        return {**vars(self), "shadow": None if self.shadow is None else asdict(self.shadow)}
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> WindowSums:
@@ -180,7 +187,7 @@ class Windows:
         """The open window of this key, to be changed; None where there is none."""
         if key in self._borrowed:
             self._borrowed.remove(key)
-            self.open[key] = copy.deepcopy(self.open[key])
+            self.open[key] = self.open[key].copy()
         return self.open.get(key)
 
     def fold(self, inspection: Inspection, vector_names: Iterable[str], runtime: str | None = None) -> list[Window]:

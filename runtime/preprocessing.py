@@ -57,10 +57,9 @@ def decode(data: bytes, spec: Preprocessing) -> NDArray[np.uint8]:
     The format must be one of `spec.formats` and the size in the header at most `spec.max_pixels`; both are checked
     before a pixel is decoded. Grey and palette become RGB, transparency is dropped, 16-bit grey is scaled by 1/257
     (full range; 12-bit data in 16-bit files stays dark, the same way in training and on the line). Orientation tags
-    are ignored: a fixed camera does not turn. Of several pages the first one counts. Where a JPEG is more than four
-    times as large as the network's input (all tiles together) in both directions and no place in it is named, it is
-    decoded at a
-    reduced scale that stays at least twice as large as the input. Raises ImageError.
+    are ignored: a fixed camera does not turn. Of several pages the first one counts. A JPEG in which no place is named
+    is decoded at the smallest scale (1, 1/2, 1/4 or 1/8) that is still `spec.least_scale` times as large as the
+    network's input (all tiles together) in both directions. Raises ImageError.
     """
     try:
         with Image.open(io.BytesIO(data), formats=list(spec.formats)) as image:
@@ -170,7 +169,7 @@ def _check_size(size: tuple[int, int], spec: Preprocessing) -> None:
 def _pixels(image: Image.Image, spec: Preprocessing) -> NDArray[np.uint8]:
     if image.format == "JPEG" and not spec.in_source_pixels:
         width, height = spec.resolution
-        image.draft(None, (2 * width, 2 * height))  # the smallest scale that is at least that large
+        image.draft(None, (spec.least_scale * width, spec.least_scale * height))  # the smallest that is that large
     if image.mode in _WIDE_MODES:
         return _from_wide(np.asarray(image))
     if image.mode == "I":

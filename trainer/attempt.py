@@ -167,9 +167,9 @@ def good_labels(labels: Sequence[str], wanted: Sequence[str] = ()) -> tuple[str,
 
 def preprocessing(base: BaseModel, settings: TrainingSettings) -> Preprocessing:
     """The base model's, with what the settings change."""
-    places = settings.tiles is not None or settings.region_polygon is not None or bool(settings.hidden)
     return Preprocessing(
-        schema_version=2 if places else 1,
+        schema_version=3,
+        least_scale=1,
         width=settings.input_width or base.width,
         height=settings.input_height or base.height,
         resize=settings.resize,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import numpy as np
 import pytest
@@ -75,6 +76,26 @@ def test_a_silent_camera_is_reported_where_that_is_asked_for(make_agent: MakeAge
     source = ListSource(pictures(2))
     agent = make_agent(source, inspection=InspectionSettings(silent_after_seconds=0.2))
     wait_for(lambda: [event.reason for event in events(agent)] == ["dead"])
+
+
+def test_what_is_asked_for_meanwhile_goes_into_one_commit_and_nothing_waits_for_ever(
+    make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station, commits = make_agent().core.station, threading.Semaphore(0)
+    counted: list[str] = []
+
+    def commit() -> None:
+        counted.append(threading.current_thread().name)
+        commits.release()
+
+    with station._wanted:  # nothing is committed while five are asked for
+        monkeypatch.setattr(station, "commit", commit)
+        for gather in (True, True, True, True, False):
+            station.commit_soon(gather=gather)
+    assert commits.acquire(timeout=30)
+    station.commit_soon(gather=True)
+    assert commits.acquire(timeout=30), "alone, it is committed as well"
+    assert counted == ["commits"] * 2
 
 
 def test_a_source_that_breaks_ends_the_agent(make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,25 @@ def test_large_jpeg_is_decoded_at_a_reduced_scale_that_changes_little() -> None:
     assert np.abs(prepare(reduced, spec()) - prepare(image, spec())).max() < 0.1
 
 
+@pytest.mark.parametrize(
+    ("size", "smallest", "older"),
+    [((128, 96), (32, 24), (64, 48)), ((120, 96), (60, 48), (120, 96)), ((62, 46), (62, 46), (62, 46))],
+)
+def test_jpeg_is_decoded_as_small_as_the_bundle_allows(
+    size: tuple[int, int], smallest: tuple[int, int], older: tuple[int, int]
+) -> None:
+    data = encoded(Image.fromarray(gradient(*size)), "JPEG", quality=95)
+    small = decode(data, spec(schema_version=3, least_scale=1))
+    assert (small.shape[1], small.shape[0]) == smallest
+    assert decode(data, spec()).shape == (older[1], older[0], 3)
+    assert np.abs(prepare(small, spec()) - prepare(gradient(*size), spec())).max() < 0.1
+
+
+def test_an_older_station_must_not_pass_over_the_scale() -> None:
+    with pytest.raises(ValidationError, match="least_scale 1 needs schema_version 3"):
+        spec(schema_version=2, least_scale=1)
+
+
 def test_region_of_interest_keeps_the_full_scale() -> None:
     data = encoded(Image.fromarray(gradient(1024, 768)), "JPEG")
     assert decode(data, spec(region_of_interest=(0, 0, 500, 500))).shape == (768, 1024, 3)
