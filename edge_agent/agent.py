@@ -1,8 +1,8 @@
 """The agent, put together: one process, a thread for each thing that waits on the outside.
 
-Source threads inspect; `uplink` sends; each output has its own; `follower`, `sampler`, `replay` and `benchmark` do what
-the monitor asks; `caretaker` does what is due; `web` answers. None of them can stop inspection but a full disk, and
-that says so.
+Source threads inspect; `pulse` asks the model where nothing else does; `uplink` sends; each output has its own;
+`follower`, `sampler`, `replay` and `benchmark` do what the monitor asks; `caretaker` does what is due; `web` answers.
+None of them can stop inspection but a full disk, and that says so.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from edge_agent.links import make_follower, make_sampler, make_uplink
 from edge_agent.outputs.build import make_switchboard
 from edge_agent.outputs.together import Together
 from edge_agent.outputs.triggers import Triggers
+from edge_agent.pulse import Pulse
 from edge_agent.replay import Replayer
 from edge_agent.sampling import Sampler
 from edge_agent.settings import AgentSettings
@@ -40,11 +42,13 @@ from edge_agent.sources.mqtt import MqttSource
 from edge_agent.sources.push import PushSource
 from edge_agent.state import birth, refresh_metrics, station_view
 from edge_agent.uplink import Uplink
+from edge_agent.watchdog import Watchdog
 from edge_agent.web.door import web_app
 from edge_agent.web.page import StationView
 from edge_agent.web.server import WebServer
 
 _JOIN_SECONDS = 10.0
+_SILENT_SECONDS = 60.0  # without an answer of the model, where no service manager says how long
 
 
 def run_agent(
@@ -88,12 +92,15 @@ class Agent:
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._drift: dict[str, str] = {}
+        self._watchdog = Watchdog()
         with ExitStack() as held:
             held.enter_context(_claim(settings.state_folder))
             self._web = WebServer(settings.web.host, settings.web.port)
             held.callback(self._web.close)
             self.core = build_core(settings)
             held.callback(self.core.store.close)
+            station = self.core.station
+            self.pulse = Pulse(lambda: station.active, lambda: station.answered, beat=self._beat)
             self._connect(sources)
             self._held = held.pop_all()
 
@@ -167,6 +174,7 @@ class Agent:
         )
         self._run("replay", replayer.run, self._stopping)
         self._run("benchmark", self.benchmarker.run, self._stopping)
+        self._run("pulse", self.pulse.run, self._stopping)
         self._run("caretaker", take_care, duties(self.settings, self.core), self._stopping)
         if self.follower is not None and self.sampler is not None:
             self._run("follower", self.follower.run, self._stopping)
@@ -175,10 +183,12 @@ class Agent:
             core.ledger.committed = self.uplink.wake
             self.uplink.start()
         self._web.start(web_app(self))
+        self._watchdog.ready()
 
     def close(self) -> None:
         """Stop taking images, commit what was inspected, let go of everything."""
         self._stopping.set()
+        self._watchdog.stopping()
         for source in self.sources:
             source.close()
         if self.follower is not None:
@@ -198,7 +208,11 @@ class Agent:
             return "the agent is stopping"
         if self.core.station.active is None:
             return "no model is installed yet"
-        return self.core.station.unwritable or self.core.station.hanging()
+        return self.core.station.unwritable or self.core.station.hanging() or self.pulse.trouble
+
+    def ready(self) -> str | None:
+        """The same, after the model has been asked."""
+        return self.unready() or self.pulse.check()
 
     def view(self) -> StationView:
         """What the operator's page says."""
@@ -216,6 +230,7 @@ class Agent:
         found = [
             self.core.station.unwritable,
             self.core.station.hanging(),
+            self.pulse.trouble,
             self.follower and self.follower.trouble,
             self.sampler and self.sampler.trouble,
             *(source.trouble for source in self._supervised),
@@ -240,6 +255,20 @@ class Agent:
             self.core.orders.finish(order)
         if order.audit_fraction is not None:
             self.core.buffer.audit_fraction = order.audit_fraction
+
+    def _beat(self, last: float | None) -> None:
+        """A sign of life for the service manager, fed by completed inferences alone; before the first model there are
+        none to wait for."""
+        active, longest = self.core.station.active, self._watchdog.seconds or _SILENT_SECONDS
+        silent = active is not None and (last is None or time.monotonic() - last > longest / 2)
+        if (trouble := self.core.station.hanging() or self.pulse.trouble) is not None:
+            self._watchdog.trouble(trouble)
+        elif silent:
+            self._watchdog.trouble("the model has not answered for a while")
+        elif active is None:
+            self._watchdog.alive("no model is installed yet")
+        else:
+            self._watchdog.alive(f"{self.core.station.answered} images answered by bundle {active.bundle.hash[:12]}")
 
     def _note_drift(self, states: Mapping[str, str]) -> None:
         self._drift.update({camera: state.lower() for camera, state in states.items()})

@@ -23,10 +23,11 @@ def probe(bundle: Bundle, session: Session, *, limit_seconds: float = LIMIT_SECO
     """
     for turn in range(rounds):
         for sample in bundle.manifest.golden_samples:
-            _probe_one(bundle, session, sample, limit_seconds=limit_seconds * (5 if turn == 0 else 1))
+            probe_sample(bundle, session, sample, limit_seconds=limit_seconds * (5 if turn == 0 else 1))
 
 
-def _probe_one(bundle: Bundle, session: Session, sample: GoldenSample, *, limit_seconds: float) -> None:
+def probe_sample(bundle: Bundle, session: Session, sample: GoldenSample, *, limit_seconds: float) -> None:
+    """Answer one of the golden samples; raises as `probe` does."""
     expected = expected_answer(sample, session.variant)
     if expected is None:
         raise BundleError(f"golden sample {sample.file} has no expected answer for {session.variant}; export again")

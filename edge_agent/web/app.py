@@ -19,7 +19,7 @@ def create_app(
     *,
     registry: CollectorRegistry,
     refresh_metrics: Callable[[], None],
-    unready: Callable[[], str | None],
+    ready: Callable[[], str | None],
     user: str,
     password: str | None,
 ) -> FastAPI:
@@ -37,9 +37,9 @@ def create_app(
         return JSONResponse({"live": True})
 
     @app.get("/ready")
-    async def ready() -> JSONResponse:
-        """Images can be inspected and put on record."""
-        reason = unready()
+    def answer_ready() -> JSONResponse:
+        """Images can be inspected, the model answers (a golden sample is asked), and verdicts can be put on record."""
+        reason = ready()
         return JSONResponse({"ready": reason is None, "reason": reason}, 200 if reason is None else 503)
 
     @app.get("/metrics")

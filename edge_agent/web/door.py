@@ -52,7 +52,7 @@ def web_app(agent: Agent) -> FastAPI:
         routers,
         registry=core.metrics.registry,
         refresh_metrics=agent.refresh_metrics,
-        unready=agent.unready,
+        ready=agent.ready,
         user=web.user,
         password=secret(web.password, web.password_file),
     )
