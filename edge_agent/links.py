@@ -9,8 +9,10 @@ from contracts.access import secret
 from contracts.errors import ConfigurationError
 from contracts.telemetry import Birth
 from edge_agent.broker import Address
+from edge_agent.carried import BASE, FolderFetcher
 from edge_agent.core import Core
 from edge_agent.follower import Follower
+from edge_agent.luggage import Luggage
 from edge_agent.sampling import Sampler
 from edge_agent.settings import AgentSettings, BrokerSettings, MonitorSettings
 from edge_agent.updates import UpdateClient
@@ -69,8 +71,33 @@ def trusted_root(monitor: MonitorSettings) -> bytes:
 
 def make_follower(settings: AgentSettings, monitor: MonitorSettings, core: Core) -> Follower:
     """Bundles in. Raises ConfigurationError where the root of trust cannot be read."""
-    client = make_client(settings, monitor)
-    return Follower(client, core.bundles, core.shadow, core.orders, core.store, poll_seconds=monitor.poll_seconds)
+    root = trusted_root(monitor)
+    return Follower(
+        None if monitor.url is None else make_client(settings, monitor),
+        core.bundles,
+        core.shadow,
+        core.orders,
+        core.store,
+        poll_seconds=monitor.poll_seconds,
+        luggage=Luggage(luggage_folder(settings), lambda place: open_copy(settings, root, place)),
+    )
+
+
+def luggage_folder(settings: AgentSettings) -> Path:
+    """Where people's sticks are copied to."""
+    return settings.state_folder / "luggage"
+
+
+def open_copy(settings: AgentSettings, root: bytes, place: Path) -> UpdateClient:
+    """A client of a copied repository, with the same memory and floor as over the network."""
+    return UpdateClient(
+        settings.state_folder / "updates",
+        settings.site,
+        f"{BASE}metadata/",
+        f"{BASE}targets/",
+        root,
+        fetcher=FolderFetcher(place),
+    )
 
 
 def make_sampler(settings: AgentSettings, monitor: MonitorSettings, core: Core) -> Sampler:

@@ -10,6 +10,10 @@ import typer
 from lineside.group import carry_out
 
 agent_app = typer.Typer(invoke_without_command=True)
+bundle_app = typer.Typer(help="Models that are brought by hand.", no_args_is_help=True)
+telemetry_app = typer.Typer(help="Reports that are carried to the monitor by hand.", no_args_is_help=True)
+agent_app.add_typer(bundle_app, name="bundle")
+agent_app.add_typer(telemetry_app, name="telemetry")
 Config = Annotated[Path, typer.Option(help="The agent's TOML file.")]
 _CONFIG = Path("/etc/lineside/agent.toml")
 
@@ -43,3 +47,32 @@ def agent_doctor(
     from lineside.station import run_agent_doctor
 
     raise typer.Exit(carry_out(run_agent_doctor, config, unit=unit, as_json=as_json))
+
+
+@bundle_app.command("import")
+def bundle_import(
+    place: Annotated[Path, typer.Argument(help="A stick of `lineside monitor export`, or the repository on it.")],
+    config: Config = _CONFIG,
+    wait: Annotated[float, typer.Option(help="Seconds for the agent to try and to install it.", min=1)] = 180.0,
+) -> None:
+    """Bring a release to a station without a network: verified, tried and installed as over the network.
+
+    Nothing is believed for lying on a stick: signatures, expiry and the floor of what was believed before hold.
+    """
+    from lineside.carrying import run_bundle_import
+
+    if not carry_out(run_bundle_import, place, config, wait=wait):
+        raise typer.Exit(1)
+
+
+@telemetry_app.command("export")
+def telemetry_export(
+    place: Annotated[Path, typer.Argument(help="Where the stick is mounted.")], config: Config = _CONFIG
+) -> None:
+    """Take acknowledgements off a stick, and put the messages that wait for the monitor onto it.
+
+    They stay in the outbox until their acknowledgement comes back: a stick that is lost costs nothing but time.
+    """
+    from lineside.carrying import run_telemetry_export
+
+    carry_out(run_telemetry_export, place, config)

@@ -479,6 +479,34 @@ def monitor_run(config: Annotated[Path, typer.Option(help="The monitor's TOML fi
     carry_out(run_monitor_service, config)
 
 
+@monitor_app.command("export")
+def monitor_export(
+    place: Annotated[Path, typer.Argument(help="Where a stick is mounted.")],
+    config: Annotated[Path, typer.Option(help="The monitor's TOML file.")],
+    site: Annotated[str | None, typer.Option(help="Only this site; default: all.")] = None,
+    days: Annotated[float, typer.Option(help="How long the stick may be on its way.", min=0.01, max=60)] = 14.0,
+) -> None:
+    """Put what a site should run onto a stick, signed, for stations without a network."""
+    from lineside.carrying import run_monitor_export
+
+    carry_out(run_monitor_export, place, config, site=site, days=days)
+
+
+@monitor_app.command("import")
+def monitor_import(
+    place: Annotated[Path, typer.Argument(help="Where a stick is mounted.")],
+    config: Annotated[Path, typer.Option(help="The TOML file of the running monitor.")],
+    site: Annotated[str | None, typer.Option(help="Only this site; default: all.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Who vouches for the stick; default: the user of this machine.")
+    ] = None,
+) -> None:
+    """Take the reports of stations off a stick, and put the acknowledgements onto it."""
+    from lineside.carrying import run_monitor_import
+
+    carry_out(run_monitor_import, place, config, site=site, by=by)
+
+
 @app.command(rich_help_panel=_SERVICES)
 def rollback(
     reason: Annotated[str, typer.Option(help="Why; it is recorded and shown to everybody.")],
