@@ -46,8 +46,9 @@ def commands_page() -> str:
 def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """All commands that do something, below a group, with their words."""
     inner = getattr(command, "commands", None)
-    if inner is None:
+    if inner is None or command.invoke_without_command:
         yield path, command
+    if inner is None:
         return
     for name, one in inner.items():
         if not one.hidden:

@@ -7,7 +7,6 @@ None of them can stop inspection but a full disk, and that says so.
 
 from __future__ import annotations
 
-import fcntl
 import signal
 import threading
 import time
@@ -15,14 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import IO
 
-from contracts.errors import ConfigurationError
 from contracts.orders import Configure
 from contracts.telemetry import Birth
 from edge_agent.benchmarking import Benchmarker
 from edge_agent.caretaker import take_care
+from edge_agent.claim import claim
 from edge_agent.core import AUDIT_FRACTION, build_core
 from edge_agent.duties import duties
 from edge_agent.feed import Feed
@@ -94,7 +91,7 @@ class Agent:
         self._drift: dict[str, str] = {}
         self._watchdog = Watchdog()
         with ExitStack() as held:
-            held.enter_context(_claim(settings.state_folder))
+            held.enter_context(claim(settings.state_folder))
             self._web = WebServer(settings.web.host, settings.web.port)
             held.callback(self._web.close)
             self.core = build_core(settings)
@@ -131,7 +128,7 @@ class Agent:
             self.uplink = make_uplink(settings, settings.broker, core, birth=self.birth, on_states=self._note_drift)
         if monitor is not None:
             self.follower = make_follower(settings, monitor, core)
-            self.sampler = make_sampler(settings, monitor, core)
+            self.sampler = None if monitor.url is None else make_sampler(settings, monitor, core)
 
     @property
     def url(self) -> str:
@@ -176,8 +173,9 @@ class Agent:
         self._run("benchmark", self.benchmarker.run, self._stopping)
         self._run("pulse", self.pulse.run, self._stopping)
         self._run("caretaker", take_care, duties(self.settings, self.core), self._stopping)
-        if self.follower is not None and self.sampler is not None:
+        if self.follower is not None:
             self._run("follower", self.follower.run, self._stopping)
+        if self.sampler is not None:
             self._run("sampler", self.sampler.run, self._stopping)
         if self.uplink is not None:
             core.ledger.committed = self.uplink.wake
@@ -285,15 +283,3 @@ class Agent:
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
-
-
-def _claim(folder: Path) -> IO[str]:
-    """One agent for one folder. Raises ConfigurationError where another one runs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / "lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise ConfigurationError(f"another agent is using {folder}; stop it or choose another state_folder") from error
-    return file

@@ -10,6 +10,7 @@ from contracts.channel import Channel
 from contracts.errors import BundleError, LinkError
 from contracts.orders import Install, Rollback
 from edge_agent.activation import Bundles, Channels
+from edge_agent.luggage import Luggage
 from edge_agent.orders import Orders
 from edge_agent.shadow import ShadowRunner
 from edge_agent.store import Store
@@ -19,18 +20,21 @@ _log = logging.getLogger(__name__)
 
 
 class Follower:
-    """Asks for the channel every few seconds, and at once when an order hints at a new one."""
+    """Asks for the channel every few seconds, and at once when an order hints at a new one. Without a `client` it
+    follows only what people bring."""
 
     def __init__(
         self,
-        client: Channels,
+        client: Channels | None,
         bundles: Bundles,
         shadow: ShadowRunner,
         orders: Orders,
         store: Store,
         *,
         poll_seconds: float,
+        luggage: Luggage | None = None,
     ) -> None:
+        self._luggage = luggage
         self._client, self._bundles, self._shadow, self._orders = client, bundles, shadow, orders
         self._store = store
         self._poll_seconds = poll_seconds
@@ -46,7 +50,10 @@ class Follower:
         """Until stopped: look, and do what the channel says."""
         while not stopping.is_set():
             try:
-                self.follow(self._client.channel())
+                if self._luggage is not None:
+                    self._luggage.unpack(self.follow, self._bundles)
+                if self._client is not None:
+                    self.follow(self._client.channel())
                 self.trouble = None
             except (LinkError, BundleError) as error:
                 if str(error) != self.trouble:
@@ -59,25 +66,29 @@ class Follower:
         """For a quick end."""
         self._hint.set()
 
-    def follow(self, channel: Channel) -> None:
-        """Make this device what the channel says. Raises LinkError or BundleError where that must wait."""
+    def follow(self, channel: Channel, client: Channels | None = None) -> None:
+        """Make this device what the channel says; `client`: where its bundles come from, by default the network. Raises
+        LinkError or BundleError where that must wait."""
+        client = client or self._client
+        if client is None:
+            raise LinkError("there is nowhere to fetch bundles from")
         self._bundles.obey_refusals(channel)
         refused = self._bundles.slots.refused()
         wanted = channel.active
         if self._bundles.serving != wanted.bundle_hash and wanted.bundle_hash not in refused:
-            self._bundles.install(self._client, wanted, channel.reason)
-        self._follow_shadow(channel)
+            self._bundles.install(client, wanted, channel.reason)
+        self._follow_shadow(channel, client)
         self._store.remember(_SEQUENCE, str(channel.sequence))
         self._answer_orders(channel)
         self._bundles.prune(keep=() if channel.shadow is None else (channel.shadow.bundle_hash,))
 
-    def _follow_shadow(self, channel: Channel) -> None:
+    def _follow_shadow(self, channel: Channel, client: Channels) -> None:
         running = self._shadow.inspector
         wanted = channel.shadow
         if wanted is None or wanted.bundle_hash in self._bundles.slots.refused():
             self._shadow.stop()
         elif running is None or running.bundle.hash != wanted.bundle_hash:
-            self._bundles.install_shadow(self._client, wanted)
+            self._bundles.install_shadow(client, wanted)
 
     def _answer_orders(self, channel: Channel) -> None:
         serving = self._bundles.serving

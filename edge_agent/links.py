@@ -9,8 +9,10 @@ from contracts.access import secret
 from contracts.errors import ConfigurationError
 from contracts.telemetry import Birth
 from edge_agent.broker import Address
+from edge_agent.carried import BASE, FolderFetcher
 from edge_agent.core import Core
 from edge_agent.follower import Follower
+from edge_agent.luggage import Luggage
 from edge_agent.sampling import Sampler
 from edge_agent.settings import AgentSettings, BrokerSettings, MonitorSettings
 from edge_agent.updates import UpdateClient
@@ -40,31 +42,68 @@ def make_uplink(
     )
 
 
-def make_follower(settings: AgentSettings, monitor: MonitorSettings, core: Core) -> Follower:
-    """Bundles in. Raises ConfigurationError where the root of trust cannot be read."""
+def make_client(settings: AgentSettings, monitor: MonitorSettings, *, folder: Path | None = None) -> UpdateClient:
+    """The registry's client, with its memory in `folder`, by default the agent's own.
+
+    Raises ConfigurationError where the root of trust cannot be read.
+    """
+    url, token = (monitor.url or "").rstrip("/"), secret(monitor.token, monitor.token_file)
+    return UpdateClient(
+        folder or settings.state_folder / "updates",
+        settings.site,
+        f"{url}/registry/metadata/",
+        f"{url}/registry/targets/",
+        trusted_root(monitor),
+        headers=None if token is None else {"Authorization": f"Bearer {token}"},
+        ca_file=_text(monitor.ca_file),
+    )
+
+
+def trusted_root(monitor: MonitorSettings) -> bytes:
+    """What all trust starts from. Raises ConfigurationError where it cannot be read."""
     try:
-        root = monitor.root_file.read_bytes()
+        return monitor.root_file.read_bytes()
     except OSError as error:
         raise ConfigurationError(
             f"cannot read {monitor.root_file}: {error.strerror}; copy the registry's root.json there"
         ) from error
-    url, token = monitor.url.rstrip("/"), secret(monitor.token, monitor.token_file)
-    client = UpdateClient(
+
+
+def make_follower(settings: AgentSettings, monitor: MonitorSettings, core: Core) -> Follower:
+    """Bundles in. Raises ConfigurationError where the root of trust cannot be read."""
+    root = trusted_root(monitor)
+    return Follower(
+        None if monitor.url is None else make_client(settings, monitor),
+        core.bundles,
+        core.shadow,
+        core.orders,
+        core.store,
+        poll_seconds=monitor.poll_seconds,
+        luggage=Luggage(luggage_folder(settings), lambda place: open_copy(settings, root, place)),
+    )
+
+
+def luggage_folder(settings: AgentSettings) -> Path:
+    """Where people's sticks are copied to."""
+    return settings.state_folder / "luggage"
+
+
+def open_copy(settings: AgentSettings, root: bytes, place: Path) -> UpdateClient:
+    """A client of a copied repository, with the same memory and floor as over the network."""
+    return UpdateClient(
         settings.state_folder / "updates",
         settings.site,
-        f"{url}/registry/metadata/",
-        f"{url}/registry/targets/",
+        f"{BASE}metadata/",
+        f"{BASE}targets/",
         root,
-        headers=None if token is None else {"Authorization": f"Bearer {token}"},
-        ca_file=_text(monitor.ca_file),
+        fetcher=FolderFetcher(place),
     )
-    return Follower(client, core.bundles, core.shadow, core.orders, core.store, poll_seconds=monitor.poll_seconds)
 
 
 def make_sampler(settings: AgentSettings, monitor: MonitorSettings, core: Core) -> Sampler:
     """Images out, for labelling."""
     token = secret(monitor.token, monitor.token_file)
-    uploader = ImageUploader(monitor.url.rstrip("/"), token=token, ca_file=_text(monitor.ca_file))
+    uploader = ImageUploader((monitor.url or "").rstrip("/"), token=token, ca_file=_text(monitor.ca_file))
     return Sampler(
         core.store,
         core.record,

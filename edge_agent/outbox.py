@@ -73,6 +73,25 @@ class Outbox:
             for row in rows
         ]
 
+    def hand_over(self, *, after: int, limit: int) -> list[Message]:
+        """The oldest messages above `after`, to be carried to the monitor by hand; from now on they stay as they are.
+
+        Messages under way together take at most half of the cap, so that the rest can still shrink while the carrier is
+        away: then the list ends, and what waits behind goes with the next one.
+        """
+        messages = self.waiting(after=after, limit=limit)
+        with self._store.transaction() as db:
+            room = self._max_bytes // 2 - int(db.execute(_UNDER_WAY).fetchone()[0])
+            taken = []
+            for message in messages:
+                size, sent = db.execute("SELECT bytes, sent FROM outbox WHERE id = ?", (message.number,)).fetchone()
+                room -= 0 if sent else int(size)
+                if room < 0:
+                    break
+                taken.append(message)
+            db.executemany("UPDATE outbox SET sent = 1 WHERE id = ?", [(message.number,) for message in taken])
+        return taken
+
     def mark_sent(self, through: int) -> None:
         """Messages up to this number are about to be handed to the broker; they stay as they are from now on."""
         with self._store.transaction() as db:
@@ -105,4 +124,5 @@ class Outbox:
         return lost
 
 
+_UNDER_WAY = "SELECT COALESCE(SUM(bytes), 0) FROM outbox WHERE sent = 1"
 _HELD = "SELECT boot, MIN(sequence) AS held FROM outbox GROUP BY boot"

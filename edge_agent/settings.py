@@ -134,7 +134,11 @@ class BrokerSettings(BrokerAccess):
 class MonitorSettings(Settings):
     """The monitor's HTTP door: signed channel, bundles, image uploads."""
 
-    url: str = Field(pattern=r"^https?://[^\s]+$")
+    url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s]+$",
+        description="default: none, for a site without a network: releases come with `lineside agent bundle import`",
+    )
     token: SecretStr | None = None
     token_file: Path | None = None
     ca_file: Path | None = Field(default=None, description="whose certificates are believed where the url is https")

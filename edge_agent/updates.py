@@ -22,6 +22,7 @@ from contracts import BundleError, LinkError
 from contracts.bundle import MANIFEST_NAME, Manifest
 from contracts.channel import Channel, bundle_target, channel_target
 from contracts.names import Sha256, Wire
+from edge_agent.carried import FolderFetcher
 from edge_agent.download import BoundedFetcher
 from edge_agent.durable import write_durably
 from runtime.bundle import LARGEST_MANIFEST_BYTES, open_bundle
@@ -49,7 +50,8 @@ class UpdateClient:
     """The agent's side of the registry. Not for several threads at once.
 
     `folder` is this client's own (TUF metadata in `tuf/`, the floor in `floor.json`). `deadline_seconds` bounds each of
-    `channel()` and `fetch()` as a whole; `max_bytes` bounds what one bundle may weigh.
+    `channel()` and `fetch()` as a whole; `max_bytes` bounds what one bundle may weigh. `fetcher`: instead
+    of HTTP.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class UpdateClient:
         max_bytes: int = 1024 * 1024 * 1024,
         headers: Mapping[str, str] | None = None,
         ca_file: str | None = None,
+        fetcher: BoundedFetcher | FolderFetcher | None = None,
     ) -> None:
         self._folder = folder
         self._site = site
@@ -71,7 +74,7 @@ class UpdateClient:
         self._trusted_root = trusted_root
         self._deadline_seconds = deadline_seconds
         self._max_bytes = max_bytes
-        self._fetcher = BoundedFetcher(headers=headers, ca_file=ca_file)
+        self._fetcher = fetcher or BoundedFetcher(headers=headers, ca_file=ca_file)
 
     def channel(self) -> Channel:
         """The newest signed channel of the site; the floor is raised to it.

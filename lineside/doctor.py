@@ -7,21 +7,10 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. `remedy` is empty when all is well."""
-
-    name: str
-    good: bool
-    text: str
-    remedy: str = ""
-    needed_for: str = ""
-
+from contracts.finding import Finding, Level
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "edge": (
@@ -51,6 +40,7 @@ _FOR = {
     "video": "network and USB cameras, video files",
     "genicam": "industrial cameras",
 }
+_NEEDED = {"Python", "SQLite", "[edge]", "[monitor]", "[train]", "[export]"}
 _PROGRAMS = {
     "mosquitto": "the broker for plants; one machine does with the embedded one",
     "prometheus": "stores metrics; the monitor works without",
@@ -65,8 +55,8 @@ def examine(folder: Path) -> list[Finding]:
 
 def _platform() -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("Python", sys.version_info >= (3, 11), version, "install Python 3.11 or newer", "everything")
-    yield Finding(
+    yield _looked("Python", sys.version_info >= (3, 11), version, "install Python 3.11 or newer", "everything")
+    yield _looked(
         "SQLite",
         sqlite3.sqlite_version_info >= (3, 35),
         f"{sqlite3.sqlite_version}, one connection for writing",
@@ -75,7 +65,7 @@ def _platform() -> Iterator[Finding]:
     )
     flags = _cpu_flags()
     vnni = bool(flags & {"avx512_vnni", "avx_vnni"})
-    yield Finding(
+    yield _looked(
         "int8 instructions",
         vnni or "asimddp" in flags,
         "VNNI" if vnni else ("dot product" if "asimddp" in flags else "none found"),
@@ -95,7 +85,7 @@ def _cpu_flags() -> set[str]:
 def _extras() -> Iterator[Finding]:
     for extra, modules in EXTRAS.items():
         missing = [module for module in modules if not _present(module)]
-        yield Finding(
+        yield _looked(
             f"[{extra}]",
             not missing,
             "installed" if not missing else f"missing: {', '.join(missing)}",
@@ -103,9 +93,9 @@ def _extras() -> Iterator[Finding]:
             _FOR.get(extra, extra),
         )
     try:
-        yield Finding("lineside", True, metadata.version("lineside"))
+        yield _looked("lineside", True, metadata.version("lineside"))
     except metadata.PackageNotFoundError:
-        yield Finding("lineside", False, "not installed as a package", "pip install -c constraints.txt -e '.[all]'")
+        yield _looked("lineside", False, "not installed as a package", "pip install -c constraints.txt -e '.[all]'")
 
 
 def _present(module: str) -> bool:
@@ -118,28 +108,25 @@ def _present(module: str) -> bool:
 def _programs() -> Iterator[Finding]:
     for program, purpose in _PROGRAMS.items():
         path = shutil.which(program)
-        yield Finding(program, path is not None, path or "not found", f"apt-get install {program}", purpose)
+        yield _looked(program, path is not None, path or "not found", f"apt-get install {program}", purpose)
 
 
 def _disk(folder: Path) -> Iterator[Finding]:
     existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
     free_bytes = shutil.disk_usage(existing).free
-    yield Finding(
+    yield _looked(
         "disk", free_bytes > 2 * 1024**3, f"{free_bytes / 1024**3:.1f} GiB free at {existing}", "free at least 2 GiB"
     )
 
 
-def print_findings(folder: Path) -> bool:
-    """Print everything as a table; returns whether the demo can run here."""
-    from rich.console import Console
-    from rich.markup import escape
+def _looked(name: str, good: bool, text: str, remedy: str = "", needed_for: str = "") -> Finding:
+    """What is missing is a fault where nothing runs without it, else a warning."""
+    missing = Level.FAULT if name in _NEEDED else Level.WARNING
+    return Finding(name, Level.OK if good else missing, text, "" if good else remedy, needed_for)
 
-    findings, console = examine(folder), Console(highlight=False, soft_wrap=True)
-    for finding in findings:
-        mark = "[green]✓[/]" if finding.good else "[yellow]–[/]"
-        console.print(f"{mark} {escape(finding.name):<18} {escape(finding.text)}")
-        if not finding.good:
-            purpose = f" (for {finding.needed_for})" if finding.needed_for else ""
-            console.print(f"  {'':<18} {escape(finding.remedy)}{purpose}")
-    needed = {"Python", "SQLite", "[edge]", "[monitor]", "[train]", "[export]"}
-    return all(finding.good for finding in findings if finding.name in needed)
+
+def run_doctor(folder: Path, *, as_json: bool = False) -> bool:
+    """Say everything about this machine; returns whether the demo can run here."""
+    from lineside.findings import show
+
+    return all(finding.level is not Level.FAULT for finding in show(examine(folder), as_json=as_json))

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from lineside.agent_commands import agent_app
 from lineside.group import CommandGroup, carry_out
 from lineside.models_commands import models_app
 
@@ -21,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 monitor_app = typer.Typer(help="The monitor: telemetry in, decisions and signed releases out.", no_args_is_help=True)
+app.add_typer(agent_app, name="agent", rich_help_panel="Services")
 app.add_typer(monitor_app, name="monitor", rich_help_panel="Services")
 app.add_typer(models_app, name="models", rich_help_panel="Parts of the circle")
 
@@ -88,11 +90,11 @@ def start(
 
 
 @app.command(rich_help_panel=_FIRST)
-def doctor() -> None:
-    """Says what is missing on this machine and how to get it."""
-    from lineside.doctor import print_findings
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Says what is missing on this machine and how to get it. For a station: `lineside agent doctor`."""
+    from lineside.doctor import run_doctor
 
-    if not carry_out(print_findings, Path.cwd()):
+    if not carry_out(run_doctor, Path.cwd(), as_json=as_json):
         raise typer.Exit(1)
 
 
@@ -448,17 +450,6 @@ def retrain(
 
 
 @app.command(rich_help_panel=_SERVICES)
-def agent(
-    config: Annotated[Path, typer.Option(help="The agent's TOML file.")],
-    stream: Annotated[Path | None, typer.Option(help="TOML file of a simulated or dealt-out line to watch.")] = None,
-) -> None:
-    """Serve bundles beside the line: images -> verdicts -> telemetry."""
-    from lineside.services import run_agent_service
-
-    carry_out(run_agent_service, config, stream)
-
-
-@app.command(rich_help_panel=_SERVICES)
 def broker(
     config: Annotated[Path, typer.Option(help="The broker's TOML file.")],
     folder: Annotated[Path, typer.Option(help="Where its password file lies.")],
@@ -486,6 +477,34 @@ def monitor_run(config: Annotated[Path, typer.Option(help="The monitor's TOML fi
     from lineside.services import run_monitor_service
 
     carry_out(run_monitor_service, config)
+
+
+@monitor_app.command("export")
+def monitor_export(
+    place: Annotated[Path, typer.Argument(help="Where a stick is mounted.")],
+    config: Annotated[Path, typer.Option(help="The monitor's TOML file.")],
+    site: Annotated[str | None, typer.Option(help="Only this site; default: all.")] = None,
+    days: Annotated[float, typer.Option(help="How long the stick may be on its way.", min=0.01, max=60)] = 14.0,
+) -> None:
+    """Put what a site should run onto a stick, signed, for stations without a network."""
+    from lineside.carrying import run_monitor_export
+
+    carry_out(run_monitor_export, place, config, site=site, days=days)
+
+
+@monitor_app.command("import")
+def monitor_import(
+    place: Annotated[Path, typer.Argument(help="Where a stick is mounted.")],
+    config: Annotated[Path, typer.Option(help="The TOML file of the running monitor.")],
+    site: Annotated[str | None, typer.Option(help="Only this site; default: all.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Who vouches for the stick; default: the user of this machine.")
+    ] = None,
+) -> None:
+    """Take the reports of stations off a stick, and put the acknowledgements onto it."""
+    from lineside.carrying import run_monitor_import
+
+    carry_out(run_monitor_import, place, config, site=site, by=by)
 
 
 @app.command(rich_help_panel=_SERVICES)

@@ -18,6 +18,7 @@ from contracts.upload import ImageUpload
 from monitor import queries
 from monitor.benchmark_api import add_benchmarks
 from monitor.blobs import Blobs
+from monitor.carried import add_carried
 from monitor.desk import Desk, UnknownClass
 from monitor.labels import AlreadyLabelled, QuestionExpired
 from monitor.store.database import Store
@@ -80,6 +81,7 @@ def routes(store: Store, blobs: Blobs, desk: Desk, *, max_image_bytes: int) -> A
     _add_reading(router, store)
     _add_rollout(router, desk)
     add_benchmarks(router, store, desk)
+    add_carried(router, desk)
     return router
 
 

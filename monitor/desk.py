@@ -22,6 +22,7 @@ from monitor.benchmarks import BenchmarkDesk
 from monitor.blobs import Blobs
 from monitor.bundles import BundleShelf
 from monitor.candidates import Candidates
+from monitor.carried import Carried
 from monitor.gold import GoldExample, current_gold, pin_gold, read_gold
 from monitor.queries import classes
 from monitor.rulebook import Rulebook
@@ -40,7 +41,8 @@ class UnknownClass(ValueError):
 
 
 class Desk:
-    """`on_change` wakes the workers after a deed that gives them work. `benchmarks`: about figures of devices."""
+    """`on_change` wakes the workers after a deed that gives them work. `benchmarks`: about figures of devices;
+    `carried`: telemetry that people bring."""
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class Desk:
         candidates: Candidates,
         rulebook: Rulebook,
         benchmarks: BenchmarkDesk,
+        carried: Carried,
         *,
         sites: Sequence[str],
         settings: LabelSettings,
@@ -57,7 +60,7 @@ class Desk:
     ) -> None:
         self._store, self._blobs, self._shelf = store, blobs, shelf
         self._candidates, self._rulebook = candidates, rulebook
-        self.benchmarks = benchmarks
+        self.benchmarks, self.carried = benchmarks, carried
         self._sites = tuple(sites)
         self._settings = settings
         self._on_change = on_change

@@ -95,6 +95,8 @@ class Ingest:
             raise _Poison("topic") from None
         if site not in self._sites:
             raise _Poison("unknown site")
+        if not arrival.payload:
+            return None  # a knock: somebody asks the broker whether this topic may be spoken on
         if len(arrival.payload) > LARGEST_MESSAGE_BYTES:
             raise _Poison("too large")
         if kind == "status":

@@ -12,6 +12,7 @@ from monitor.benchmarks import BenchmarkDesk
 from monitor.blobs import Blobs
 from monitor.bundles import BundleShelf
 from monitor.candidates import Candidates
+from monitor.carried import Carried
 from monitor.desk import Desk
 from monitor.ingest import Ingest
 from monitor.judging import Judging
@@ -75,13 +76,14 @@ def make_works(
     rulebook = Rulebook(settings.rules, Actions(orders))
     candidates = Candidates(rulebook, orders, settings.rollout)
     trainer = Trainer(settings.retraining.command, folder=jobs, threads=settings.retraining.threads)
+    ingest = Ingest(store, sites=settings.sites)
     return Works(
         registry=registry,
         store=store,
         blobs=blobs,
         rulebook=rulebook,
         orders=orders,
-        ingest=Ingest(store, sites=settings.sites),
+        ingest=ingest,
         loop=Loop(store, rulebook, AgentEvents(rulebook, candidates, orders), orders, settings.labels),
         judging=Judging(
             store, blobs, shelf, candidates, rulebook, settings, scratch=folder / "scratch", stopping=stopping
@@ -96,6 +98,7 @@ def make_works(
             candidates,
             rulebook,
             BenchmarkDesk(store, orders, rulebook, on_change=on_change),
+            Carried(store, ingest, on_change=on_change),
             sites=settings.sites,
             settings=settings.labels,
             on_change=on_change,

@@ -59,7 +59,7 @@ def _make_camera(camera: CameraSettings, core: Core) -> CameraSource:
     )
     supervisor = Supervisor(
         f"camera {camera.name} ({address.shown})",
-        _opener(camera),
+        opener_of(camera),
         seen=source.seen,
         changed=source.wake,
         silent_seconds=camera.silent_seconds,
@@ -119,7 +119,8 @@ def _report(supervisor: Supervisor, core: Core, cameras: Callable[[], set[str]])
     supervisor.down, supervisor.up = down, up
 
 
-def _opener(camera: CameraSettings) -> Callable[[], Device]:
+def opener_of(camera: CameraSettings) -> Callable[[], Device]:
+    """What opens the camera. Raises ConfigurationError where a library, a producer or a password is missing."""
     address = camera.place
     if address.kind == "rtsp":
         password = secret(camera.password, camera.password_file)

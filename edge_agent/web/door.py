@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from contracts.access import secret
 from contracts.frame import Outcome
 from edge_agent.web.app import create_app
+from edge_agent.web.carrying import carrying_routes
 from edge_agent.web.inspect import Defaults, inspect_routes
 from edge_agent.web.outcomes import outcome_routes
 from edge_agent.web.page import page_routes
@@ -46,6 +47,7 @@ def web_app(agent: Agent) -> FastAPI:
         ),
         verdict_routes(core.record),
         part_routes(core.parts),
+        carrying_routes(core.outbox, agent=agent.settings.agent, birth=agent.birth),
         page_routes(agent.view, core.recent, boot=core.outbox.boot),
     ]
     return create_app(

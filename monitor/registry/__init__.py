@@ -2,7 +2,7 @@
 
 Reading order: `durable` (files that are wholly old or wholly new), `keys` (PEM files, offline and online), `metadata`
 (the signed files and the order in which they are written), `workplace` (locked changes), `ceremony` (what needs offline
-keys and a person), `repository` (`Registry`: what may be published).
+keys and a person), `carrying` (copies for sites without a network), `repository` (`Registry`: what may be published).
 """
 
 from monitor.registry.metadata import Lifetimes

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tuf.api.metadata import Root, Snapshot, TargetFile, Targets, Timestamp
@@ -15,7 +15,9 @@ from tuf.api.metadata import Root, Snapshot, TargetFile, Targets, Timestamp
 from contracts import BundleError, ConfigurationError, OrderError
 from contracts.bundle import MANIFEST_NAME
 from contracts.channel import Channel, bundle_target, channel_target, site_role
+from contracts.errors import LinkError
 from monitor.registry import ceremony
+from monitor.registry.carrying import carry
 from monitor.registry.durable import flush_folder, write_durably
 from monitor.registry.keys import KeyFolder
 from monitor.registry.metadata import Lifetimes, State
@@ -131,6 +133,16 @@ class Registry:
             target = TargetFile.from_data(channel_target(channel.site), data, ["sha256"])
             self._store(target, data)
             self._list(state, channel.site, [target])
+
+    def carry(self, site: str, folder: Path, *, valid: timedelta) -> Channel:
+        """Write a copy of what the site's agents need into `folder`, good for that long without a network; returns the
+        channel in it. Raises LinkError before the first release, ConfigurationError."""
+        with self._place.locked() as state:
+            channel = self._channel(site, self._site(state, site))
+            if channel is None:
+                raise LinkError(f"site {site!r} has no release yet; there is nothing to carry")
+            carry(self._place, state, channel, folder, valid=valid)
+            return channel
 
     def add_site(self, site: str, *, offline: Path | None = None, passphrase: bytes | None = None) -> None:
         """Give a new site its key. Needs the offline targets key (by default where `init` put it).

@@ -36,7 +36,7 @@ def commands(command: Any = None, path: str = "") -> dict[str, Any]:
     command = command or typer.main.get_command(app)
     if not hasattr(command, "commands"):
         return {path: command}
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {path: command} if command.invoke_without_command else {}
     for name, inner in command.commands.items():
         found |= commands(inner, f"{path} {name}".strip())
     return found
@@ -68,7 +68,8 @@ def test_commands_and_options_in_the_page_exist(page: Path) -> None:
     for words in re.findall(
         r"(?:^|[\s/])lineside ((?:[a-z-]+ ?)+)(.*)", code(page.read_text(encoding="utf-8")), re.MULTILINE
     ):
-        name = next((known_name for known_name in known if f"{words[0].strip()} ".startswith(f"{known_name} ")), None)
+        longest = sorted(known, key=len, reverse=True)
+        name = next((known_name for known_name in longest if f"{words[0].strip()} ".startswith(f"{known_name} ")), None)
         if name is None:
             assert words[0].split()[0] in {known_name.split()[0] for known_name in known}, f"lineside {words[0]}"
             continue

@@ -171,3 +171,22 @@ def test_tombstones_of_a_long_outage_grow_together(store: Store) -> None:
     ]
     assert len(stones) == 1
     assert covered(waiting(box)) == list(range(1, 501))
+
+
+def test_what_is_carried_by_hand_stays_and_leaves_room_for_the_rest_to_shrink(store: Store) -> None:
+    box = outbox(store, max_bytes=40_000)
+    for number in range(1, 31):
+        box.add(window(number))
+    carried = box.hand_over(after=0, limit=1000)
+    assert 0 < len(carried) < 30, "half of the cap at most is under way"
+    again = box.hand_over(after=0, limit=1000)
+    assert [message.envelope for message in again] == [message.envelope for message in carried]
+    for number in range(31, 61):
+        box.add(window(number))
+    box.shrink()
+    assert box.size()[1] <= 40_000
+    assert waiting(box)[: len(carried)] == carried
+    assert covered(waiting(box)) == list(range(1, 61))
+    last = carried[-1].envelope
+    assert box.acknowledge(last.boot, last.sequence) == len(carried)
+    assert box.hand_over(after=0, limit=1000)[0].envelope.sequence == last.sequence + 1

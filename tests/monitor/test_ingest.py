@@ -104,7 +104,7 @@ def test_topic_wins_over_the_payload(ingest: Ingest, store: Store) -> None:
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        (b"", "unreadable and without a number"),
+        (b" ", "unreadable and without a number"),
         (b"\xff\xfe", "unreadable and without a number"),
         (b"[" * 5000, "unreadable and without a number"),
         (b'{"boot": "b", "sequence": "1"}', "unreadable and without a number"),
@@ -119,6 +119,12 @@ def test_message_without_a_number_is_counted_and_the_rest_is_stored(
     bad = Arrival(topic("mono", "agent-1", "telemetry"), payload, START)
     assert acknowledged(ingest, bad, arrival(1)) == 1
     assert poison(store)[reason] == 1
+
+
+def test_empty_message_asks_the_broker_and_tells_the_monitor_nothing(ingest: Ingest, store: Store) -> None:
+    kinds = ("telemetry", "event", "status")
+    assert ingest.commit([Arrival(topic("mono", "agent-1", kind), b"", START) for kind in kinds]) == []
+    assert poison(store) == {}
 
 
 def test_unreadable_message_with_a_number_is_kept_and_blocks_nothing(ingest: Ingest, store: Store) -> None:

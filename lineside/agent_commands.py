@@ -1,0 +1,78 @@
+"""The commands of `lineside agent`; what they do is imported when one runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lineside.group import carry_out
+
+agent_app = typer.Typer(invoke_without_command=True)
+bundle_app = typer.Typer(help="Models that are brought by hand.", no_args_is_help=True)
+telemetry_app = typer.Typer(help="Reports that are carried to the monitor by hand.", no_args_is_help=True)
+agent_app.add_typer(bundle_app, name="bundle")
+agent_app.add_typer(telemetry_app, name="telemetry")
+Config = Annotated[Path, typer.Option(help="The agent's TOML file.")]
+_CONFIG = Path("/etc/lineside/agent.toml")
+
+
+@agent_app.callback()
+def agent(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option(help="The agent's TOML file.")] = None,
+    stream: Annotated[Path | None, typer.Option(help="TOML file of a simulated or dealt-out line to watch.")] = None,
+) -> None:
+    """Serve bundles beside the line: images -> verdicts -> telemetry."""
+    if context.invoked_subcommand is not None:
+        return
+    if config is None:
+        raise typer.BadParameter("the agent's TOML file is needed, or one of the commands below", param_hint="--config")
+    from lineside.services import run_agent_service
+
+    carry_out(run_agent_service, config, stream)
+
+
+@agent_app.command("doctor")
+def agent_doctor(
+    config: Config = _CONFIG,
+    unit: Annotated[str, typer.Option(help="The service of systemd that runs the agent.")] = "lineside-agent.service",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """What is wrong with this station and what to do: settings, disk, clock, model, broker, monitor, cameras, service.
+
+    Exit status 0: all is well; 1: there are warnings; 2: something does not work. Changes nothing.
+    """
+    from lineside.station import run_agent_doctor
+
+    raise typer.Exit(carry_out(run_agent_doctor, config, unit=unit, as_json=as_json))
+
+
+@bundle_app.command("import")
+def bundle_import(
+    place: Annotated[Path, typer.Argument(help="A stick of `lineside monitor export`, or the repository on it.")],
+    config: Config = _CONFIG,
+    wait: Annotated[float, typer.Option(help="Seconds for the agent to try and to install it.", min=1)] = 180.0,
+) -> None:
+    """Bring a release to a station without a network: verified, tried and installed as over the network.
+
+    Nothing is believed for lying on a stick: signatures, expiry and the floor of what was believed before hold.
+    """
+    from lineside.carrying import run_bundle_import
+
+    if not carry_out(run_bundle_import, place, config, wait=wait):
+        raise typer.Exit(1)
+
+
+@telemetry_app.command("export")
+def telemetry_export(
+    place: Annotated[Path, typer.Argument(help="Where the stick is mounted.")], config: Config = _CONFIG
+) -> None:
+    """Take acknowledgements off a stick, and put the messages that wait for the monitor onto it.
+
+    They stay in the outbox until their acknowledgement comes back: a stick that is lost costs nothing but time.
+    """
+    from lineside.carrying import run_telemetry_export
+
+    carry_out(run_telemetry_export, place, config)
