@@ -39,6 +39,12 @@ class Metrics:
             "Images refused with 503 because the queue was full or the record could not be written.",
             registry=registry,
         )
+        self.client_requests = Counter(
+            "lineside_agent_client_requests",
+            "Requests that a program with a key of its own was let do.",
+            ["client"],
+            registry=registry,
+        )
         self.camera_fault = Gauge(
             "lineside_agent_camera_fault", "1 while a camera is faulty.", ["camera"], registry=registry
         )

@@ -16,6 +16,7 @@ from contracts.settings import Settings
 from edge_agent.outputs.settings import OutputsSettings
 from edge_agent.parts.settings import PartSettings
 from edge_agent.sources.settings import CameraSettings, ImageBrokerSettings
+from edge_agent.web.clients import ClientSettings
 
 MEGABYTE = 1_000_000
 
@@ -86,13 +87,14 @@ class ShadowSettings(Settings):
 
 
 class WebSettings(Settings):
-    """The agent's HTTP door. Beyond loopback it needs a password."""
+    """The agent's HTTP door. Beyond loopback it needs a password; programs better have keys of their own."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8090, ge=0, le=65535, description="0: any free port")
     user: str = "operator"
     password: SecretStr | None = None
     password_file: Path | None = None
+    clients: tuple[ClientSettings, ...] = Field(default=(), description="programs with a key of their own")
     queue: int = Field(default=8, ge=1, le=1000, description="images waiting; more are refused with 503")
     workers: int = Field(
         default=2, ge=1, le=64, description="images inspected at once; verdicts keep the order in which they came"
@@ -108,6 +110,10 @@ class WebSettings(Settings):
             raise ValueError(
                 f"{self.host} can be reached from other machines: set password_file, or host = '127.0.0.1'"
             )
+        for what in ("name", "key_sha256"):
+            values = [getattr(client, what) for client in self.clients]
+            if twice := sorted({value for value in values if values.count(value) > 1}):
+                raise ValueError(f"two clients have the {what} {twice[0]!r}; each needs its own")
         return self
 
 

@@ -49,6 +49,23 @@ def agent_doctor(
     raise typer.Exit(carry_out(run_agent_doctor, config, unit=unit, as_json=as_json))
 
 
+@agent_app.command("key")
+def agent_key(
+    name: Annotated[str, typer.Argument(help="Of the program: a-z, 0-9 and -.")],
+    may: Annotated[
+        list[str] | None,
+        typer.Option(help="What it may do: inspect, outcomes or read; may be given more than once. [default: inspect]"),
+    ] = None,
+) -> None:
+    """Make a key for a program that uses the agent's HTTP door, and the lines for the agent's settings.
+
+    The settings hold its SHA-256 only: what is shown here is shown once. The program sends `Authorization: Bearer KEY`.
+    """
+    from lineside.station import run_agent_key
+
+    carry_out(run_agent_key, name, tuple(may or ("inspect",)))
+
+
 @bundle_app.command("import")
 def bundle_import(
     place: Annotated[Path, typer.Argument(help="A stick of `lineside monitor export`, or the repository on it.")],

@@ -10,8 +10,14 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from edge_agent.version import software_version
 from edge_agent.web.access import Access
+from edge_agent.web.clients import Clients
+from edge_agent.web.described import PROBING, describe
 from edge_agent.web.errors import Refusal, answer_invalid, answer_refusal, answer_unknown
+
+_ABOUT = """One station: an image in, a verdict out, and the record of all verdicts. Every refusal says what is wrong
+and what to do. The schemas are those of `contracts/`."""
 
 
 def create_app(
@@ -22,9 +28,12 @@ def create_app(
     ready: Callable[[], str | None],
     user: str,
     password: str | None,
+    clients: Clients | None = None,
+    came: Callable[[str], None] = lambda client: None,
 ) -> FastAPI:
     """All routes behind the access rules; `/live`, `/ready` and `/metrics` are made here."""
-    app = FastAPI(title="Lineside agent", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Lineside agent", version=software_version(), docs_url=None, redoc_url=None)
+    describe(app, about=_ABOUT)
     app.add_exception_handler(Refusal, answer_refusal)
     app.add_exception_handler(RequestValidationError, answer_invalid)
     app.add_exception_handler(StarletteHTTPException, answer_unknown)
@@ -36,7 +45,7 @@ def create_app(
         """The process answers."""
         return JSONResponse({"live": True})
 
-    @app.get("/ready")
+    @app.get("/ready", responses=PROBING)
     def answer_ready() -> JSONResponse:
         """Images can be inspected, the model answers (a golden sample is asked), and verdicts can be put on record."""
         reason = ready()
@@ -48,5 +57,5 @@ def create_app(
         refresh_metrics()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    app.add_middleware(Access, user=user, password=password)
+    app.add_middleware(Access, user=user, password=password, clients=clients, came=came)
     return app

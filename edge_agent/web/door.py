@@ -10,6 +10,7 @@ from contracts.access import secret
 from contracts.frame import Outcome
 from edge_agent.web.app import create_app
 from edge_agent.web.carrying import carrying_routes
+from edge_agent.web.clients import Clients
 from edge_agent.web.inspect import Defaults, inspect_routes
 from edge_agent.web.outcomes import outcome_routes
 from edge_agent.web.page import page_routes
@@ -57,4 +58,6 @@ def web_app(agent: Agent) -> FastAPI:
         ready=agent.ready,
         user=web.user,
         password=secret(web.password, web.password_file),
+        clients=Clients(web.clients),
+        came=lambda client: core.metrics.client_requests.labels(client).inc(),
     )

@@ -19,6 +19,7 @@ from contracts.frame import Decision, Verdict
 from contracts.names import Identifier, Name
 from edge_agent.census import Census
 from edge_agent.sources.push import PushSource
+from edge_agent.web.described import IMAGE, JUDGING, parameters
 from edge_agent.web.errors import Refusal
 
 _PATIENCE_SECONDS = 30.0
@@ -50,7 +51,11 @@ def inspect_routes(
     router = APIRouter()
     census = Census(most_pairs)
 
-    @router.post("/v1/inspect")
+    @router.post(
+        "/v1/inspect",
+        responses=JUDGING,
+        openapi_extra={**IMAGE, **parameters(part_id="the part's", product="what it is", camera="which one saw it")},
+    )
     async def inspect(request: Request) -> JSONResponse:
         """The verdict on the image in the body; `part_id`, `product` and `camera` as query or `X-Part-Id` etc."""
         part_id, product, camera = _frame_values(request, defaults)

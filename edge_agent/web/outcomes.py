@@ -16,6 +16,7 @@ from contracts.errors import DatasetError, QuotaError
 from contracts.frame import Outcome, OutcomeSource
 from contracts.names import Identifier, Label, Name
 from edge_agent.outcomes import Outcomes, confirmed_label
+from edge_agent.web.described import SAYING
 from edge_agent.web.errors import Refusal
 
 _LARGEST_BODY_BYTES = 10_000
@@ -36,6 +37,10 @@ class Saying(BaseModel):
     rater: Identifier = "operator"
 
 
+def _body_of(model: type[BaseModel]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
+
+
 def outcome_routes(
     outcomes: Outcomes,
     *,
@@ -46,7 +51,7 @@ def outcome_routes(
     """The routes. `labels`: all classes that may be named; `good_labels`: those that pass; `recorded` hears of each."""
     router = APIRouter()
 
-    @router.post("/v1/outcomes")
+    @router.post("/v1/outcomes", status_code=201, responses=SAYING, openapi_extra=_body_of(Saying))
     async def say(request: Request) -> JSONResponse:
         """Record the outcome of one part; repeating it changes nothing."""
         saying = _parse(await _body(request))

@@ -65,7 +65,7 @@ def page_routes(view: Callable[[], StationView], recent: Recent, *, boot: str) -
         loader=FileSystemLoader(_FOLDER / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     files = {name: (_FOLDER / "static" / name).read_bytes() for name in _STATIC}
-    router = APIRouter()
+    router = APIRouter(include_in_schema=False)
 
     def render(template: str, request: Request, **values: Any) -> str:
         language = choose_language(

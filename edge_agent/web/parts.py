@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from contracts.part import PartVerdict
 from edge_agent.parts.parts import PartEntry, Parts
+from edge_agent.web.described import READING
 
 _LOOK_SECONDS = 0.02
 
@@ -20,7 +21,7 @@ def part_routes(parts: Parts) -> APIRouter:
     """The routes."""
     router = APIRouter()
 
-    @router.get("/v1/parts")
+    @router.get("/v1/parts", responses=READING)
     async def found(
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         before: Annotated[int | None, Query(ge=1)] = None,

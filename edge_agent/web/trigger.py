@@ -12,6 +12,7 @@ from contracts.errors import LinkError, QuotaError
 from contracts.frame import Decision
 from edge_agent.parts.parts import Parts
 from edge_agent.sources.camera import CameraSource
+from edge_agent.web.described import JUDGING, parameters
 from edge_agent.web.errors import Refusal
 from edge_agent.web.inspect import NAME, PART_ID, request_value, verdict_response, wait_for_verdict
 from edge_agent.web.parts import part_after
@@ -30,7 +31,11 @@ def trigger_routes(
     """The routes. `unready` says why no image can be inspected now, or None."""
     router = APIRouter()
 
-    @router.post("/v1/trigger")
+    @router.post(
+        "/v1/trigger",
+        responses=JUDGING,
+        openapi_extra=parameters(camera="takes the picture", part_id="the part's", part="all its cameras take one"),
+    )
     async def trigger(request: Request) -> JSONResponse:
         """The verdict on a picture of `camera` that is taken now, of the part `part_id` where that is given; or on the
         whole `part` with the id `part_id`, of which every camera that sees it takes one."""

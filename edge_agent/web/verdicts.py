@@ -8,13 +8,14 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from edge_agent.record import Entry, Record
+from edge_agent.web.described import READING, Verdicts
 
 
 def verdict_routes(record: Record) -> APIRouter:
     """The routes."""
     router = APIRouter()
 
-    @router.get("/v1/verdicts")
+    @router.get("/v1/verdicts", responses={**READING, 200: {"model": Verdicts}})
     def verdicts(
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         before: Annotated[int | None, Query(ge=1)] = None,
@@ -26,7 +27,7 @@ def verdict_routes(record: Record) -> APIRouter:
         following = entries[-1].number if len(entries) == limit else None
         return JSONResponse({"verdicts": [_json(entry) for entry in entries], "next": following})
 
-    @router.get("/v1/verdicts.csv")
+    @router.get("/v1/verdicts.csv", responses={**READING, 200: {"content": {"text/csv": {}}}})
     def verdicts_csv() -> StreamingResponse:
         """The whole record, oldest first."""
         headers = {"Content-Disposition": 'attachment; filename="verdicts.csv"'}

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -268,3 +269,28 @@ def test_metrics_are_read_by_prometheus(make_agent: MakeAgent) -> None:
     text = ask(agent, "GET", "/metrics")[1]
     assert 'lineside_agent_images_total{camera="cam-a",decision="NG",product="cap"} 1.0' in text
     assert 'lineside_agent_inspection_seconds_count{camera="cam-a"} 1.0' in text
+
+
+def test_the_openapi_document_says_what_is_really_answered(make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    status, document, _ = ask(agent, "GET", "/openapi.json")
+    assert status == 200
+    assert {"/v1/inspect", "/v1/outcomes", "/v1/verdicts", "/v1/parts", "/ready"} < set(document["paths"])
+    assert "/fragments" not in document["paths"], "the page's own addresses are nobody's interface"
+    part = inspect(agent, query="?part_id=P-1")[1]["frame"]["part_id"]
+    asked = [
+        ("post", "/v1/inspect", IMAGE, {}),
+        ("post", "/v1/inspect", b"no image", {}),
+        ("post", "/v1/inspect", IMAGE, {"Content-Type": "text/html"}),
+        ("post", "/v1/outcomes", json.dumps({"part_id": part, "right": True}), {"Content-Type": "application/json"}),
+        ("post", "/v1/outcomes", "{}", {"Content-Type": "application/json"}),
+        ("post", "/v1/trigger", None, {}),
+        ("get", "/v1/verdicts", None, {}),
+        ("get", "/v1/verdicts?limit=0", None, {}),
+        ("get", "/ready", None, {}),
+    ]
+    for method, path, body, headers in asked:
+        status, told, _ = ask(agent, method.upper(), path, body, headers)
+        answers = document["paths"][path.partition("?")[0]][method]["responses"]
+        schema = answers[str(status)]["content"]["application/json"]["schema"]
+        jsonschema.validate(told, {**schema, "components": document["components"]})
