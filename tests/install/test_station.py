@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.footprint import installed_bytes
 from runtime.bundle import Bundle
 from tests.simulators.port import free_port, wait_until_it_listens
 from tests.simulators.small_bundle import encoded, picture
@@ -108,6 +109,10 @@ def test_station_has_no(station: Environment, module: str) -> None:
 
 def test_what_is_installed_fits_together(station: Environment) -> None:
     assert "No broken requirements" in station.run("pip", "check").stdout
+
+
+def test_what_is_installed_stays_small(station: Environment) -> None:
+    assert installed_bytes(station.folder / "bin" / "python") <= 250_000_000, "measured by benchmarks.footprint"
 
 
 def test_every_file_of_the_packages_is_installed(station: Environment) -> None:
