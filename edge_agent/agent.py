@@ -185,6 +185,8 @@ class Agent:
             self.follower.wake()
         for thread in self._threads:
             thread.join(timeout=_JOIN_SECONDS)
+        if self.failure is None:
+            self.core.bundles.stop()
         self.outputs.close()
         self._web.close()
         self.core.shadow.stop()
@@ -198,7 +200,7 @@ class Agent:
             return "the agent is stopping"
         if self.core.station.active is None:
             return "no model is installed yet"
-        return self.core.station.unwritable or self.core.station.hanging()
+        return self.core.station.unwritable or self.core.station.under_way.hanging()
 
     def view(self) -> StationView:
         """What the operator's page says."""
@@ -215,7 +217,7 @@ class Agent:
     def _troubles(self) -> list[str]:
         found = [
             self.core.station.unwritable,
-            self.core.station.hanging(),
+            self.core.station.under_way.hanging(),
             self.follower and self.follower.trouble,
             self.sampler and self.sampler.trouble,
             *(source.trouble for source in self._supervised),

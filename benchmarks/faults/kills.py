@@ -72,7 +72,7 @@ def play(trial: str) -> dict[str, Any]:
                 _all_up(plant)
                 time.sleep(1.0)
                 lasted = time.monotonic() - began
-            settled = wait(lambda: _settled(plant), "everything is acknowledged and worked through")
+            settled = wait(lambda: _settled(plant), "everything is worked through", seconds=900.0)
             found = judged(line.answers, spans(plant), recorded(plant))
             found |= {"killed": dict(killed), "lasted_seconds": lasted, "settled_seconds": settled}
             return found | messages(plant)

@@ -39,11 +39,11 @@ class Line:
     """Runs while its `with` does; `answers` grows. Parts are sent at fixed times whether or not anybody answers; those
     that cannot be are left out, as on a line that does not wait."""
 
-    def __init__(self, port: int, *, per_second: float, camera: str = "camera-1", level: int = GOOD) -> None:
+    def __init__(self, port: int, *, per_second: float, camera: str = "camera-1") -> None:
         self._port, self._interval, self._camera = port, 1.0 / per_second, camera
         self.answers: list[Answer] = []
-        self.level = level
-        """Brightness of the parts from now on."""
+        self.level = GOOD
+        """Brightness of every other part from now on; the rest is good."""
         self._pictures: dict[int, list[bytes]] = {}
         self._numbers = itertools.count()
         self._lock, self._stopping = threading.Lock(), threading.Event()
@@ -104,11 +104,12 @@ class Line:
 
     def _picture(self, number: int) -> bytes:
         """Never the same twice in a row: a camera that stands still is a fault of its own."""
-        made = self._pictures.setdefault(self.level, [])
+        level = self.level if number % 2 else GOOD
+        made = self._pictures.setdefault(level, [])
         if len(made) < _PICTURES:
-            made.append(encoded(picture(self.level, number)))
+            made.append(encoded(picture(level, number)))
             return made[-1]
-        return made[number % _PICTURES]
+        return made[number // 2 % _PICTURES]
 
 
 def _verdict(body: dict[str, Any]) -> dict[str, Any]:
