@@ -46,7 +46,7 @@ class Follower:
         """Until stopped: look, and do what the channel says."""
         while not stopping.is_set():
             try:
-                self.follow(self._client.channel())
+                self.look()
                 self.trouble = None
             except (LinkError, BundleError) as error:
                 if str(error) != self.trouble:
@@ -54,6 +54,10 @@ class Follower:
                 self.trouble = str(error)
             self._hint.wait(self._poll_seconds)
             self._hint.clear()
+
+    def look(self) -> None:
+        """Ask for the channel once and follow it. Raises LinkError or BundleError where that must wait."""
+        self.follow(self._client.channel())
 
     def wake(self) -> None:
         """For a quick end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -42,6 +43,7 @@ class Ledger:
         self.part = part
         self._path = folder / f"{part}.jsonl"
         self._older = older
+        self._writing = threading.Lock()
         self._code = hashlib.sha256("".join(map(code_hash, modules)).encode()).hexdigest()[:16]
 
     @classmethod
@@ -56,7 +58,7 @@ class Ledger:
 
     def play(self, trials: Sequence[str], play: Play, *, at_once: int = 1) -> list[Outcome]:
         """Play those trials that were not, so many `at_once`, and keep each as it ends; returns all outcomes. An error
-        of a trial ends the run: what was kept before it stays."""
+        of a trial or Ctrl-C ends the run, after the trials under way, which are kept."""
         played = {outcome.trial for outcome in self.outcomes(trials)}
         missing = [trial for trial in trials if trial not in played]
         began = time.monotonic()
@@ -67,15 +69,15 @@ class Ledger:
             while running:
                 ended, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
-                    self._keep(future.result())
+                    future.result()
                     done += 1
                     left = (time.monotonic() - began) / done * (len(missing) - done)
                     progress(self.part, (len(played) + done) / len(trials), f"about {left / 60:.0f} min left")
                     running |= {self._begin(pool, play, trial) for trial in islice(waiting, 1)}
         return self.outcomes(trials)
 
-    def _begin(self, pool: ThreadPoolExecutor, play: Play, trial: str) -> Future[dict[str, Any]]:
-        return pool.submit(self._played, play, trial)
+    def _begin(self, pool: ThreadPoolExecutor, play: Play, trial: str) -> Future[None]:
+        return pool.submit(lambda: self._keep(self._played(play, trial)))
 
     def _played(self, play: Play, trial: str) -> dict[str, Any]:
         began, at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
@@ -91,7 +93,7 @@ class Ledger:
 
     def _keep(self, line: dict[str, Any]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
+        with self._writing, self._path.open("a", encoding="utf-8") as file:
             file.write("\n" * self._cut_short() + json.dumps(line) + "\n")
 
     def _cut_short(self) -> bool:
