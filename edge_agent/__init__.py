@@ -4,12 +4,14 @@ Takes images from its sources and a signed bundle from the monitor; hands on a v
 on disk, and sums of them to the monitor. Reading order:
 
 - what comes in: `settings`, `source`, `sources/` (folder, HTTP, MQTT, cameras), `feed`, `census`, `sequences`
-- the hot path: `inspection` (image -> verdict), `station` (all sources), `window` (sums), `ledger` (one commit for all)
+- the hot path: `inspection` (image -> verdict), `station` (all sources), `under_way` (what does not end), `window`
+  (sums), `ledger` (one commit for all)
 - what stays: `store`, `record`, `parts/` (several views, one part), `buffer`, `recent`
 - what the line is told: `deadline`, `outputs/`
 - what leaves: `outbox`, `shrink`, `merging`, `broker`, `uplink`, `sampling`, `upload`, `outcomes`
 - what the monitor asks: `orders`, `shadow`, `replay`, `benchmarking`
-- bundles: `updates`, `download`, `slots`, `durable`, `evidence`, `selection`, `engines`, `activation`, `follower`
+- bundles: `updates`, `download`, `slots`, `durable`, `evidence`, `selection`, `engines`, `pace`, `activation`,
+  `follower`
 - what it says of itself: `state`, `metrics`, `web/`
 - `caretaker` with its `duties`, and `core`, `links` and `agent`, which put it all together.
 """

@@ -21,6 +21,7 @@ from contracts.telemetry import Event, EventKind
 from edge_agent.engines import Engines
 from edge_agent.inspection import Inspector
 from edge_agent.outbox import Outbox
+from edge_agent.pace import check_pace
 from edge_agent.selection import Selector
 from edge_agent.shadow import ShadowRunner
 from edge_agent.slots import Slots
@@ -29,10 +30,11 @@ from edge_agent.store import Store
 from edge_agent.updates import UntrustedError
 from runtime.bundle import Bundle, open_bundle
 
-_MOST_STARTS = 3  # with one unconfirmed bundle
+_MOST_DEATHS = 2  # of the agent, under one unconfirmed bundle
 _CONFIRM_IMAGES = 20
-_CONFIRM_SECONDS = 60.0
-_FAILURES = 5  # in a row, on the line
+_CONFIRM_SECONDS = 60.0  # where there is a bundle to go back to
+_FAILURES = 5  # among the last images of the line
+_HUNG = 2  # images of the line
 _RELEASES, _REPORTED = "releases", "reported_active"
 _log = logging.getLogger(__name__)
 
@@ -93,7 +95,7 @@ class Bundles:
     ) -> None:
         self._store, self._outbox, self.slots = store, outbox, slots
         self._station, self._shadow, self._loader = station, shadow, loader
-        self._answered_before, self._since = 0, time.monotonic()
+        self._answered_before, self._since, self._hung = 0, time.monotonic(), 0
         self._lock = threading.RLock()  # never held while downloading or probing
         self.measured: str | None = None
         """Hash of the bundle that a benchmark needs until it is over."""
@@ -106,8 +108,8 @@ class Bundles:
             self._start()
 
     def _start(self) -> None:
-        if self.slots.note_start() > _MOST_STARTS:
-            self._give_up_active(f"the agent was started {_MOST_STARTS} times without it answering images")
+        if self.slots.note_start() >= _MOST_DEATHS:
+            self._give_up_active(f"the agent ended {_MOST_DEATHS} times while it was new")
         while (place := self.slots.active()) is not None:
             try:
                 inspector = self._loader.load(place, place.name)
@@ -126,7 +128,7 @@ class Bundles:
     def install(self, client: Channels, release: Release, reason: str) -> bool:
         """Make a release the active one; False where it is refused. Raises LinkError or UntrustedError."""
         self._note_release(release)
-        inspector = self._load(client, release.bundle_hash)
+        inspector = self._load(client, release.bundle_hash, beside=self._station.active)
         if inspector is None:
             return False
         with self._lock:
@@ -172,16 +174,29 @@ class Bundles:
                 self.refuse(bundle_hash, f"as shadow: {reason}")
             self._watch_active()
 
+    def stop(self) -> None:
+        """The agent ends in order: that says nothing against the bundle that serves."""
+        with self._lock:
+            self.slots.note_stop()
+
     def _watch_active(self) -> None:
         active, pointer = self._station.active, self.slots.pointer
-        if active is None or pointer is None or pointer.active != active.bundle.hash:
-            return
-        if self._station.failures_in_a_row >= _FAILURES and self.slots.previous() is not None:
-            self._give_up_active(f"it could not answer {self._station.failures_in_a_row} images in a row")
+        self._hung += sum(inspector is active for inspector in self._station.under_way.stop())
+        if active is not None and pointer is not None and pointer.active == active.bundle.hash:
+            self._judge_active(confirmed=pointer.confirmed)
+        if (stuck := self._station.under_way.stuck()) is not None:
+            raise RuntimeError(f"{stuck}, although it was told to")
+
+    def _judge_active(self, *, confirmed: bool) -> None:
+        previous, failures = self.slots.previous(), self._station.failures
+        reason = f"it could not answer {failures} of its last images" if failures >= _FAILURES else None
+        reason = f"{self._hung} images did not come to an end" if self._hung >= _HUNG else reason
+        if reason is not None and previous is not None:
+            self._give_up_active(reason)
             self._start()
-        elif not pointer.confirmed and self._station.failures_in_a_row == 0:
-            answered = self._station.answered - self._answered_before
-            if answered >= _CONFIRM_IMAGES or time.monotonic() - self._since > _CONFIRM_SECONDS:
+        elif not confirmed and failures == 0 and self._hung == 0:
+            answered, seconds = self._station.answered - self._answered_before, time.monotonic() - self._since
+            if answered >= _CONFIRM_IMAGES and (previous is None or seconds >= _CONFIRM_SECONDS):
                 self.slots.confirm()
 
     def release_number(self, bundle_hash: str | None) -> int | None:
@@ -189,10 +204,14 @@ class Bundles:
         releases: dict[str, int] = json.loads(self._store.fact(_RELEASES) or "{}")
         return releases.get(bundle_hash or "")
 
-    def _load(self, client: Channels, bundle_hash: str) -> Inspector | None:
-        """fetch -> verify -> stage -> probe. None, and refused, where the bundle itself is at fault."""
+    def _load(self, client: Channels, bundle_hash: str, *, beside: Inspector | None = None) -> Inspector | None:
+        """fetch -> verify -> stage -> probe, timed `beside` what serves. None, and refused, where the bundle itself is
+        at fault."""
         try:
-            return self._loader.load(self._stage(client, bundle_hash), bundle_hash)
+            inspector = self._loader.load(self._stage(client, bundle_hash), bundle_hash)
+            if beside is not None:
+                check_pace(inspector, beside)
+            return inspector
         except UntrustedError:
             raise
         except BundleError as error:
@@ -210,7 +229,7 @@ class Bundles:
         return self.slots.stage(client.fetch(bundle_hash, self.slots.incoming), bundle_hash)
 
     def _serve(self, inspector: Inspector, *, reason: str) -> None:
-        self._answered_before, self._since = self._station.answered, time.monotonic()
+        self._answered_before, self._since, self._hung = self._station.answered, time.monotonic(), 0
         self._station.activate(inspector)
         selection = inspector.selection
         served = f"{inspector.bundle.hash} {inspector.session.variant}"

@@ -193,6 +193,8 @@ class Agent:
             self.follower.wake()
         for thread in self._threads:
             thread.join(timeout=_JOIN_SECONDS)
+        if self.failure is None:
+            self.core.bundles.stop()
         self.outputs.close()
         self._web.close()
         self.core.shadow.stop()
@@ -206,7 +208,7 @@ class Agent:
             return "the agent is stopping"
         if self.core.station.active is None:
             return "no model is installed yet"
-        return self.core.station.unwritable or self.core.station.hanging() or self.pulse.trouble
+        return self.core.station.unwritable or self.core.station.under_way.hanging() or self.pulse.trouble
 
     def ready(self) -> str | None:
         """The same, after the model has been asked."""
@@ -227,7 +229,7 @@ class Agent:
     def _troubles(self) -> list[str]:
         found = [
             self.core.station.unwritable,
-            self.core.station.hanging(),
+            self.core.station.under_way.hanging(),
             self.pulse.trouble,
             self.follower and self.follower.trouble,
             self.sampler and self.sampler.trouble,
@@ -259,7 +261,7 @@ class Agent:
         none to wait for."""
         active, longest = self.core.station.active, self._watchdog.seconds or _SILENT_SECONDS
         silent = active is not None and (last is None or time.monotonic() - last > longest / 2)
-        if (trouble := self.core.station.hanging() or self.pulse.trouble) is not None:
+        if (trouble := self.core.station.under_way.hanging() or self.pulse.trouble) is not None:
             self._watchdog.trouble(trouble)
         elif silent:
             self._watchdog.trouble("the model has not answered for a while")

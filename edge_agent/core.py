@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -87,7 +88,7 @@ def build_core(settings: AgentSettings) -> Core:
     bundles = Bundles(
         store,
         outbox,
-        Slots(settings.state_folder / "slots"),
+        Slots(settings.state_folder / "slots", machine=_machine_start()),
         station,
         shadow,
         loader,
@@ -111,6 +112,14 @@ def build_core(settings: AgentSettings) -> Core:
         bundles=bundles,
         loader=loader,
     )
+
+
+def _machine_start() -> str | None:
+    """Linux's name for the time since the machine was started; None elsewhere."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
 
 
 def _buffer(settings: AgentSettings, store: Store) -> ImageBuffer:

@@ -50,10 +50,7 @@ class Follower:
         """Until stopped: look, and do what the channel says."""
         while not stopping.is_set():
             try:
-                if self._luggage is not None:
-                    self._luggage.unpack(self.follow, self._bundles)
-                if self._client is not None:
-                    self.follow(self._client.channel())
+                self.look()
                 self.trouble = None
             except (LinkError, BundleError) as error:
                 if str(error) != self.trouble:
@@ -61,6 +58,13 @@ class Follower:
                 self.trouble = str(error)
             self._hint.wait(self._poll_seconds)
             self._hint.clear()
+
+    def look(self) -> None:
+        """Ask for the channel once, on a stick and over the network, and follow it. Raises LinkError or BundleError where that must wait."""
+        if self._luggage is not None:
+            self._luggage.unpack(self.follow, self._bundles)
+        if self._client is not None:
+            self.follow(self._client.channel())
 
     def wake(self) -> None:
         """For a quick end."""

@@ -19,8 +19,7 @@ from edge_agent.inspection import Inspector
 from runtime.bundle import Bundle
 from runtime.choice import Candidate, Candidates, candidates, fastest
 from runtime.latency import fair_clock, interleaved_seconds
-from runtime.preprocessing import decode, prepare
-from runtime.probe import probe
+from runtime.probe import golden_tensor, probe
 from runtime.targets import Builds, targets
 from runtime.trial import Trials
 
@@ -164,8 +163,7 @@ def _seconds(bundle: Bundle, inspectors: Mapping[str, Inspector]) -> dict[str, l
     """Of one inference each, in turn, on the first golden sample; not measured for one alone."""
     if len(inspectors) == 1:
         return {name: [] for name in inspectors}
-    spec = bundle.manifest.preprocessing
-    tensor = prepare(decode(bundle.read(bundle.manifest.golden_samples[0].file), spec), spec)
+    tensor = golden_tensor(bundle)
     calls: dict[str, Callable[[], object]] = {
         name: lambda session=inspector.session: session.infer(tensor)  # type: ignore[misc]
         for name, inspector in inspectors.items()

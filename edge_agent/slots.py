@@ -35,13 +35,20 @@ class Pointer(Wire):
     previous: Sha256 | None = None
     confirmed: bool = True
     starts: int = 0
-    """How often the agent has started with an active bundle that is not confirmed yet."""
+    """How often the agent was started again after it ended out of order, with an active bundle that is not confirmed
+    yet."""
+    machine: str | None = None
+    """The start of the machine in which it was last started."""
+    orderly: bool = False
+    """The agent has ended in order since."""
 
 
 class Slots:
-    """An activation is `stage -> switch -> confirm`, or `refuse` and `go_back`. One process uses a folder at a time."""
+    """An activation is `stage -> switch -> confirm`, or `refuse` and `go_back`. One process uses a folder at a time.
+    `machine` tells one start of the machine from the next."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, machine: str | None = None) -> None:
+        self._machine = machine
         self._bundles = folder / "bundles"
         self._pointer_file = folder / "slots.json"
         self._refused_file = folder / "refused.json"
@@ -99,7 +106,7 @@ class Slots:
         active = self.active()
         trusted = active.name if active is not None and (now.confirmed or active.name != now.active) else now.previous
         kept = trusted if trusted != bundle_hash else now.previous
-        self._point(Pointer(active=bundle_hash, previous=kept, confirmed=False))
+        self._point(Pointer(active=bundle_hash, previous=kept, confirmed=False, machine=self._machine))
 
     def confirm(self) -> None:
         """The active bundle has proven itself: from now on it is what one goes back to."""
@@ -108,12 +115,21 @@ class Slots:
             self._point(now.model_copy(update={"confirmed": True, "starts": 0}))
 
     def note_start(self) -> int:
-        """Count a start with an unconfirmed bundle (0 when it is confirmed): one that crashes the agent shows here."""
+        """Count a start with an unconfirmed bundle (0 when it is confirmed): one that crashes the agent shows here. A
+        start after an orderly end, or after the machine itself was down, does not count."""
         now = self.pointer
         if now is None or now.confirmed:
             return 0
-        self._point(now.model_copy(update={"starts": now.starts + 1}))
-        return now.starts + 1
+        blameless = now.orderly or now.machine != self._machine
+        starts = now.starts if blameless else now.starts + 1
+        self._point(now.model_copy(update={"starts": starts, "machine": self._machine, "orderly": False}))
+        return starts
+
+    def note_stop(self) -> None:
+        """The agent ends in order."""
+        now = self.pointer
+        if now is not None and not now.confirmed:
+            self._point(now.model_copy(update={"orderly": True}))
 
     def go_back(self) -> Path | None:
         """Make the previous bundle the active one, confirmed. None (and no change) when there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
@@ -26,11 +27,12 @@ from edge_agent.metrics import Metrics
 from edge_agent.outputs.lane import Told
 from edge_agent.recent import Recent
 from edge_agent.source import Capture
+from edge_agent.under_way import UnderWay
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
-_HANGS_AFTER_SECONDS = 1.0  # beyond the deadline
 _GATHER_SECONDS = 0.01  # verdicts of a busy source are committed together for so long
+_RECENT = 20  # images
 
 
 class Health(Protocol):
@@ -83,23 +85,27 @@ class Station:
         """Camera -> what is wrong with it now."""
         self.unwritable: str | None = None
         """Why nothing can be put on record now, or None."""
-        self.failures_in_a_row = 0
-        """Images in a row that the active model itself could not answer."""
+        self._failed: deque[bool] = deque(maxlen=_RECENT)
         self.answered = 0
         """Images with a verdict since the start."""
         self.tell: Callable[[Told], None] = lambda told: None
         """Called for each verdict that is on record; must not wait."""
-        self._under_way: dict[int, tuple[str, float]] = {}  # thread -> camera, monotonic start
+        self.under_way = UnderWay(deadlines)
 
     @property
     def active(self) -> Inspector | None:
         """The bundle that serves; None before the first."""
         return self._active
 
+    @property
+    def failures(self) -> int:
+        """How many of its last images (20 at most) the active model itself could not answer."""
+        return sum(list(self._failed))
+
     def activate(self, inspector: Inspector) -> None:
         """Serve with another bundle from the next image on."""
         self._active = inspector
-        self.failures_in_a_row = 0
+        self._failed.clear()
         self._metrics.bundle.info({"bundle_hash": inspector.bundle.hash, "variant": inspector.session.variant})
         self._ready.set()
 
@@ -130,11 +136,11 @@ class Station:
         active = self._active
         if active is None:
             raise RuntimeError("there is no active bundle")
-        self._under_way[threading.get_ident()] = (capture.frame.camera, time.monotonic())
+        self.under_way.begin(capture.frame.camera, active)
         inspection = active.inspect(capture)
         with turn or nullcontext():
             due = self._conclude(inspection, active, source)
-        del self._under_way[threading.get_ident()]
+        self.under_way.end()
         return due
 
     def _conclude(self, inspection: Inspection, active: Inspector, source: str) -> bool:
@@ -144,7 +150,8 @@ class Station:
         fault = None if pixels is None else self._check(capture.frame, pixels, live, events)
         if fault is not None:
             inspection = active.withheld(inspection, fault)
-        self.failures_in_a_row = self.failures_in_a_row + 1 if inspection.model_failed else 0
+        if active is self._active:
+            self._failed.append(inspection.model_failed)
         self.answered += inspection.vector is not None
         keep = self._keeper.offer(inspection)
         self._beside.offer(inspection)
@@ -187,14 +194,6 @@ class Station:
             raise
         self._metrics.commit_seconds.observe(time.perf_counter() - started)
         self.unwritable = None
-
-    def hanging(self) -> str | None:
-        """Why inspection seems to hang: an image under way for longer than its deadline; or None."""
-        now = time.monotonic()
-        for camera, started in list(self._under_way.values()):
-            if now - started > self.deadlines.of(camera) + _HANGS_AFTER_SECONDS:
-                return f"the inspection of an image of camera {camera} has not ended for {now - started:.0f} s"
-        return None
 
     def check_silence(self, now: datetime) -> None:
         """Report cameras from which nothing has come for too long."""

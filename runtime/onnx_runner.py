@@ -46,6 +46,7 @@ class OnnxRunner:
         except FAILURES as error:
             raise BundleError(f"{file} does not load: {brief(error)}; export it again") from error
         self._session.disable_fallback()
+        self._running: dict[int, onnxruntime.RunOptions] = {}  # by thread
         self.inputs = {item.name: _port(item) for item in self._session.get_inputs()}
         self.outputs = {item.name: _port(item) for item in self._session.get_outputs()}
 
@@ -59,6 +60,7 @@ class OnnxRunner:
         """See `Runner`; the limit is checked between operators."""
         options = onnxruntime.RunOptions()
         options.log_severity_level = 4
+        self._running[threading.get_ident()] = options
         timer = threading.Timer(limit_seconds, _terminate, [options]) if limit_seconds is not None else None
         if timer is not None:
             timer.daemon = True
@@ -67,11 +69,19 @@ class OnnxRunner:
             names = list(self.outputs)
             return dict(zip(names, self._session.run(names, {next(iter(self.inputs)): tensor}, options), strict=True))
         except FAILURES as error:
-            late = f" within {limit_seconds} s" if options.terminate else ""
+            limit = "in time" if limit_seconds is None else f"within {limit_seconds} s"
+            late = f" {limit}" if options.terminate else ""
             raise BundleError(f"{self._name} does not answer{late}: {brief(error)}") from error
         finally:
+            del self._running[threading.get_ident()]
             if timer is not None:
                 timer.cancel()
+
+    def stop(self, thread: int) -> None:
+        """See `Runner`."""
+        options = self._running.get(thread)
+        if options is not None:
+            options.terminate = True
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.bundle import GoldenSample
 from contracts.errors import BundleError
@@ -31,10 +32,7 @@ def probe_sample(bundle: Bundle, session: Session, sample: GoldenSample, *, limi
     expected = expected_answer(sample, session.variant)
     if expected is None:
         raise BundleError(f"golden sample {sample.file} has no expected answer for {session.variant}; export again")
-    try:
-        tensor = prepare(decode(bundle.read(sample.file), bundle.manifest.preprocessing), bundle.manifest.preprocessing)
-    except ImageError as error:
-        raise BundleError(f"golden sample {sample.file} cannot be used: {error}") from error
+    tensor = golden_tensor(bundle, sample)
     started = time.monotonic()
     answer = session.infer(tensor, limit_seconds=limit_seconds).probabilities
     seconds = time.monotonic() - started
@@ -48,6 +46,15 @@ def probe_sample(bundle: Bundle, session: Session, sample: GoldenSample, *, limi
             f"{session.variant} answers golden sample {sample.file} {difference:.3f} away from the certified answer "
             f"(allowed {sample.tolerance}); this machine computes it differently, keep the previous bundle"
         )
+
+
+def golden_tensor(bundle: Bundle, sample: GoldenSample | None = None) -> NDArray[np.float32]:
+    """What the network sees of a golden sample, by default the first. Raises BundleError where it cannot be used."""
+    sample, spec = sample or bundle.manifest.golden_samples[0], bundle.manifest.preprocessing
+    try:
+        return prepare(decode(bundle.read(sample.file), spec), spec)
+    except ImageError as error:
+        raise BundleError(f"golden sample {sample.file} cannot be used: {error}") from error
 
 
 def expected_answer(sample: GoldenSample, variant: str) -> tuple[float, ...] | None:

@@ -177,6 +177,11 @@ class Session:
             distances=found.get(DISTANCES),
         )
 
+    def stop(self, thread: int) -> None:
+        """Make the `infer` of that thread (`threading.get_ident`) raise BundleError before its network's next operator,
+        where the runtime can."""
+        self._runner.stop(thread)
+
     def _check_signature(self) -> None:
         promised = {INPUT: list(self._shape), **self.signature.outputs}
         found = {**self._runner.inputs, **self._runner.outputs}

@@ -48,7 +48,7 @@ def make_switchboard(
             cameras=_cameras(chosen),
             queue=chosen.queue,
             beat_seconds=outputs.heartbeat_seconds,
-            well=lambda: station.hanging() is None,
+            well=lambda: station.under_way.hanging() is None,
             unready=unready,
             count=_counter(metrics, chosen.name),
         )

@@ -44,6 +44,10 @@ class Runner(Protocol):
         """All outputs by name for the only input. Raises BundleError where the model fails or takes longer."""
         ...
 
+    def stop(self, thread: int) -> None:
+        """Make the run of that thread (`threading.get_ident`) raise before its next operator, where the runtime can."""
+        ...
+
 
 class Target(Protocol):
     """A runtime on a kind of hardware."""

@@ -12,6 +12,7 @@ import importlib.util
 import io
 import queue
 import sys
+import threading
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -82,6 +83,7 @@ class OpenvinoRunner:
             self._model = _compile(data, threads, hint)
             self._requests: queue.LifoQueue[Any] = queue.LifoQueue()
             self._requests.put(self._model.create_infer_request())
+            self._running: dict[int, Any] = {}  # by thread
         except _FAILURES + _load_failures() as error:
             raise BundleError(f"{file} does not load in OpenVINO: {brief(error)}; export it again") from error
         if coarse := precisions_of(self._model) & _COARSE[hint]:
@@ -95,6 +97,7 @@ class OpenvinoRunner:
         less than handing it to OpenVINO's own."""
         request = self._take()
         late = False
+        self._running[threading.get_ident()] = request
         try:
             if limit_seconds is None:
                 request.infer({self._input: tensor}, share_inputs=True, share_outputs=True)
@@ -108,8 +111,16 @@ class OpenvinoRunner:
         except _FAILURES as error:
             why = f" within {limit_seconds} s" if late else ""
             raise BundleError(f"{self._name} does not answer{why}: {brief(error)}") from error
+        finally:
+            del self._running[threading.get_ident()]
         self._requests.put(request)
         return found
+
+    def stop(self, thread: int) -> None:
+        """See `Runner`."""
+        request = self._running.get(thread)
+        if request is not None:
+            request.cancel()
 
     def _take(self) -> Any:
         """A request that nobody uses; one that failed is not used again."""

@@ -122,6 +122,9 @@ class TensorrtRunner:
             raise BundleError(f"{self._name} does not answer within {limit_seconds} s")
         return found
 
+    def stop(self, thread: int) -> None:
+        """See `Runner`: it cannot."""
+
     def _compute(
         self, image: NDArray[np.float32], found: dict[str, NDArray[np.float32]], limit_seconds: float | None
     ) -> bool:

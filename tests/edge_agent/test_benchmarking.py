@@ -137,7 +137,7 @@ def test_verdicts_keep_coming_while_it_runs(make_agent: MakeAgent, slow_serves: 
     assert ended(agent)[0].event is EventKind.ORDER_DONE
     answered = agent.core.station.answered
     wait_for(lambda: agent.core.station.answered > answered + 5)
-    assert agent.core.station.failures_in_a_row == 0
+    assert agent.core.station.failures == 0
 
 
 def test_what_it_starts_gives_way_to_everything_else(small_bundle: Bundle) -> None:

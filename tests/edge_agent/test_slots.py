@@ -137,6 +137,28 @@ def test_starts_are_counted_only_until_the_bundle_is_confirmed(tmp_path: Path) -
     assert slots.note_start() == 0
 
 
+def test_a_start_after_an_orderly_end_says_nothing_against_the_bundle(tmp_path: Path) -> None:
+    slots = Slots(tmp_path)
+    slots.switch(_staged(slots, 1))
+    for _ in range(3):
+        slots.note_stop()
+        assert slots.note_start() == 0
+    assert slots.note_start() == 1
+
+
+def test_a_start_after_the_machine_was_down_says_nothing_against_the_bundle(tmp_path: Path) -> None:
+    Slots(tmp_path, machine="monday").switch(_staged(Slots(tmp_path), 1))
+    assert Slots(tmp_path, machine="tuesday").note_start() == 0
+    assert Slots(tmp_path, machine="wednesday").note_start() == 0
+    assert Slots(tmp_path, machine="wednesday").note_start() == 1
+
+
+def _staged(slots: Slots, created: int) -> str:
+    bundle_hash = _arrive(slots, created)
+    slots.stage(slots.incoming / bundle_hash, bundle_hash)
+    return bundle_hash
+
+
 def test_pruning_keeps_active_previous_and_the_shadow(tmp_path: Path) -> None:
     slots = Slots(tmp_path)
     hashes = [_activate(slots, created) for created in (1, 2, 3, 4)]

@@ -42,12 +42,12 @@ def write_slow_and_fast(
     return open_bundle(target, expected_hash=write_bundle_manifest(target, fields))
 
 
-def slow_model() -> bytes:
+def slow_model(layers: int = _LAYERS) -> bytes:
     """The small network; to its logits nothing is added, which takes it some ten million products to find out."""
     model = onnx.load_from_string(model_bytes(4.0, 0))
     graph, random = model.graph, np.random.default_rng(0)
     before = "image"
-    for number in range(_LAYERS):
+    for number in range(layers):
         width = 3 if number == 0 else _CHANNELS
         kernel = random.normal(0, 0.05, (_CHANNELS, width, 3, 3)).astype(np.float32)
         graph.initializer.append(numpy_helper.from_array(kernel, f"slow-{number}"))

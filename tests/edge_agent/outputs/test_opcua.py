@@ -154,7 +154,7 @@ def test_without_an_image_or_with_a_late_one_there_is_no_verdict_and_the_next_pa
             await plc.wait_for(Busy=True)
             station.camera.shown = GOOD
             late = await judging
-            while station.agent.core.station.hanging() is None:
+            while station.agent.core.station.under_way.hanging() is None:
                 await asyncio.sleep(0.02)
             await plc.wait_for(Ready=False)
             before = await plc.read("Heartbeat")

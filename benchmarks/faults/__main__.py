@@ -1,0 +1,35 @@
+"""Faults of every kind, by the hundred, against the real programs.
+
+    python -m benchmarks.faults --older --json benchmarks/reports/faults.json
+    python -m benchmarks.faults --only kills --trials 5
+
+Every trial is kept in `--folder` as it ends; Ctrl-C at any moment, then the same command again. All of them take hours.
+Linux, with `strace` and `mosquitto` (`scripts/services`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.faults import activation, kills, models
+from benchmarks.harness import Measured, Parts, add_parts, main, measure_parts
+
+TRIALS = Path("benchmarks/results/faults")
+PARTS: Parts = {"kills": kills.measure, "activation": activation.measure, "models": models.measure}
+
+
+def measure(options: argparse.Namespace) -> Measured:
+    """The figures of every part asked for."""
+    return measure_parts(PARTS, options)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folder", type=Path, default=TRIALS, help=f"keeps the trials; default: {TRIALS}")
+    parser.add_argument("--trials", type=int, metavar="N", help="at most N trials of each part")
+    parser.add_argument("--older", action="store_true", help="count the trials that other code has played, too")
+    add_parts(parser, PARTS)
+
+
+if __name__ == "__main__":
+    main("faults", measure, add_arguments=_add_arguments)

@@ -1,0 +1,74 @@
+"""Images that are being inspected now, and what to do about one that does not end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from edge_agent.deadline import Deadlines
+from edge_agent.inspection import Inspector
+
+_HANGS_AFTER_SECONDS = 1.0  # beyond the deadline
+_STUCK_AFTER_SECONDS = 20.0  # beyond being stopped
+
+
+@dataclass
+class _Image:
+    camera: str
+    began: float  # monotonic
+    inspector: Inspector
+    noticed: bool = False
+    stopped: float | None = None  # monotonic
+
+
+class UnderWay:
+    """One image for each thread that inspects."""
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
+        self._images: dict[int, _Image] = {}
+
+    def begin(self, camera: str, inspector: Inspector) -> None:
+        """This thread inspects an image from now on."""
+        self._images[threading.get_ident()] = _Image(camera, time.monotonic(), inspector)
+
+    def end(self) -> None:
+        """It has ended."""
+        del self._images[threading.get_ident()]
+
+    def hanging(self) -> str | None:
+        """Why inspection seems to hang: an image under way for longer than its deadline; or None."""
+        for _, image in self._late():
+            return self._told(image)
+        return None
+
+    def stop(self) -> list[Inspector]:
+        """Make the network give up the images that hang; whose they are, each once. Call it now and then: an image has
+        to be found hanging twice, since this whole machine may have slept."""
+        stopped = []
+        for thread, image in self._late():
+            if image.noticed and image.stopped is None:
+                image.stopped = time.monotonic()
+                image.inspector.session.stop(thread)
+                stopped.append(image.inspector)
+            image.noticed = True
+        return stopped
+
+    def stuck(self) -> str | None:
+        """Of an image that was given up and still does not end; or None. Only the end of the process helps."""
+        now = time.monotonic()
+        stopped = [image for _, image in self._late() if image.stopped is not None]
+        return next((self._told(each) for each in stopped if now - (each.stopped or now) > _STUCK_AFTER_SECONDS), None)
+
+    def _late(self) -> list[tuple[int, _Image]]:
+        now = time.monotonic()
+        return [
+            (thread, image)
+            for thread, image in list(self._images.items())
+            if now - image.began > self._deadlines.of(image.camera) + _HANGS_AFTER_SECONDS
+        ]
+
+    def _told(self, image: _Image) -> str:
+        seconds = time.monotonic() - image.began
+        return f"the inspection of an image of camera {image.camera} has not ended for {seconds:.0f} s"
