@@ -73,31 +73,31 @@ class Loop:
 @contextlib.contextmanager
 def lineside(bundle: Path, bundle_hash: str, folder: Path, *, variant: str = INT8) -> Iterator[Server]:
     """The command that a station runs, with everything on."""
-    port, config = _free_port(), folder / "agent.toml"
+    port, config = free_port(), folder / "agent.toml"
     config.write_text(
         _CONFIG.format(state=folder / "state", port=port, bundle=bundle, hash=bundle_hash, variant=variant)
     )
     words = [sys.executable, "-m", "lineside", "agent", "--config", str(config)]
-    with _running(words) as process:
-        _wait(port, "/ready", process)
+    with running(words) as process:
+        wait_until_ready(port, "/ready", process)
         yield Server(f"http://127.0.0.1:{port}/v1/inspect", process)
 
 
 @contextlib.contextmanager
 def minimal(bundle: Path) -> Iterator[Server]:
     """The smallest FastAPI endpoint."""
-    port = _free_port()
-    with _running([sys.executable, "-m", "benchmarks.serving.minimal", str(bundle), str(port)]) as process:
-        _wait(port, "/openapi.json", process)
+    port = free_port()
+    with running([sys.executable, "-m", "benchmarks.serving.minimal", str(bundle), str(port)]) as process:
+        wait_until_ready(port, "/openapi.json", process)
         yield Server(f"http://127.0.0.1:{port}/inspect", process)
 
 
 @contextlib.contextmanager
 def litserve(bundle: Path, python: Path) -> Iterator[Server]:
     """LitServe, in the environment of that interpreter."""
-    port = _free_port()
-    with _running([str(python), "-m", "benchmarks.serving.lit", str(bundle), str(port)]) as process:
-        _wait(port, "/health", process)
+    port = free_port()
+    with running([str(python), "-m", "benchmarks.serving.lit", str(bundle), str(port)]) as process:
+        wait_until_ready(port, "/health", process)
         yield Server(f"http://127.0.0.1:{port}/predict", process, "form")
 
 
@@ -108,7 +108,7 @@ def bare(
     """The loop, warm and waiting."""
     words = [sys.executable, "-m", "benchmarks.serving.bare", kind, str(bundle), variant, *map(str, images)]
     with subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=_environment()
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=environment()
     ) as process:
         try:
             if cast(IO[str], process.stdout).readline().strip() != "ready":
@@ -119,8 +119,8 @@ def bare(
 
 
 @contextlib.contextmanager
-def _running(words: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(words, cwd=_ROOT, env=_environment(), stdout=subprocess.DEVNULL)
+def running(words: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(words, cwd=_ROOT, env=environment(), stdout=subprocess.DEVNULL)
     try:
         yield process
     finally:
@@ -136,11 +136,11 @@ def _running(words: list[str]) -> Iterator[subprocess.Popen[bytes]]:
                 os.kill(pid, 9)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(_ROOT)}
 
 
-def _wait(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until_ready(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError, http.client.HTTPException):
@@ -152,7 +152,7 @@ def _wait(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
     raise ConfigurationError(f"{' '.join(map(str, process.args[:3]))} did not answer {path}")  # type: ignore[index]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
