@@ -83,7 +83,14 @@ def build_core(settings: AgentSettings) -> Core:
     )
     engines = settings.state_folder / "engines"
     trials = Trials(settings.state_folder / "trials.json")
-    selector = Selector(store, variant=options.variant, threads=options.threads, engines=engines, trials=trials)
+    selector = Selector(
+        store,
+        variant=options.variant,
+        threads=options.threads,
+        engines=engines,
+        trials=trials,
+        serving=lambda: station.active is not None,
+    )
     loader = Loader(selector, production=settings.production)
     bundles = Bundles(
         store,

@@ -60,7 +60,8 @@ class Follower:
             self._hint.clear()
 
     def look(self) -> None:
-        """Ask for the channel once, on a stick and over the network, and follow it. Raises LinkError or BundleError where that must wait."""
+        """Ask for the channel once, on a stick and over the network, and follow it. Raises LinkError or BundleError
+        where that must wait."""
         if self._luggage is not None:
             self._luggage.unpack(self.follow, self._bundles)
         if self._client is not None:

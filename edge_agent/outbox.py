@@ -8,6 +8,7 @@ for every sequence that lost its message. What was sent already is never changed
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -57,7 +58,7 @@ class Outbox:
     def waiting(self, *, after: int, limit: int) -> list[Message]:
         """The oldest messages whose number is above `after`."""
         rows = self._store.rows("SELECT * FROM outbox WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
-        held = {row["boot"]: row["held"] for row in self._store.rows(_HELD)}
+        held = {boot: self._store.rows(_HELD, (boot,))[0]["held"] for boot in {row["boot"] for row in rows}}
         return [
             Message(
                 number=row["id"],
@@ -103,6 +104,17 @@ class Outbox:
             gone = db.execute("DELETE FROM outbox WHERE boot = ? AND sequence <= ? AND sent = 1", (boot, sequence))
             return int(gone.rowcount)
 
+    def exchange(self, acknowledged: Mapping[str, int], *, after: int, most: int) -> tuple[int, list[Message]]:
+        """Forget what the monitor has committed (boot -> sequence), and hand out the oldest messages above `after`
+        until `most` are in flight, marked as sent; all in one commit. (how many are forgotten, those to send)"""
+        with self._store.transaction():
+            gone = sum(self.acknowledge(boot, sequence) for boot, sequence in acknowledged.items())
+            room = most - self.in_flight(after)
+            messages = self.waiting(after=after, limit=room) if room > 0 else []
+            if messages:
+                self.mark_sent(messages[-1].number)
+        return gone, messages
+
     def size(self) -> tuple[int, int]:
         """(messages, bytes) that wait."""
         row = self._store.rows("SELECT COUNT(*) AS messages, COALESCE(SUM(bytes), 0) AS bytes FROM outbox")[0]
@@ -125,4 +137,4 @@ class Outbox:
 
 
 _UNDER_WAY = "SELECT COALESCE(SUM(bytes), 0) FROM outbox WHERE sent = 1"
-_HELD = "SELECT boot, MIN(sequence) AS held FROM outbox GROUP BY boot"
+_HELD = "SELECT MIN(sequence) AS held FROM outbox WHERE boot = ?"

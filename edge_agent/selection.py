@@ -39,12 +39,21 @@ class Memory(Protocol):
 
 
 class Selector:
-    """Loads bundles with the variant that should serve here, each tried in a process of its own first. `engines` is
-    where built engines are kept."""
+    """Loads bundles with the variant that should serve here, each tried in a process of its own first: behind the line,
+    while something is `serving`. `engines` is where built engines are kept."""
 
-    def __init__(self, memory: Memory, *, variant: str | None, threads: int, engines: Path, trials: Trials) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        *,
+        variant: str | None,
+        threads: int,
+        engines: Path,
+        trials: Trials,
+        serving: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._memory, self._variant, self._threads, self.engines = memory, variant, threads, engines
-        self._trials = trials
+        self._trials, self._serving = trials, serving
 
     def select(self, bundle: Bundle) -> tuple[Inspector, Selection]:
         """A loaded inspector that passed its probe. Raises BundleError, with all reasons, where there is none."""
@@ -88,7 +97,9 @@ class Selector:
         return inspector, Selection(session.variant, session.device_class, basis, "the settings name it")
 
     def _inspector(self, bundle: Bundle, variant: str) -> Inspector:
-        self._trials.check(bundle, variant=variant, threads=self._threads, engines=self.engines)
+        self._trials.check(
+            bundle, variant=variant, threads=self._threads, engines=self.engines, background=self._serving()
+        )
         return Inspector(bundle, variant=variant, threads=self._threads, engines=self.engines)
 
     def _unbuilt(self, bundle: Bundle, found: Candidates) -> tuple[Variant, ...]:

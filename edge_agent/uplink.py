@@ -26,6 +26,7 @@ IN_FLIGHT = 64  # messages sent and not acknowledged
 LARGEST_PAYLOAD_BYTES = 64 * 1024
 _KEEPALIVE_SECONDS = 20
 _BEAT_SECONDS = 1.0
+_ROUND_SECONDS = 0.05  # between two commits of a drain: those of verdicts come first
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ class Uplink:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._fresh = threading.Event()  # a connection whose birth has not been written yet
+        self._lock = threading.Lock()
+        self._acks: dict[str, int] = {}  # boot -> sequence that the monitor has committed, to be forgotten
         self._cursor = 0  # number of the newest message sent over this connection
         self._progress = time.monotonic()
         self._sender = threading.Thread(target=self._send_for_ever, name="uplink", daemon=True)
@@ -124,19 +127,15 @@ class Uplink:
             self._on_order(bytes(message.payload))
 
     def _acknowledge(self, payload: bytes) -> None:
+        """Noted here; the sender forgets the messages together with its next ones."""
         try:
             ack = Ack.model_validate_json(payload)
-            gone = self._outbox.acknowledge(ack.boot, ack.sequence)
         except ValidationError as error:
             _log.warning("an acknowledgement cannot be read: %s", error.errors()[0]["msg"])
             return
-        except QuotaError as error:
-            _log.error("%s", error)
-            return
-        if gone:
-            self._progress = time.monotonic()
-            self.acknowledged_at = datetime.now(UTC)
-            self._wake.set()
+        with self._lock:
+            self._acks[ack.boot] = max(ack.sequence, self._acks.get(ack.boot, 0))
+        self._wake.set()
         if ack.cameras:
             self._on_states(ack.cameras)
 
@@ -148,10 +147,11 @@ class Uplink:
                 continue
             try:
                 self._begin_connection()
-                self._send_waiting()
+                self._exchange()
             except QuotaError as error:
                 _log.error("%s", error)
                 self._stopping.wait(_BEAT_SECONDS)
+            self._stopping.wait(_ROUND_SECONDS)
 
     def _begin_connection(self) -> None:
         """Everything that waits is sent over a new connection, and a birth after it."""
@@ -161,22 +161,29 @@ class Uplink:
             self._cursor = 0
             self._progress = time.monotonic()
 
-    def _send_waiting(self) -> None:
-        in_flight = self._outbox.in_flight(self._cursor)
-        if in_flight == 0:
-            self._progress = time.monotonic()
-        elif time.monotonic() - self._progress > self._resend_seconds:
-            _log.warning("no acknowledgement for %g s; sending %d messages again", self._resend_seconds, in_flight)
-            self._cursor, in_flight = 0, 0
-            self._progress = time.monotonic()
-        messages = (
-            self._outbox.waiting(after=self._cursor, limit=IN_FLIGHT - in_flight) if in_flight < IN_FLIGHT else []
-        )
-        if messages:
-            self._outbox.mark_sent(messages[-1].number)
+    def _exchange(self) -> None:
+        """Forget what is acknowledged, send what may be in flight beside the rest."""
+        with self._lock:
+            acks = dict(self._acks)
+        gone, messages = self._outbox.exchange(acks, after=self._cursor, most=IN_FLIGHT)
+        with self._lock:
+            self._acks = {boot: last for boot, last in self._acks.items() if acks.get(boot) != last}
+        if gone:
+            self.acknowledged_at = datetime.now(UTC)
         for message in messages:
             self._publish(message)
             self._cursor = message.number
+        self._watch_progress(moved=bool(gone))
+
+    def _watch_progress(self, *, moved: bool) -> None:
+        """Where nothing is acknowledged for a while, everything is sent again."""
+        in_flight = self._outbox.in_flight(self._cursor)
+        if moved or in_flight == 0:
+            self._progress = time.monotonic()
+        elif time.monotonic() - self._progress > self._resend_seconds:
+            _log.warning("no acknowledgement for %g s; sending %d messages again", self._resend_seconds, in_flight)
+            self._cursor, self._progress = 0, time.monotonic()
+            self._wake.set()
 
     def _publish(self, message: Message) -> None:
         kind = "event" if isinstance(message.envelope.body, Event) else "telemetry"

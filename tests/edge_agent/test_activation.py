@@ -14,6 +14,8 @@ from edge_agent.store import Store
 from runtime import trial
 from runtime.bundle import Bundle
 from runtime.trial import Limits, Trials
+from tests.edge_agent.conftest import MakeAgent
+from tests.simulators.small_bundle import write_small_bundle
 
 
 def loader(store: Store, folder: Path, seconds: float = 90.0) -> Loader:
@@ -42,3 +44,31 @@ def test_restart_needs_no_second_trial(
     loader(store, tmp_path).load(small_bundle.path, small_bundle.hash)
     monkeypatch.setattr(trial, "try_bundle", lambda *_, **__: pytest.fail("it was tried again"))
     loader(store, tmp_path).load(small_bundle.path, small_bundle.hash)
+
+
+@pytest.mark.parametrize("serving", [False, True])
+def test_trial_of_the_next_bundle_gives_way_to_the_line_that_is_served(
+    small_bundle: Bundle, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, serving: bool
+) -> None:
+    tried: list[tuple[bool, float]] = []
+
+    def note(*_: object, limits: Limits, background: bool, **__: object) -> None:
+        tried.append((background, limits.seconds))
+
+    monkeypatch.setattr(trial, "try_bundle", note)
+    trials = Trials(tmp_path / "trials.json", limits=Limits(seconds=5.0))
+    selector = Selector(
+        store, variant=None, threads=1, engines=tmp_path / "engines", trials=trials, serving=lambda: serving
+    )
+    selector.select(small_bundle)
+    assert tried == [(serving, 50.0 if serving else 5.0)]
+
+
+def test_a_bundle_is_tried_behind_the_line_once_an_agent_serves(make_agent: MakeAgent, tmp_path: Path) -> None:
+    agent = make_agent()
+    following = write_small_bundle(tmp_path / "following", seed=5)
+    tried: list[bool] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial, "try_bundle", lambda *_, background, **__: tried.append(background))
+        agent.core.loader.load(following.path, following.hash)
+    assert tried == [True]

@@ -190,3 +190,31 @@ def test_what_is_carried_by_hand_stays_and_leaves_room_for_the_rest_to_shrink(st
     last = carried[-1].envelope
     assert box.acknowledge(last.boot, last.sequence) == len(carried)
     assert box.hand_over(after=0, limit=1000)[0].envelope.sequence == last.sequence + 1
+
+
+def test_what_is_acknowledged_goes_and_the_next_are_marked_in_one_commit(store: Store) -> None:
+    box = outbox(store)
+    for _ in range(10):
+        box.add(event())
+    _, first = box.exchange({}, after=0, most=4)
+    before = commits(store)
+    gone, following = box.exchange({box.boot: 3}, after=first[-1].number, most=4)
+    assert (gone, [message.envelope.sequence for message in following]) == (3, [5, 6, 7])
+    assert commits(store) - before == 1
+    assert box.acknowledge(box.boot, 10) == 4  # those that were sent, and no other
+
+
+def test_nothing_more_is_handed_out_while_enough_is_in_flight(store: Store) -> None:
+    box = outbox(store)
+    for _ in range(10):
+        box.add(event())
+    _, first = box.exchange({}, after=0, most=4)
+    assert box.exchange({}, after=first[-1].number, most=4) == (0, [])
+
+
+def commits(store: Store) -> int:
+    """Transactions in the write-ahead log so far: the last frame of each carries the size of the database."""
+    log = store.path.with_name(store.path.name + "-wal").read_bytes()
+    page = int.from_bytes(log[8:12], "big")
+    frames = (log[at : at + 24] for at in range(32, len(log), 24 + page))
+    return sum(frame[4:8] != bytes(4) and frame[8:16] == log[16:24] for frame in frames)
