@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from contracts.frame import Frame, Outcome, OutcomeSource, Verdict
+from edge_agent.extract import EVERYTHING, Extract, csv_lines
 from edge_agent.store import Store
 
-CSV_COLUMNS = (
-    "part_id", "camera", "product", "sequence", "triggered_at", "decision", "label", "defect_score", "threshold",
-    "scores", "bundle_hash", "latency_seconds", "reason", "outcome", "outcome_source", "outcome_rater",
-    "outcome_decided_at", "severity", "box",
-)  # fmt: skip
-_CHUNK = 1000
-_CSV_QUERY = """
-SELECT v.*, o.label AS outcome, o.source AS outcome_source, o.rater AS outcome_rater, o.decided_at AS outcome_decided_at
-FROM verdicts v LEFT JOIN outcomes o ON o.id = (
-    SELECT max(id) FROM outcomes WHERE part_id = v.part_id AND (camera IS NULL OR camera = v.camera)
-)
-WHERE v.id > ? ORDER BY v.id LIMIT ?
-"""
+_SEARCHED = 20_000  # rows that are looked at with one question
+_SEARCH_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -95,13 +84,27 @@ class Record:
         )
         return [self._entry(row) for row in rows]
 
-    def csv_lines(self) -> Iterator[str]:
-        """The whole record as CSV, oldest first, with a header; read in pieces so that the line never waits long."""
-        yield _csv_line(CSV_COLUMNS)
-        last = 0
-        while rows := self._store.rows(_CSV_QUERY, (last, _CHUNK)):
-            yield "".join(_csv_line(_csv_values(row)) for row in rows)
-            last = rows[-1]["id"]
+    def search(self, extract: Extract, *, limit: int, before: int | None = None) -> tuple[list[Entry], int | None]:
+        """The newest entries of an extract, newest first, and the `before` of the next ones (None: that was all).
+
+        It looks for half a second at most and in short pieces, so that the line never waits; what is found until then
+        may be fewer than `limit`, or none.
+        """
+        last = int(self._store.rows("SELECT COALESCE(MAX(id), 0) AS last FROM verdicts")[0]["last"])
+        found: list[Entry] = []
+        start, until = min(before or last + 1, last + 1), time.monotonic() + _SEARCH_SECONDS
+        words, values = extract.conditions()
+        query = f"SELECT * FROM verdicts v WHERE v.id >= ? AND v.id < ?{words} ORDER BY v.id DESC LIMIT ?"  # noqa: S608
+        while start > 1 and len(found) < limit and time.monotonic() < until:
+            step = start if extract.part_id is not None else _SEARCHED  # parts have an index
+            rows = self._store.rows(query, (start - step, start, *values, limit - len(found)))
+            found += [self._entry(row) for row in rows]
+            start = found[-1].number if len(found) == limit else max(start - step, 1)
+        return found, start if start > 1 else None
+
+    def csv_lines(self, extract: Extract = EVERYTHING, *, for_spreadsheets: bool = True) -> Iterator[str]:
+        """An extract as CSV, oldest first, with a header; by default everything."""
+        return csv_lines(self._store, extract, for_spreadsheets=for_spreadsheets)
 
     def last_sequences(self) -> dict[str, int]:
         """Camera -> sequence of its newest frame on record."""
@@ -177,45 +180,3 @@ def _verdict(row: Any) -> Verdict:
             "box": None if row["box"] is None else json.loads(row["box"]),
         }
     )
-
-
-def _csv_values(row: Any) -> tuple[Any, ...]:
-    """The columns of `CSV_COLUMNS`, times in ISO 8601."""
-    return (
-        row["part_id"],
-        row["camera"],
-        row["product"],
-        row["sequence"],
-        _iso(row["triggered_at"]),
-        row["decision"],
-        row["label"],
-        row["defect_score"],
-        row["threshold"],
-        row["scores"],
-        row["bundle_hash"],
-        row["latency_seconds"],
-        row["reason"],
-        row["outcome"],
-        row["outcome_source"],
-        row["outcome_rater"],
-        _iso(row["outcome_decided_at"]),
-        row["severity"],
-        row["box"],
-    )
-
-
-def _iso(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
-
-
-def _csv_line(values: Sequence[Any]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerow([_plain(value) for value in values])
-    return text.getvalue()
-
-
-def _plain(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula gets an apostrophe in front."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
-    return value

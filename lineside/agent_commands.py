@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,10 +13,13 @@ from lineside.group import carry_out
 agent_app = typer.Typer(invoke_without_command=True)
 bundle_app = typer.Typer(help="Models that are brought by hand.", no_args_is_help=True)
 telemetry_app = typer.Typer(help="Reports that are carried to the monitor by hand.", no_args_is_help=True)
+records_app = typer.Typer(help="The record of verdicts.", no_args_is_help=True)
+agent_app.add_typer(records_app, name="records")
 agent_app.add_typer(bundle_app, name="bundle")
 agent_app.add_typer(telemetry_app, name="telemetry")
 Config = Annotated[Path, typer.Option(help="The agent's TOML file.")]
 _CONFIG = Path("/etc/lineside/agent.toml")
+_MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 
 
 @agent_app.callback()
@@ -64,6 +68,30 @@ def agent_key(
     from lineside.station import run_agent_key
 
     carry_out(run_agent_key, name, tuple(may or ("inspect",)))
+
+
+@records_app.command("export")
+def records_export(
+    out: Annotated[Path, typer.Argument(help="The file to write.")],
+    since: Annotated[
+        datetime | None, typer.Option("--from", formats=_MOMENTS, help="First moment, by this box's clock.")
+    ] = None,
+    until: Annotated[datetime | None, typer.Option("--to", formats=_MOMENTS, help="Up to, not including.")] = None,
+    camera: Annotated[str | None, typer.Option(help="Only of this camera.")] = None,
+    verdict: Annotated[
+        Literal["OK", "NG", "REVIEW", "NO_VERDICT"] | None, typer.Option(help="Only with this answer.")
+    ] = None,
+    part: Annotated[str | None, typer.Option(help="Only of the part with this id.")] = None,
+    file_format: Annotated[
+        Literal["csv", "parquet"], typer.Option("--format", help="parquet needs the extra [parquet].")
+    ] = "csv",
+    config: Config = _CONFIG,
+) -> None:
+    """Write verdicts with what their parts turned out to be into a file, whether the agent runs or not."""
+    from lineside.station import run_records_export
+
+    words = {"camera": camera, "decision": verdict, "part_id": part}
+    carry_out(run_records_export, out, config, since=since, until=until, words=words, file_format=file_format)
 
 
 @bundle_app.command("import")

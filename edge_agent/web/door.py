@@ -15,6 +15,8 @@ from edge_agent.web.inspect import Defaults, inspect_routes
 from edge_agent.web.outcomes import outcome_routes
 from edge_agent.web.page import page_routes
 from edge_agent.web.parts import part_routes
+from edge_agent.web.records import record_routes
+from edge_agent.web.rendering import Rendering, static_routes
 from edge_agent.web.trigger import trigger_routes
 from edge_agent.web.verdicts import verdict_routes
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 def web_app(agent: Agent) -> FastAPI:
     """The application of this agent."""
     web, core = agent.settings.web, agent.core
+
+    boot = core.outbox.boot
+    rendering = Rendering(site=agent.settings.site, agent=agent.settings.agent, boot=boot)
 
     def recorded(outcome: Outcome) -> None:
         core.recent.note(outcome.part_id, outcome.label)
@@ -49,7 +54,17 @@ def web_app(agent: Agent) -> FastAPI:
         verdict_routes(core.record),
         part_routes(core.parts),
         carrying_routes(core.outbox, agent=agent.settings.agent, birth=agent.birth),
-        page_routes(agent.view, core.recent, boot=core.outbox.boot),
+        page_routes(agent.view, core.recent, rendering, boot=boot),
+        record_routes(
+            core.record,
+            rendering,
+            cameras=lambda: sorted(core.record.last_sequences()),
+            kept_days={
+                "verdicts": agent.settings.record.retention_days,
+                "images": agent.settings.buffer.retention_days,
+            },
+        ),
+        static_routes(),
     ]
     return create_app(
         routers,

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from jinja2 import Environment, FileSystemLoader
 
 from contracts.frame import Decision
 from drift.camera import CameraFault
@@ -18,12 +16,9 @@ from edge_agent.outcomes import confirmed_label
 from edge_agent.parts.parts import Parts
 from edge_agent.recent import Glance, Recent
 from edge_agent.station import fault_reason
-from edge_agent.web.texts import choose_language, read_texts
+from edge_agent.web.rendering import Rendering
 
-_FOLDER = Path(__file__).parent
 _SHOWN = 24
-_STATIC = {"page.css": "text/css", "page.js": "text/javascript", "mark.svg": "image/svg+xml"}
-_POLICY = "default-src 'self'; img-src 'self'; style-src 'self'; script-src 'self'; frame-ancestors 'none'"
 
 
 @dataclass(frozen=True)
@@ -58,21 +53,9 @@ class StationView:
     """Where several cameras see one part."""
 
 
-def page_routes(view: Callable[[], StationView], recent: Recent, *, boot: str) -> APIRouter:
+def page_routes(view: Callable[[], StationView], recent: Recent, rendering: Rendering, *, boot: str) -> APIRouter:
     """The page, its pieces and its pictures."""
-    texts = read_texts()
-    pages = Environment(
-        loader=FileSystemLoader(_FOLDER / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    files = {name: (_FOLDER / "static" / name).read_bytes() for name in _STATIC}
-    router = APIRouter(include_in_schema=False)
-
-    def render(template: str, request: Request, **values: Any) -> str:
-        language = choose_language(
-            request.query_params.get("lang"), request.headers.get("accept-language", ""), list(texts)
-        )
-        common = {"t": texts[language], "language": language, "languages": sorted(texts), "boot": boot}
-        return pages.get_template(template).render(**common, **values)
+    router, render = APIRouter(include_in_schema=False), rendering.piece
 
     def pieces(request: Request, glances: Sequence[Glance]) -> dict[str, Any]:
         now = view()
@@ -87,8 +70,7 @@ def page_routes(view: Callable[[], StationView], recent: Recent, *, boot: str) -
     def page(request: Request) -> HTMLResponse:
         """The page."""
         glances = recent.newest(_SHOWN)
-        html = render("page.html", request, view=view(), **pieces(request, glances))
-        return HTMLResponse(html, headers={"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"})
+        return rendering.page("page.html", request, **pieces(request, glances))
 
     @router.get("/fragments")
     def fragments(request: Request, after: int = 0, not_ok: bool = False) -> JSONResponse:
@@ -115,13 +97,6 @@ def page_routes(view: Callable[[], StationView], recent: Recent, *, boot: str) -
         """Where in one of the last images a defect is likely, as a layer over its picture."""
         glance = recent.find(number) if of_boot == boot else None
         return _picture(None if glance is None else glance.heat_png(), "image/png")
-
-    @router.get("/static/{name}")
-    def static(name: str) -> Response:
-        """Style, script and mark of the page."""
-        if name not in files:
-            return Response(status_code=404)
-        return Response(files[name], media_type=_STATIC[name], headers={"Cache-Control": "max-age=300"})
 
     return router
 

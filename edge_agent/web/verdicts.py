@@ -4,11 +4,35 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import TypeAdapter, ValidationError
 
+from edge_agent.extract import Extract
 from edge_agent.record import Entry, Record
 from edge_agent.web.described import READING, Verdicts
+from edge_agent.web.errors import Refusal
+
+_EXTRACT = TypeAdapter(Extract)
+
+
+def asked(
+    since: str | None = None,
+    until: str | None = None,
+    camera: Annotated[str | None, Query(max_length=64)] = None,
+    decision: str | None = None,
+    part_id: Annotated[str | None, Query(max_length=128)] = None,
+) -> Extract:
+    """Which part of the record; what a form leaves empty is not asked. A moment without an offset is of this box's own
+    clock."""
+    asked_for = {"since": since, "until": until, "camera": camera, "decision": decision, "part_id": part_id}
+    try:
+        return _EXTRACT.validate_python({name: value for name, value in asked_for.items() if value})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise Refusal(
+            422, wrong, "moments look like 2026-03-02T14:00, decisions are OK, NG, REVIEW, NO_VERDICT"
+        ) from error
 
 
 def verdict_routes(record: Record) -> APIRouter:
@@ -28,10 +52,12 @@ def verdict_routes(record: Record) -> APIRouter:
         return JSONResponse({"verdicts": [_json(entry) for entry in entries], "next": following})
 
     @router.get("/v1/verdicts.csv", responses={**READING, 200: {"content": {"text/csv": {}}}})
-    def verdicts_csv() -> StreamingResponse:
-        """The whole record, oldest first."""
+    def verdicts_csv(extract: Annotated[Extract, Depends(asked)], as_recorded: bool = False) -> StreamingResponse:
+        """The record or a part of it, oldest first. `as_recorded`: texts that a spreadsheet would take for a formula
+        get no apostrophe in front."""
         headers = {"Content-Disposition": 'attachment; filename="verdicts.csv"'}
-        return StreamingResponse(record.csv_lines(), media_type="text/csv; charset=utf-8", headers=headers)
+        lines = record.csv_lines(extract, for_spreadsheets=not as_recorded)
+        return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
 
     return router
 

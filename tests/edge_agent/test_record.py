@@ -10,7 +10,8 @@ import pytest
 
 from contracts.errors import ConfigurationError
 from contracts.frame import Decision, Outcome, OutcomeSource
-from edge_agent.record import CSV_COLUMNS, Record
+from edge_agent.extract import CSV_COLUMNS
+from edge_agent.record import Record
 from edge_agent.store import Store
 from tests.simulators.captures import inspection
 
