@@ -16,7 +16,7 @@ from edge_agent.store import Store
 CSV_COLUMNS = (
     "part_id", "camera", "product", "sequence", "triggered_at", "decision", "label", "defect_score", "threshold",
     "scores", "bundle_hash", "latency_seconds", "reason", "outcome", "outcome_source", "outcome_rater",
-    "outcome_decided_at", "severity", "box",
+    "outcome_decided_at", "severity", "box", "review_from", "thresholds_number",
 )  # fmt: skip
 _CHUNK = 1000
 _CSV_QUERY = """
@@ -50,8 +50,8 @@ class Record:
             db.executemany(
                 "INSERT INTO verdicts (part_id, camera, product, sequence, triggered_at, frame, decision, label,"
                 " defect_score, threshold, scores, bundle_hash, latency_seconds, reason, reference,"
-                " severity, box, recorded_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " severity, box, review_from, thresholds_number, recorded_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(*_row(verdict, reference), now) for verdict, reference in verdicts],
             )
 
@@ -158,6 +158,8 @@ def _row(verdict: Verdict, reference: str | None) -> tuple[Any, ...]:
         reference,
         None if verdict.severity is None else verdict.severity.model_dump_json(),
         None if verdict.box is None else json.dumps(verdict.box),
+        verdict.review_from,
+        verdict.thresholds_number,
     )
 
 
@@ -175,6 +177,8 @@ def _verdict(row: Any) -> Verdict:
             "reason": row["reason"],
             "severity": None if row["severity"] is None else json.loads(row["severity"]),
             "box": None if row["box"] is None else json.loads(row["box"]),
+            "review_from": row["review_from"],
+            "thresholds_number": row["thresholds_number"],
         }
     )
 
@@ -201,6 +205,8 @@ def _csv_values(row: Any) -> tuple[Any, ...]:
         _iso(row["outcome_decided_at"]),
         row["severity"],
         row["box"],
+        row["review_from"],
+        row["thresholds_number"],
     )
 
 

@@ -30,6 +30,7 @@ from monitor.store.database import Store
 from monitor.store.label_tables import ImageRow
 from monitor.store.rollout_tables import CandidateRow, ReleaseRow
 from monitor.store.rule_tables import IncidentRow
+from monitor.thresholds import ThresholdDesk
 from runtime.bundle import Bundle
 
 Said = Literal["repaired", "permanent", "adopt", "retrain", "close"]
@@ -40,7 +41,8 @@ class UnknownClass(ValueError):
 
 
 class Desk:
-    """`on_change` wakes the workers after a deed that gives them work. `benchmarks`: about figures of devices."""
+    """`on_change` wakes the workers after a deed that gives them work. `benchmarks`: about figures of devices;
+    `thresholds`: about thresholds."""
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class Desk:
         candidates: Candidates,
         rulebook: Rulebook,
         benchmarks: BenchmarkDesk,
+        thresholds: ThresholdDesk,
         *,
         sites: Sequence[str],
         settings: LabelSettings,
@@ -57,7 +60,7 @@ class Desk:
     ) -> None:
         self._store, self._blobs, self._shelf = store, blobs, shelf
         self._candidates, self._rulebook = candidates, rulebook
-        self.benchmarks = benchmarks
+        self.benchmarks, self.thresholds = benchmarks, thresholds
         self._sites = tuple(sites)
         self._settings = settings
         self._on_change = on_change

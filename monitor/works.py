@@ -24,6 +24,7 @@ from monitor.retraining import Retraining
 from monitor.rulebook import Rulebook
 from monitor.settings import MonitorSettings
 from monitor.store.database import Store
+from monitor.thresholds import ThresholdDesk
 from monitor.trainer_process import Trainer
 
 
@@ -96,6 +97,7 @@ def make_works(
             candidates,
             rulebook,
             BenchmarkDesk(store, orders, rulebook, on_change=on_change),
+            ThresholdDesk(store, orders, rulebook, on_change=on_change),
             sites=settings.sites,
             settings=settings.labels,
             on_change=on_change,
