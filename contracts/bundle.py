@@ -262,7 +262,20 @@ class Thresholds(Wire):
     review_from: Probability
     cost_escape: float = Field(default=1.0, gt=0.0)
     cost_false_reject: float = Field(default=1.0, gt=0.0)
+    cost_review: float | None = Field(
+        default=None, gt=0.0, exclude_if=_absent, description="of a part that a person looks at; None: not asked"
+    )
+    most_reviewed: Probability | None = Field(
+        default=None, exclude_if=_absent, description="share of the parts that people have time for; None: any"
+    )
     defect_share: float = Field(default=0.5, gt=0.0, lt=1.0, description="of the parts on the line, as was expected")
+    slope: float | None = Field(
+        default=None,
+        gt=0.0,
+        exclude_if=_absent,
+        description="how much surer of a defect one is, in log-odds, where the score is by one surer (`runtime.band`); "
+        "None: nobody wrote it down",
+    )
     chosen_by: str = "balanced accuracy on the validation split"
 
     @property

@@ -7,11 +7,12 @@ names an earlier bundle, with its reason.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from contracts.names import Identifier, Moment, Name, Sha256, Wire
+from contracts.thresholds import MOST_ENTRIES, SignedThresholds
 
 CHANNEL_FILE = "channel.json"
 
@@ -30,8 +31,15 @@ class Refusal(Wire):
     reason: str
 
 
+def _once(entries: tuple[SignedThresholds, ...]) -> tuple[SignedThresholds, ...]:
+    if len({entry.key for entry in entries}) != len(entries):
+        raise ValueError("two thresholds for one bundle and product")
+    return entries
+
+
 class Channel(Wire):
-    """`active` is served; `shadow` runs beside it, its answers never reach the line."""
+    """`active` is served; `shadow` runs beside it, its answers never reach the line. `thresholds` decide for the
+    bundles that they name; a bundle without any decides by its manifest."""
 
     schema_version: Literal[1] = 1
     site: Name
@@ -39,6 +47,9 @@ class Channel(Wire):
     active: Release
     shadow: Release | None = None
     refused: tuple[Refusal, ...] = ()
+    thresholds: Annotated[tuple[SignedThresholds, ...], AfterValidator(_once)] = Field(
+        default=(), max_length=MOST_ENTRIES, exclude_if=lambda entries: not entries
+    )
     reason: str
     issued_at: Moment
     order_id: Identifier | None = None

@@ -56,6 +56,10 @@ class Verdict(Wire):
     scores: dict[Label, Probability] = {}
     defect_score: Probability | None = Field(default=None, description="1 minus the probability of the good classes")
     threshold: Probability | None = Field(default=None, description="NG at or above it")
+    review_from: Probability | None = Field(default=None, description="REVIEW from here to `threshold`, OK below")
+    thresholds_number: int | None = Field(
+        default=None, ge=1, description="of the signed thresholds that decided; None: the bundle's own"
+    )
     severity: Severity | None = Field(default=None, description="None where the model has no such task")
     box: PixelBox | None = Field(default=None, description="of the defect; None where the part passes")
     bundle_hash: Sha256 | None = None

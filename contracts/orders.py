@@ -65,8 +65,18 @@ class Benchmark(_Order):
     )
 
 
+class CountScores(_Order):
+    """How the defect scores on record lie, for a preview of other thresholds. `order-done` carries `Scores`: counts
+    only, no part."""
+
+    kind: Literal["count-scores"] = "count-scores"
+    bundle_hash: Sha256
+    product: Name
+    days: int = Field(default=7, ge=1, le=31, description="up to now, by the record's clock")
+
+
 class Configure(_Order):
-    """Change decision thresholds or the audit rate without a new bundle."""
+    """Change the audit rate. Thresholds are no order: they come signed, with the channel."""
 
     kind: Literal["configure"] = "configure"
     audit_fraction: float | None = Field(default=None, ge=0.0, le=1.0)
@@ -86,6 +96,6 @@ class Retrain(_Order):
 
 
 Order = Annotated[
-    Install | Rollback | Replay | Sample | Benchmark | Configure | Retrain,
+    Install | Rollback | Replay | Sample | Benchmark | CountScores | Configure | Retrain,
     Field(discriminator="kind"),
 ]

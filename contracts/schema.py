@@ -17,6 +17,7 @@ from contracts.frame import Frame, Outcome, Verdict
 from contracts.orders import Order
 from contracts.part import PartVerdict
 from contracts.report import Report
+from contracts.scores import Scores
 from contracts.telemetry import Ack, Envelope, Status
 from contracts.upload import ImageUpload
 
@@ -38,6 +39,7 @@ PUBLISHED: dict[str, TypeAdapter[object]] = {
     "report-v1": TypeAdapter(Report),
     "benchmark-v1": TypeAdapter(Benchmark),
     "figures-v1": TypeAdapter(Figures),
+    "scores-v1": TypeAdapter(Scores),
     "answer-v1": TypeAdapter(Answer),
     "heartbeat-v1": TypeAdapter(Heartbeat),
 }

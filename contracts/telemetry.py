@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from contracts.frame import Decision, Outcome
+from contracts.frame import Decision, Outcome, Probability
 from contracts.names import Identifier, Label, Moment, Name, Sha256, Wire
 
 TOPIC_ROOT = "lineside/v1"
@@ -122,6 +122,8 @@ class EventKind(StrEnum):
     BUNDLE_REFUSED = "bundle-refused"
     BUNDLE_ROLLED_BACK = "bundle-rolled-back"
     SHADOW_STARTED = "shadow-started"
+    THRESHOLDS_APPLIED = "thresholds-applied"
+    THRESHOLDS_REFUSED = "thresholds-refused"
     REPLAY_FINISHED = "replay-finished"
     ORDER_DONE = "order-done"
     ORDER_FAILED = "order-failed"
@@ -131,7 +133,8 @@ class EventKind(StrEnum):
 
 class Event(Wire):
     """Something that must be known at once. `details` is kind-specific: `outcome` carries the fields of an
-    `OutcomeReport`, `replay-finished` those of a `ShadowSummary`, `order-done` of a benchmark those of `Figures`."""
+    `OutcomeReport`, `replay-finished` those of a `ShadowSummary`, `order-done` of a benchmark those of `Figures` and of
+    a `CountScores` order those of `Scores`, `thresholds-applied` and `-refused` those of a `ThresholdsReport`."""
 
     kind: Literal["event"] = "event"
     event: EventKind
@@ -145,6 +148,14 @@ class Event(Wire):
         default=None, description="only for `dropped`: covers up to and including this one"
     )
     details: dict[str, Any] = {}
+
+
+class ThresholdsReport(Wire):
+    """Signed thresholds that decide from the next image on, or were refused; all None: the bundle's own, again."""
+
+    number: int | None = Field(default=None, ge=1)
+    ng: Probability | None = None
+    review_from: Probability | None = None
 
 
 class OutcomeReport(Wire):

@@ -27,6 +27,7 @@ from edge_agent.shadow import ShadowRunner
 from edge_agent.slots import Slots
 from edge_agent.station import Station
 from edge_agent.store import Store
+from edge_agent.thresholds import SignedChoices
 from edge_agent.updates import UntrustedError
 from runtime.bundle import Bundle, open_bundle
 
@@ -92,6 +93,7 @@ class Bundles:
         *,
         failed_shadows: list[tuple[str, str]],
         engines: Path,
+        thresholds: SignedChoices,
     ) -> None:
         self._store, self._outbox, self.slots = store, outbox, slots
         self._station, self._shadow, self._loader = station, shadow, loader
@@ -99,6 +101,7 @@ class Bundles:
         self._lock = threading.RLock()  # never held while downloading or probing
         self.measured: str | None = None
         """Hash of the bundle that a benchmark needs until it is over."""
+        self.thresholds = thresholds
         self._failed_shadows = failed_shadows  # filled by the shadow runner, perhaps on the hot path
         self.engines = Engines(engines, built=self.renew)
 
@@ -142,6 +145,7 @@ class Bundles:
         inspector = self._load(client, release.bundle_hash)
         if inspector is None:
             return False
+        inspector.book = self.thresholds.book(inspector.bundle)
         self._shadow.start(inspector)
         self._report(EventKind.SHADOW_STARTED, release.bundle_hash, f"release {release.number} runs as shadow")
         return True
@@ -160,6 +164,15 @@ class Bundles:
             for refusal in channel.refused:
                 if refusal.bundle_hash not in refused:
                     self.slots.refuse(refusal.bundle_hash, refusal.reason)
+
+    def follow_thresholds(self, channel: Channel) -> None:
+        """From the next image on the channel's thresholds decide. Raises QuotaError where they cannot be written down;
+        those from before go on then."""
+        if self.thresholds.follow(channel):
+            with self._lock:
+                for inspector in (self._station.active, self._shadow.inspector):
+                    if inspector is not None:
+                        inspector.book = self.thresholds.book(inspector.bundle)
 
     def prune(self, *, keep: tuple[str, ...]) -> None:
         """Delete bundles that nothing needs."""
@@ -230,6 +243,7 @@ class Bundles:
 
     def _serve(self, inspector: Inspector, *, reason: str) -> None:
         self._answered_before, self._since, self._hung = self._station.answered, time.monotonic(), 0
+        inspector.book = self.thresholds.book(inspector.bundle)
         self._station.activate(inspector)
         selection = inspector.selection
         served = f"{inspector.bundle.hash} {inspector.session.variant}"

@@ -32,6 +32,7 @@ from edge_agent.outputs.triggers import Triggers
 from edge_agent.pulse import Pulse
 from edge_agent.replay import Replayer
 from edge_agent.sampling import Sampler
+from edge_agent.scores import ScoreCounter
 from edge_agent.settings import AgentSettings
 from edge_agent.source import Source
 from edge_agent.sources.camera import CameraSource
@@ -130,6 +131,7 @@ class Agent:
             threads=settings.inspection.threads,
             fixed=settings.inspection.variant,
         )
+        self.scores = ScoreCounter(core.store, core.orders, core.bundles)
         self.uplink: Uplink | None = None
         self.follower: Follower | None = None
         self.sampler: Sampler | None = None
@@ -155,6 +157,7 @@ class Agent:
         core.bundles.start()
         if self.settings.bundle is not None and core.station.active is None:
             inspector = core.loader.load(self.settings.bundle.path, self.settings.bundle.hash)
+            inspector.book = core.bundles.thresholds.book(inspector.bundle)
             core.station.activate(inspector)
             core.bundles.build_engines(inspector)
         if core.parts.active:
@@ -181,6 +184,7 @@ class Agent:
         self._run("replay", replayer.run, self._stopping)
         self._run("benchmark", self.benchmarker.run, self._stopping)
         self._run("pulse", self.pulse.run, self._stopping)
+        self._run("scores", self.scores.run, self._stopping)
         self._run("caretaker", take_care, duties(self.settings, self.core), self._stopping)
         if self.follower is not None:
             self._run("follower", self.follower.run, self._stopping)
@@ -241,6 +245,7 @@ class Agent:
             self.core.station.under_way.hanging(),
             self.pulse.trouble,
             self.follower and self.follower.trouble,
+            self.core.bundles.thresholds.trouble,
             self.sampler and self.sampler.trouble,
             *(source.trouble for source in self._supervised),
             *self.outputs.troubles(),
@@ -248,11 +253,11 @@ class Agent:
         return [trouble for trouble in found if trouble]
 
     def _begin_orders(self) -> None:
-        """Who carries out which kind of order. Sample, replay and benchmark orders are picked up where they lie."""
+        """Who carries out which kind of order. Other kinds are picked up where they lie."""
         orders = self.core.orders
         orders.count = lambda kind: self.core.metrics.orders.labels(kind).inc()
         begin: dict[str, Callable[..., None]] = {"configure": self._configure, "replay": lambda order: None}
-        begin["benchmark"] = self.benchmarker.accept
+        begin |= {"benchmark": self.benchmarker.accept, "count-scores": self.scores.accept}
         if self.follower is not None:
             begin |= {"install": self.follower.hint, "rollback": self.follower.hint, "sample": lambda order: None}
         orders.begin = begin

@@ -26,6 +26,7 @@ from edge_agent.shadow import ShadowRunner
 from edge_agent.slots import Slots
 from edge_agent.station import Station
 from edge_agent.store import Store
+from edge_agent.thresholds import SignedChoices
 from edge_agent.window import Windows
 from runtime.session import runtime_name
 from runtime.trial import Trials
@@ -101,6 +102,7 @@ def build_core(settings: AgentSettings) -> Core:
         loader,
         failed_shadows=failed_shadows,
         engines=engines,
+        thresholds=SignedChoices(store, outbox, highest_ng=options.highest_ng),
     )
     return Core(
         store=store,

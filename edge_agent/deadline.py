@@ -40,6 +40,8 @@ def in_time(verdict: Verdict, *, age: float, deadline: float) -> Verdict:
         frame=verdict.frame,
         decision=Decision.NO_VERDICT,
         threshold=verdict.threshold,
+        review_from=verdict.review_from,
+        thresholds_number=verdict.thresholds_number,
         bundle_hash=verdict.bundle_hash,
         latency_seconds=verdict.latency_seconds,
         reason=f"{LATE}{age - deadline:.2f} s: an answer {age:.2f} s after the trigger, {deadline:g} s are allowed",

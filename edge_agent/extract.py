@@ -19,7 +19,7 @@ from edge_agent.store import Store
 CSV_COLUMNS = (
     "part_id", "camera", "product", "sequence", "triggered_at", "decision", "label", "defect_score", "threshold",
     "scores", "bundle_hash", "latency_seconds", "reason", "outcome", "outcome_source", "outcome_rater",
-    "outcome_decided_at", "severity", "box",
+    "outcome_decided_at", "severity", "box", "review_from", "thresholds_number",
 )  # fmt: skip
 MOMENTS = ("triggered_at", "outcome_decided_at")
 _PIECE = 1000  # rows that are looked at with one question

@@ -7,7 +7,7 @@ import threading
 from datetime import UTC, datetime
 
 from contracts.channel import Channel
-from contracts.errors import BundleError, LinkError
+from contracts.errors import BundleError, LinkError, QuotaError
 from contracts.orders import Install, Rollback
 from edge_agent.activation import Bundles, Channels
 from edge_agent.luggage import Luggage
@@ -52,7 +52,7 @@ class Follower:
             try:
                 self.look()
                 self.trouble = None
-            except (LinkError, BundleError) as error:
+            except (LinkError, BundleError, QuotaError) as error:
                 if str(error) != self.trouble:
                     _log.warning("%s", error)
                 self.trouble = str(error)
@@ -78,6 +78,7 @@ class Follower:
         if client is None:
             raise LinkError("there is nowhere to fetch bundles from")
         self._bundles.obey_refusals(channel)
+        self._bundles.follow_thresholds(channel)  # before a bundle that they are for
         refused = self._bundles.slots.refused()
         wanted = channel.active
         if self._bundles.serving != wanted.bundle_hash and wanted.bundle_hash not in refused:

@@ -18,10 +18,11 @@ from drift.vector import VectorReference
 from edge_agent.evidence import Selection
 from edge_agent.source import Capture
 from runtime.bundle import Bundle
-from runtime.decision import decide
+from runtime.decision import Decided, decide
 from runtime.preprocessing import ImageError, decode, prepare, size_of, visible
 from runtime.session import Inference, Session
 from runtime.tasks import Found, found
+from runtime.thresholds import Deciding, ThresholdBook
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Inspector:
         self.bundle = bundle
         self.selection: Selection | None = None
         """Why this variant serves, where an agent chose it."""
+        self.book = ThresholdBook(bundle.manifest, bundle.hash)
+        """Which thresholds decide; replaced as a whole, and looked at once for each image."""
         self.session = Session(bundle, variant=variant, threads=threads, engines=engines)
         self.runtime = self.session.runtime
         promised = bundle.manifest.drift_reference_of(self.session.variant)
@@ -117,6 +120,11 @@ class Inspector:
             return Inspection(capture, failed, pixels, model_failed=True)
         return self._answer(capture, pixels, inference, started)
 
+    def decide(self, inference: Inference, product: str) -> tuple[Decided, Deciding]:
+        """The decision on an image of that product, and what made it."""
+        deciding = self.book.of(product)
+        return decide(inference.probabilities, deciding.rule), deciding
+
     def infer(self, pixels: NDArray[np.uint8], *, limit_seconds: float | None = None) -> Inference:
         """The network's answer for [h, w, 3] pixels. Raises ImageError or BundleError."""
         return self.session.infer(prepare(pixels, self.bundle.manifest.preprocessing), limit_seconds=limit_seconds)
@@ -137,7 +145,7 @@ class Inspector:
 
     def _answer(self, capture: Capture, pixels: NDArray[np.uint8], inference: Inference, started: float) -> Inspection:
         manifest = self.bundle.manifest
-        decided = decide(inference.probabilities, manifest)
+        decided, deciding = self.decide(inference, capture.frame.product)
         vector = self.reference.vector(pixels, inference)
         stopped, spec = decided.decision is not Decision.OK, manifest.preprocessing
         size = None if manifest.tasks is None else _size(capture, spec)
@@ -149,7 +157,9 @@ class Inspector:
             label=decided.label,
             scores=scores,
             defect_score=decided.defect_score,
-            threshold=manifest.thresholds.ng,
+            threshold=deciding.rule.thresholds.ng,
+            review_from=deciding.rule.thresholds.review_from,
+            thresholds_number=deciding.number,
             severity=beside.severity,
             box=beside.box,
             bundle_hash=self.bundle.hash,
@@ -170,7 +180,7 @@ class Inspector:
         return Verdict(
             frame=capture.frame,
             decision=Decision.NO_VERDICT,
-            threshold=self.bundle.manifest.thresholds.ng,
+            threshold=self.book.of(capture.frame.product).rule.thresholds.ng,
             bundle_hash=self.bundle.hash,
             latency_seconds=seconds,
             reason=reason[:500],

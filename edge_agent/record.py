@@ -39,8 +39,8 @@ class Record:
             db.executemany(
                 "INSERT INTO verdicts (part_id, camera, product, sequence, triggered_at, frame, decision, label,"
                 " defect_score, threshold, scores, bundle_hash, latency_seconds, reason, reference,"
-                " severity, box, recorded_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " severity, box, review_from, thresholds_number, recorded_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(*_row(verdict, reference), now) for verdict, reference in verdicts],
             )
 
@@ -161,6 +161,8 @@ def _row(verdict: Verdict, reference: str | None) -> tuple[Any, ...]:
         reference,
         None if verdict.severity is None else verdict.severity.model_dump_json(),
         None if verdict.box is None else json.dumps(verdict.box),
+        verdict.review_from,
+        verdict.thresholds_number,
     )
 
 
@@ -178,5 +180,7 @@ def _verdict(row: Any) -> Verdict:
             "reason": row["reason"],
             "severity": None if row["severity"] is None else json.loads(row["severity"]),
             "box": None if row["box"] is None else json.loads(row["box"]),
+            "review_from": row["review_from"],
+            "thresholds_number": row["thresholds_number"],
         }
     )

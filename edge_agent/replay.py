@@ -18,7 +18,6 @@ from edge_agent.orders import Orders
 from edge_agent.outbox import Outbox
 from edge_agent.store import Store
 from edge_agent.window import ShadowAnswer, ShadowSums, WindowKey
-from runtime.decision import decide
 from runtime.preprocessing import ImageError, decode
 
 _BEAT_SECONDS = 0.5
@@ -89,11 +88,11 @@ def _compare(image: KeptImage, active: Inspector, shadow: Inspector) -> ShadowAn
         data = image.path.read_bytes()
     except OSError:
         return None
-    expected = Decision(image.decision) if image.bundle_hash == active.bundle.hash else _decision(active, data)
+    expected = Decision(image.decision) if image.bundle_hash == active.bundle.hash else _decision(active, image, data)
     if expected is None:
         return None
     started = time.perf_counter()
-    decision = _decision(shadow, data)
+    decision = _decision(shadow, image, data)
     return ShadowAnswer(
         key=WindowKey(image.camera, image.product, active.bundle.hash),
         shadow_hash=shadow.bundle.hash,
@@ -103,10 +102,10 @@ def _compare(image: KeptImage, active: Inspector, shadow: Inspector) -> ShadowAn
     )
 
 
-def _decision(inspector: Inspector, data: bytes) -> Decision | None:
-    manifest = inspector.bundle.manifest
+def _decision(inspector: Inspector, image: KeptImage, data: bytes) -> Decision | None:
+    spec = inspector.bundle.manifest.preprocessing
     try:
-        inference = inspector.infer(decode(data, manifest.preprocessing), limit_seconds=_LIMIT_SECONDS)
+        inference = inspector.infer(decode(data, spec), limit_seconds=_LIMIT_SECONDS)
     except (BundleError, ImageError):
         return None
-    return decide(inference.probabilities, manifest).decision
+    return inspector.decide(inference, image.product)[0].decision

@@ -42,6 +42,10 @@ class InspectionSettings(Settings):
         default={}, description="of cameras that need another deadline: `{ camera-1 = 0.5 }`"
     )
 
+    highest_ng: Probability = Field(
+        default=0.999, description="signed thresholds that call NG only above it are refused, whoever signed them"
+    )
+
     @property
     def silent_after(self) -> timedelta | None:
         """As a duration."""

@@ -17,7 +17,6 @@ from contracts.errors import BundleError
 from contracts.frame import Decision
 from edge_agent.inspection import Inspection, Inspector
 from edge_agent.window import ShadowAnswer, WindowKey
-from runtime.decision import decide
 from runtime.preprocessing import ImageError
 
 _QUEUE = 16
@@ -147,4 +146,4 @@ def answer_of(inspector: Inspector, inspection: Inspection, limit_seconds: float
         inference = inspector.infer(inspector.pixels(inspection.capture), limit_seconds=limit_seconds)
     except (BundleError, ImageError):
         return None
-    return decide(inference.probabilities, inspector.bundle.manifest).decision
+    return inspector.decide(inference, inspection.verdict.frame.product)[0].decision

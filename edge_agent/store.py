@@ -15,7 +15,7 @@ from typing import Any
 
 from contracts.errors import ConfigurationError, QuotaError
 
-VERSION = 3
+VERSION = 4
 _PARTS = """
 CREATE TABLE parts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, part TEXT NOT NULL, part_id TEXT NOT NULL, product TEXT NOT NULL,
@@ -30,7 +30,7 @@ CREATE TABLE verdicts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, part_id TEXT NOT NULL, camera TEXT NOT NULL, product TEXT NOT NULL,
     sequence INTEGER NOT NULL, triggered_at REAL NOT NULL, frame TEXT NOT NULL, decision TEXT NOT NULL, label TEXT,
     defect_score REAL, threshold REAL, scores TEXT NOT NULL, bundle_hash TEXT, latency_seconds REAL, reason TEXT,
-    reference TEXT, recorded_at REAL NOT NULL, severity TEXT, box TEXT
+    reference TEXT, recorded_at REAL NOT NULL, severity TEXT, box TEXT, review_from REAL, thresholds_number INTEGER
 );
 CREATE INDEX verdicts_recorded ON verdicts (recorded_at);
 CREATE INDEX verdicts_part ON verdicts (part_id);
@@ -73,6 +73,7 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 _CHANGES = {
     1: "ALTER TABLE verdicts ADD COLUMN severity TEXT; ALTER TABLE verdicts ADD COLUMN box TEXT;",
     2: _PARTS,
+    3: "ALTER TABLE verdicts ADD COLUMN review_from REAL; ALTER TABLE verdicts ADD COLUMN thresholds_number INTEGER;",
 }
 """From each older version to the next one."""
 

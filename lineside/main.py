@@ -216,6 +216,13 @@ def train(
     review_fraction: Annotated[
         float, typer.Option(help="Share of the parts, nearest below the line, that a person shall see.", min=0, max=0.5)
     ] = 0.0,
+    cost_review: Annotated[
+        float | None,
+        typer.Option(help="Cost of a part that a person looks at: REVIEW is where that is cheapest.", min=0.0001),
+    ] = None,
+    most_reviewed: Annotated[
+        float, typer.Option(help="With --cost-review: share of the parts that people have time for.", min=0, max=1)
+    ] = 1.0,
     max_seconds: Annotated[
         float, typer.Option(help="A training that takes longer is cut short, and says so.")
     ] = 3600.0,
@@ -264,7 +271,8 @@ def train(
             "tasks": tuple(task or ()), "severity_column": severity_column, "severity_levels": severity_levels,
             "task_weights": task_weights, "compare_tasks": compare_tasks,
             "cost_escape": cost_escape, "cost_false_reject": cost_false_reject, "defect_share": defect_share,
-            "review_fraction": review_fraction, "rate_factor": rate_factor, "depth_ratio": depth_ratio,
+            "review_fraction": review_fraction, "cost_review": cost_review, "most_reviewed": most_reviewed,
+            "rate_factor": rate_factor, "depth_ratio": depth_ratio,
             "device": device, "steps_factor": steps_factor, "label_noise": label_noise,
         },
     )  # fmt: skip

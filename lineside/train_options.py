@@ -67,6 +67,8 @@ def settings_of(options: TrainOptions) -> TrainingSettings:
         return TrainingSettings.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:
+            raise ConfigurationError(first["msg"].removeprefix("Value error, ")) from error
         name = str(first["loc"][0])
         option = _OPTIONS.get(name, name.replace("_", "-"))
         message = first["msg"].removeprefix("Value error, ")

@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from contracts.errors import ConfigurationError
-from contracts.telemetry import Event, EventKind, OutcomeReport, ShadowSummary
-from monitor import benchmarks, labels, releases, timeline
+from contracts.telemetry import Event, EventKind, OutcomeReport, ShadowSummary, ThresholdsReport
+from monitor import benchmarks, labels, releases, thresholds, timeline
 from monitor.actions import withdraw
 from monitor.candidates import Candidates
 from monitor.orders import OrderDesk
@@ -38,6 +38,8 @@ class AgentEvents:
             EventKind.BUNDLE_REFUSED: self._refused,
             EventKind.BUNDLE_ROLLED_BACK: self._rolled_back,
             EventKind.SHADOW_STARTED: self._shadow_started,
+            EventKind.THRESHOLDS_APPLIED: self._thresholds,
+            EventKind.THRESHOLDS_REFUSED: self._thresholds,
             EventKind.REPLAY_FINISHED: self._replay_finished,
             EventKind.ORDER_DONE: self._order_done,
             EventKind.ORDER_FAILED: self._order_failed,
@@ -113,6 +115,16 @@ class AgentEvents:
         if row is not None and row.bundle_hash == event.bundle_hash:
             self._candidates.ask_replay(session, row, agent.agent)
 
+    def _thresholds(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
+        try:
+            told = ThresholdsReport.model_validate(event.details)
+        except ValidationError as error:
+            self._unusable(session, message, event, error)
+            return
+        refused = event.event is EventKind.THRESHOLDS_REFUSED
+        code = "thresholds.refused" if refused else "thresholds.own" if told.number is None else "thresholds.applied"
+        self._note(session, message, event, code, why=event.reason, **told.model_dump())
+
     def _replay_finished(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
         try:
             summary = ShadowSummary.model_validate(event.details)
@@ -141,9 +153,12 @@ class AgentEvents:
         if row is None or row.state != "open":
             return
         at = self._rulebook.clock(session, agent.site)
-        if row.kind == "benchmark":
+        if row.kind in ("benchmark", "count-scores"):
             try:
-                benchmarks.record(session, row, event.details, at=at)
+                if row.kind == "benchmark":
+                    benchmarks.record(session, row, event.details, at=at)
+                else:
+                    thresholds.record_scores(session, row, event.details)
             except ConfigurationError as error:
                 why = f"its figures cannot be used: {error}"
                 self._note(session, message, event, "agent.unreadable", sequence=message.sequence, why=why)

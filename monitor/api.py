@@ -23,6 +23,7 @@ from monitor.desk import Desk, UnknownClass
 from monitor.labels import AlreadyLabelled, QuestionExpired
 from monitor.store.database import Store
 from monitor.store.label_tables import ImageRow
+from monitor.threshold_api import add_thresholds
 
 MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "BMP": "image/bmp", "TIFF": "image/tiff"}
 LARGEST_IMAGE_PIXELS = 100_000_000
@@ -82,6 +83,7 @@ def routes(store: Store, blobs: Blobs, desk: Desk, *, max_image_bytes: int) -> A
     _add_rollout(router, desk)
     add_benchmarks(router, store, desk)
     add_carried(router, desk)
+    add_thresholds(router, store, desk)
     return router
 
 

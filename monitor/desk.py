@@ -31,6 +31,7 @@ from monitor.store.database import Store
 from monitor.store.label_tables import ImageRow
 from monitor.store.rollout_tables import CandidateRow, ReleaseRow
 from monitor.store.rule_tables import IncidentRow
+from monitor.thresholds import ThresholdDesk
 from runtime.bundle import Bundle
 
 Said = Literal["repaired", "permanent", "adopt", "retrain", "close"]
@@ -42,7 +43,7 @@ class UnknownClass(ValueError):
 
 class Desk:
     """`on_change` wakes the workers after a deed that gives them work. `benchmarks`: about figures of devices;
-    `carried`: telemetry that people bring."""
+    `carried`: telemetry that people bring; `thresholds`: about thresholds."""
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Desk:
         rulebook: Rulebook,
         benchmarks: BenchmarkDesk,
         carried: Carried,
+        thresholds: ThresholdDesk,
         *,
         sites: Sequence[str],
         settings: LabelSettings,
@@ -60,7 +62,7 @@ class Desk:
     ) -> None:
         self._store, self._blobs, self._shelf = store, blobs, shelf
         self._candidates, self._rulebook = candidates, rulebook
-        self.benchmarks, self.carried = benchmarks, carried
+        self.benchmarks, self.carried, self.thresholds = benchmarks, carried, thresholds
         self._sites = tuple(sites)
         self._settings = settings
         self._on_change = on_change

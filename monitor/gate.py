@@ -25,6 +25,7 @@ from monitor.rules.facts import facts_of
 from monitor.rules.gate import GateEvidence, GateSettings, GateVerdict, judge_candidate
 from monitor.rules.reason import Reason
 from monitor.rules.settings import RuleSettings
+from monitor.signed_thresholds import as_served
 from monitor.store.database import Store
 from monitor.store.rollout_tables import CandidateRow, RefusedRow
 from monitor.store.telemetry_tables import AgentRow
@@ -90,7 +91,7 @@ class Gate:
         production = self._serves_production(session, row.site)
         if active_hash is None:
             return self._first_verdict(manifest, answers["candidate"], gold, passed, reasons, production)
-        active = manifest_of(session, active_hash)
+        active = as_served(session, row.site, active_hash, manifest_of(session, active_hash))
         pairs = evidence.paired([*gold, *new], answers["active"], active, answers["candidate"], manifest)
         cost_escape, cost_false_reject = active.thresholds.recall_weights
         refused = session.scalars(select(RefusedRow.bundle_hash).where(RefusedRow.site == row.site))

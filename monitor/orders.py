@@ -11,12 +11,12 @@ from pydantic import TypeAdapter
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from contracts.orders import Benchmark, Configure, Install, Order, Replay, Rollback, Sample
+from contracts.orders import Benchmark, Configure, CountScores, Install, Order, Replay, Rollback, Sample
 from monitor import timeline
 from monitor.store.database import Store
 from monitor.store.rollout_tables import OrderRow
 
-AgentOrder = Install | Rollback | Replay | Sample | Benchmark | Configure
+AgentOrder = Install | Rollback | Replay | Sample | Benchmark | CountScores | Configure
 
 _orders: TypeAdapter[Order] = TypeAdapter(Order)
 

@@ -13,7 +13,16 @@ from monitor import labels
 from monitor.releases import active_release, current_channel
 from monitor.store.columns import Table
 from monitor.store.label_tables import ImageRow, LabelRow
-from monitor.store.rollout_tables import BenchmarkRow, BundleRow, CandidateRow, OrderRow, ReleaseRow, RetrainRow
+from monitor.store.rollout_tables import (
+    BenchmarkRow,
+    BundleRow,
+    CandidateRow,
+    OrderRow,
+    ReleaseRow,
+    RetrainRow,
+    ScoresRow,
+    ThresholdsRow,
+)
 from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
 from monitor.store.telemetry_tables import AgentRow, BootRow, PoisonRow, TombstoneRow, WindowRow
 
@@ -94,6 +103,21 @@ def benchmarks(session: Session, *, site: str | None, bundle_hash: str | None, l
     return {
         "benchmarks": [_row(row) for row in session.scalars(kept)],
         "orders": [_row(row) for row in session.scalars(orders)],
+    }
+
+
+def thresholds(session: Session, *, site: str | None, bundle_hash: str | None) -> dict[str, Any]:
+    """Thresholds that were chosen, newest first, and the newest scores of each agent."""
+    chosen = select(ThresholdsRow).order_by(ThresholdsRow.site, ThresholdsRow.number.desc())
+    scores = select(ScoresRow).order_by(ScoresRow.received_at.desc())
+    if site is not None:
+        chosen, scores = chosen.where(ThresholdsRow.site == site), scores.where(ScoresRow.site == site)
+    if bundle_hash is not None:
+        chosen = chosen.where(ThresholdsRow.bundle_hash == bundle_hash)
+        scores = scores.where(ScoresRow.bundle_hash == bundle_hash)
+    return {
+        "thresholds": [_row(row) for row in session.scalars(chosen)],
+        "scores": [_row(row) for row in session.scalars(scores)],
     }
 
 

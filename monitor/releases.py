@@ -15,6 +15,7 @@ from contracts.channel import Channel, Refusal, Release
 from contracts.errors import OrderError
 from monitor.rules.facts import BundleFacts, facts_of
 from monitor.rules.settings import RuleSettings
+from monitor.signed_thresholds import standing
 from monitor.store.rollout_tables import BundleRow, ChannelRow, RefusedRow, ReleaseRow
 
 
@@ -138,6 +139,14 @@ def go_back(session: Session, to: ReleaseRow, *, reason: str, at: datetime, refu
     return activate(session, to, reason=reason, at=at)
 
 
+def publish_thresholds(session: Session, site: str, *, reason: str) -> Channel:
+    """The same releases with the thresholds that stand now. Raises OrderError where nothing is served."""
+    active = active_release(session, site)
+    if active is None:
+        raise OrderError(f"site {site} serves no release yet; its thresholds come with the first one")
+    return _write(session, site, active=active, shadow=shadow_release(session, site), reason=reason)
+
+
 def refuse_bundle(session: Session, *, site: str, bundle_hash: str, reason: str) -> None:
     """The bundle may never run at the site (again). The first reason stays."""
     if session.get(RefusedRow, (site, bundle_hash)) is None:
@@ -155,6 +164,7 @@ def _write(session: Session, site: str, *, active: ReleaseRow, shadow: ReleaseRo
         active=_named(active),
         shadow=_named(shadow) if shadow is not None else None,
         refused=tuple(Refusal(bundle_hash=row.bundle_hash, reason=row.reason) for row in refused),
+        thresholds=standing(session, site),
         reason=reason,
         issued_at=datetime.now(UTC),
     )

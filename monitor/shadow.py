@@ -19,6 +19,7 @@ from monitor.rules.gate import GateVerdict
 from monitor.rules.paired import PairedPart
 from monitor.rules.shadowing import Promotion, ShadowEvidence, ShadowSettings, ShadowVerdict, judge_shadow
 from monitor.settings import RolloutSettings
+from monitor.signed_thresholds import as_served
 from monitor.store.database import Store
 from monitor.store.rollout_tables import CandidateRow
 
@@ -103,7 +104,10 @@ class Shadow:
             _log.error("labels of the shadow cannot be evaluated: %s", error)
             return ()
         with self._store.write() as session:
-            before, after = manifest_of(session, active.bundle_hash), manifest_of(session, row.bundle_hash)
+            before, after = (
+                as_served(session, row.site, bundle_hash, manifest_of(session, bundle_hash))
+                for bundle_hash in (active.bundle_hash, row.bundle_hash)
+            )
             pairs = evidence.paired(images, answers["active"], before, answers["candidate"], after)
             kept = session.get_one(CandidateRow, row.candidate_id)
             shadow = dict(kept.shadow or {})

@@ -25,6 +25,7 @@ from monitor.retraining import Retraining
 from monitor.rulebook import Rulebook
 from monitor.settings import MonitorSettings
 from monitor.store.database import Store
+from monitor.thresholds import ThresholdDesk
 from monitor.trainer_process import Trainer
 
 
@@ -99,6 +100,7 @@ def make_works(
             rulebook,
             BenchmarkDesk(store, orders, rulebook, on_change=on_change),
             Carried(store, ingest, on_change=on_change),
+            ThresholdDesk(store, orders, rulebook, on_change=on_change),
             sites=settings.sites,
             settings=settings.labels,
             on_change=on_change,

@@ -64,7 +64,7 @@ def card(record: RunRecord, snapshot: Snapshot, kept: Sequence[Kept] = ()) -> st
         *(f"| {true} | " + " | ".join(str(n) for n in row.values()) + " |" for true, row in metrics.confusion.items()),
         "",
         *_tasks(record),
-        f"Threshold {record.thresholds.ng:.2f} on the defect score: {record.thresholds.chosen_by}.",
+        f"Threshold {record.thresholds.ng:.2f} on the defect score{_band(record)}: {record.thresholds.chosen_by}.",
         "",
         *in_words(kept),
         "## What it does not promise",
@@ -130,3 +130,8 @@ def _pinned(record: RunRecord, snapshot: Snapshot) -> list[str]:
 
 def _share(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"
+
+
+def _band(record: RunRecord) -> str:
+    thresholds = record.thresholds
+    return f", REVIEW from {thresholds.review_from:.2f}" if thresholds.review_from < thresholds.ng else ""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from contracts.bundle import Thresholds
+from runtime.band import Prices, band
 from trainer.course import Course, Taught
 from trainer.features import Stem
 from trainer.network import Network
@@ -18,10 +19,37 @@ from trainer.weighing import balanced_weights, condition_of, even_weights, soft_
 def draw_line(course: Course, stem: Stem, taught: Taught, snapshot: Snapshot) -> tuple[Thresholds, Calibration]:
     """Thresholds and calibration for the condition of the snapshot's newest image; the head is moved accordingly."""
     newest = condition_of(snapshot.examples[-1])
-    thresholds, calibration = _settle(course, taught, newest)
-    calibration = _carry(course, stem, taught, calibration, snapshot, newest)
+    thresholds, settled = _settle(course, taught, newest)
+    calibration = _carry(course, stem, taught, settled, snapshot, newest)
+    thresholds = thresholds.model_copy(update={"slope": calibration.slope})
+    if course.settings.cost_review is not None:
+        thresholds = _with_band(course, taught, thresholds, settled, newest)
     _move(taught.network, calibration, course.good_mask())
     return thresholds, calibration
+
+
+def _with_band(course: Course, taught: Taught, line: Thresholds, settled: Calibration, newest: str) -> Thresholds:
+    """The thresholds between which a review is cheapest, by the held-out images of the `newest` condition."""
+    rows, mask, settings = telling(taught.held_out, course.good, newest), course.good_mask(), course.settings
+    scores = settled.probabilities(taught.logits[rows], mask)[:, ~mask].sum(1).double()
+    defect = torch.tensor([taught.held_out[row].label not in course.good for row in rows])
+    moved = scores.logit(eps=1e-9) * (settled.slope / (line.slope or 1.0))  # as the averaged network answers
+    prices = Prices(settings.cost_escape, settings.cost_false_reject, settings.cost_review, settings.most_reviewed)
+    return with_band(line, prices, moved.sigmoid(), defect)
+
+
+def with_band(line: Thresholds, prices: Prices, scores: Tensor, defect: Tensor) -> Thresholds:
+    """`line` (drawn at 0.5) with the band in which a review is cheapest, no wider than people have time for, by
+    held-out `scores` [n] of which `defect` [n] bool are defective; these count by the share of defects that `line`
+    expects."""
+
+    def reviewed(low: float, high: float) -> float:
+        inside = ((scores >= low) & (scores < high)).double()
+        of_defects, of_good = (float(inside[kind].mean()) if kind.any() else 0.0 for kind in (defect, ~defect))
+        return line.defect_share * of_defects + (1 - line.defect_share) * of_good
+
+    found = band(prices, line, reviewed, chosen_by=f"{line.chosen_by}; REVIEW where that is cheapest (Chow's rule)")
+    return found.model_copy(update={"slope": line.slope})
 
 
 def _settle(course: Course, taught: Taught, newest: str) -> tuple[Thresholds, Calibration]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from contracts.bundle import Polygon, Tiles
 from contracts.settings import Settings
@@ -121,6 +121,13 @@ class TrainingSettings(Settings):
         "percent of the defects weighs as much as one of the good parts"
     )  # fmt: skip
     review_fraction: float = Field(default=0.0, ge=0.0, le=0.5, description="share of parts nearest below NG to REVIEW")
+    cost_review: float | None = Field(
+        default=None, gt=0.0, description="of a part that a person looks at: those between OK and NG for which that is "
+        "cheapest are REVIEW; None: see review_fraction"
+    )  # fmt: skip
+    most_reviewed: float = Field(
+        default=1.0, ge=0.0, le=1.0, description="share of the parts that people have time for"
+    )
     tasks: tuple[TaskName, ...] = Field(
         default=(), description="answered beside the class: severity (a level), location (a box and a heat map)"
     )
@@ -140,3 +147,11 @@ class TrainingSettings(Settings):
         default=False, description="also train each task alone, and say which is worse together"
     )
     yardstick: bool = Field(default=False, description="also compare the backbone with random weights")
+
+    @model_validator(mode="after")
+    def _one_way_to_review(self) -> TrainingSettings:
+        if self.cost_review is not None and self.review_fraction > 0.0:
+            raise ValueError("review_fraction and cost_review are two ways to one band; name one of them")
+        if self.most_reviewed < 1.0 and self.cost_review is None:
+            raise ValueError("most_reviewed needs cost_review: what a review costs decides which parts are worth one")
+        return self

@@ -24,10 +24,12 @@ _SLOPE_PRIOR, _OFFSET_PRIOR = 4.0, 0.3  # precision of slope around 1 and offset
 
 @dataclass(frozen=True)
 class Calibration:
-    """`logits / temperature`, those of good classes moved by `shift`, then softmax: 0.5 is the threshold."""
+    """`logits / temperature`, those of good classes moved by `shift`, then softmax: 0.5 is the threshold. `slope`: how
+    much surer of a defect one is, in log-odds, where the score is by one surer."""
 
     temperature: float = 1.0
     shift: float = 0.0
+    slope: float = 1.0
 
     def probabilities(self, logits: Tensor, good: Tensor) -> Tensor:
         """[n, k] of logits [n, k]; `good` [k] bool tells the classes that pass."""
@@ -58,7 +60,7 @@ def calibrate(
     odds = _odds(logits, temperature, good)
     defect = targets[:, ~good].sum(1).round()  # [n], 0 or 1
     slope, offset = _platt(odds, defect.double(), torch.ones(len(odds)) if mass is None else mass, noise)
-    return Calibration(temperature, (math.log(1 / escape_to_reject) - offset) / slope)
+    return Calibration(temperature, (math.log(1 / escape_to_reject) - offset) / slope, slope)
 
 
 def carried(calibration: Calibration, rounds: Sequence[Tensor], averaged: Tensor, good: Tensor) -> Calibration:
@@ -66,7 +68,8 @@ def carried(calibration: Calibration, rounds: Sequence[Tensor], averaged: Tensor
 
     Averaged weights answer less extremely than each round does, so the same score means something else: the line's
     place among the rounds' mean answers, in order, is carried to the same place among the averaged network's (quantile
-    to quantile, and in between along the straight line). All logits [n, k] are of the same images, which no round was
+    to quantile, and in between along the straight line). Where they lie closer together, the same step of the score
+    says more: the slope grows by as much. All logits [n, k] are of the same images, which no round was
     trained on and of which no label is needed. Too few of them, or all on one side: no change.
     """
     if len(rounds) < 2 or len(averaged) < _ENOUGH_TO_CARRY:
@@ -75,7 +78,13 @@ def carried(calibration: Calibration, rounds: Sequence[Tensor], averaged: Tensor
     single = torch.stack([_odds(logits, calibration.temperature, good) for logits in rounds]).mean(0).sort().values
     if not single[0] < calibration.shift < single[-1]:
         return calibration
-    return replace(calibration, shift=float(np.interp(calibration.shift, single.numpy(), own.numpy())))
+    shift = float(np.interp(calibration.shift, single.numpy(), own.numpy()))
+    return replace(calibration, shift=shift, slope=calibration.slope * _spread(single) / max(_spread(own), 1e-6))
+
+
+def _spread(odds: Tensor) -> float:
+    """Of sorted log-odds [n]: between the tenth and the ninetieth percentile."""
+    return float(odds.quantile(0.9) - odds.quantile(0.1))
 
 
 def best_temperature(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[float, float]:

@@ -107,6 +107,42 @@ class BenchmarkRow(Table):
     figures: Mapped[dict[str, Any]]
 
 
+class ScoresRow(Table):
+    """How the defect scores of one bundle and product lie on one agent (`contracts.scores.Scores`), on an order, under
+    the order's id."""
+
+    __tablename__ = "scores"
+    __table_args__ = (Index("ix_scores_bundle", "site", "bundle_hash", "product"),)
+    order_id: Mapped[str] = mapped_column(primary_key=True)
+    site: Mapped[str]
+    agent: Mapped[str]
+    bundle_hash: Mapped[str]
+    product: Mapped[str]
+    received_at: Mapped[datetime]
+    body: Mapped[dict[str, Any]]
+
+
+class ThresholdsRow(Table):
+    """Thresholds that a person chose (`contracts.thresholds.SignedThresholds`); they stand until `ended_at`.
+    `replaces`: the number that stood before them for the same bundle and product."""
+
+    __tablename__ = "thresholds"
+    __table_args__ = (Index("ix_thresholds_bundle", "site", "bundle_hash"),)
+    site: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    bundle_hash: Mapped[str]
+    product: Mapped[str | None]
+    thresholds: Mapped[dict[str, Any]]
+    reason: Mapped[str] = mapped_column(Text)
+    by: Mapped[str]
+    at: Mapped[datetime]
+    seen: Mapped[dict[str, Any] | None] = mapped_column(doc="what the preview said; None: chosen without one")
+    replaces: Mapped[int | None]
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str | None]
+    ending: Mapped[str | None] = mapped_column(Text)
+
+
 class ReleaseRow(Table):
     """A bundle that the gate let through, by the number people call it. `state`: shadow, active, superseded,
     refused, withdrawn."""

@@ -24,9 +24,11 @@ from monitor.web.reading.fleet import CameraKey, attention, fleet
 from monitor.web.reading.incidents import incidents, incidents_of
 from monitor.web.reading.labels import progress
 from monitor.web.reading.releases import releases
+from monitor.web.reading.thresholds import Look, history, look, subject, subjects
 from monitor.web.rendering import environment, rendered
 from monitor.web.security import HEADERS
 from monitor.web.texts import Texts, choose, languages, texts
+from monitor.web.wish import WishAsked
 
 STATIC_FOLDER = Path(__file__).parent / "static"
 LANGUAGE_COOKIE = "lineside-language"
@@ -57,6 +59,7 @@ class Pages:
         router.add_api_route("/labels/images/{image_id}", self.image)
         router.add_api_route("/incidents", self.incidents)
         router.add_api_route("/releases", self.releases)
+        router.add_api_route("/thresholds", self.thresholds)
         router.add_api_route("/timeline", self.timeline)
         app.include_router(router)
         app.mount("/static", StaticFiles(directory=STATIC_FOLDER), name="static")
@@ -134,6 +137,32 @@ class Pages:
         """Releases and candidates with their reasons."""
         with self._store.read() as session:
             return self._page(request, "releases.html", waits=attention(session), sites=releases(session))
+
+    def thresholds(
+        self,
+        request: Request,
+        wish: Annotated[WishAsked, Query()],
+    ) -> Response:
+        """What decides, how the scores of the last days lie, and what other thresholds would have said."""
+        with self._store.read() as session:
+            every = subjects(session)
+            site, product = next(
+                (found for found in every if found == (wish.site, wish.product)), every[0] if every else ("", "")
+            )
+            about = subject(session, site, product)
+            found = Look(None, None) if about is None else look(session, about, wish.wish)
+            return self._page(
+                request,
+                "thresholds.html",
+                waits=attention(session),
+                all=every,
+                about=about,
+                look=found,
+                wished=wish.wished,
+                prices=wish,
+                price_fields=wish.price_fields,
+                history=history(session, site),
+            )
 
     def timeline(
         self,

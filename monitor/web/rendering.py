@@ -39,6 +39,7 @@ def environment() -> Environment:
     made.filters |= {
         "number": number,
         "percent": percent,
+        "threshold": threshold,
         "moment": moment,
         "tone": tone,
         "short": lambda text: (text or "")[:12],
@@ -65,6 +66,12 @@ def number(context: Context, value: float | int | None, digits: int = 0) -> str:
     if _language(context) == "de":
         return text.translate(str.maketrans(",.", ".,"))
     return text
+
+
+@pass_context
+def threshold(context: Context, value: float) -> str:
+    """A score or threshold with the digits that it has, four at most."""
+    return number(context, value, len(f"{value:.4f}".rstrip("0").partition(".")[2]))
 
 
 @pass_context

@@ -15,6 +15,7 @@ from contracts.channel import Channel, Refusal, Release
 from contracts.errors import BundleError, LinkError
 from contracts.orders import Install
 from contracts.telemetry import Event, EventKind
+from contracts.thresholds import SignedThresholds
 from edge_agent.agent import Agent
 from edge_agent.follower import Follower
 from edge_agent.inspection import Inspector
@@ -58,6 +59,7 @@ class Site:
         *,
         shadow: Bundle | None = None,
         refused: tuple[Bundle, ...] = (),
+        thresholds: tuple[SignedThresholds, ...] = (),
         reason: str = "released",
     ) -> None:
         self.sequence += 1
@@ -68,6 +70,7 @@ class Site:
                 active=Release(number=self.sequence, bundle_hash=active.hash),
                 shadow=None if shadow is None else Release(number=99, bundle_hash=shadow.hash),
                 refused=tuple(Refusal(bundle_hash=bundle.hash, reason="withdrawn") for bundle in refused),
+                thresholds=thresholds,
                 reason=reason,
                 issued_at=datetime.now(UTC),
             )

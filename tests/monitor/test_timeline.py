@@ -13,7 +13,8 @@ from monitor.timeline import LANGUAGES, plain, render, templates
 
 ROOT = Path(__file__).parents[2] / "monitor"
 CODE = re.compile(
-    r'"((?:agent|benchmark|bundle|camera|channel|candidate|first|gold|release|retrain|order|person|telemetry)\.[a-z-]+)"'
+    r'"((?:agent|benchmark|bundle|camera|channel|candidate|first|gold|release|retrain|order|person|telemetry|thresholds)'
+    r'\.[a-z-]+)"'
 )
 
 

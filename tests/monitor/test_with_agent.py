@@ -74,6 +74,7 @@ class Both:
     def __init__(self, monitor: MonitorSettings, agent: Callable[[str], AgentSettings]) -> None:
         self._stop = threading.Event()
         self._stop_agent = threading.Event()
+        self.agent_urls: list[str] = []
         urls: list[str] = []
         self._threads = [
             threading.Thread(target=run_monitor, args=(monitor,), kwargs={"stop": self._stop, "started": urls.append})
@@ -84,17 +85,21 @@ class Both:
             time.sleep(0.02)
         self.url = urls[0]
         self._threads.append(
-            threading.Thread(target=run_agent, args=(agent(self.url), [Line()]), kwargs={"stop": self._stop_agent})
+            threading.Thread(
+                target=run_agent,
+                args=(agent(self.url), [Line()]),
+                kwargs={"stop": self._stop_agent, "started": self.agent_urls.append},
+            )
         )
         self._threads[1].start()
 
     def get(self, path: str, **parameters: Any) -> Any:
         """JSON."""
-        return httpx.get(f"{self.url}{path}", params=parameters).raise_for_status().json()
+        return httpx.get(f"{self.url}{path}", params=parameters, timeout=60).raise_for_status().json()
 
     def post(self, path: str, **body: Any) -> Any:
         """JSON."""
-        return httpx.post(f"{self.url}{path}", json=body).raise_for_status().json()
+        return httpx.post(f"{self.url}{path}", json=body, timeout=60).raise_for_status().json()
 
     def agent(self) -> dict[str, Any]:
         """The agent as the fleet page sees it; {} before it was heard of."""
@@ -104,6 +109,14 @@ class Both:
     def codes(self) -> list[str]:
         """The timeline."""
         return [event["code"] for event in self.get("/v1/events", limit=5000)["events"]]
+
+    def on_record(self) -> list[tuple[int | None, str]]:
+        """Which thresholds decided the agent's newest parts, and how."""
+        found = (
+            httpx.get(f"{self.agent_urls[0]}/v1/verdicts", params={"limit": 20}, timeout=60).raise_for_status().json()
+        )
+        verdicts = [entry["verdict"] for entry in found["verdicts"]]
+        return [(verdict["thresholds_number"], verdict["decision"]) for verdict in verdicts]
 
     def until(self, reached: Callable[[], Any]) -> None:
         """Wait, as long as both live. The test's own time limit ends it."""
@@ -188,3 +201,25 @@ def test_every_way_between_monitor_and_agent_works(both: Both, tmp_path: Path, m
     assert both.agent()["online"]
     assert "agent.unreadable" not in both.codes()
     assert both.get("/v1/fleet")["unreadable"] == []
+
+
+def test_signed_thresholds_are_previewed_decide_on_the_line_and_are_undone(both: Both, tmp_path: Path) -> None:
+    first = certified_bundle(tmp_path / "first")
+    asked = {"reason": "first", "submitted_by": "lead", "gold_csv": str(write_gold(tmp_path / "gold"))}
+    both.post("/v1/candidates", bundle_folder=str(first.path), **asked)
+    both.until(lambda: both.agent().get("bundle_hash") == first.hash)
+    both.until(lambda: len(both.on_record()) == 20)
+
+    about = {"bundle_hash": first.hash, "product": "default"}
+    both.post("/v1/thresholds/scores", by="lead", **about)
+    both.until(lambda: both.get("/v1/thresholds")["scores"])
+    seen = both.post("/v1/thresholds/preview", ng=0.99, review_from=0.0001, **about)
+    assert seen["all"]["now"]["review"] == 0 < seen["all"]["then"]["review"]
+    both.post("/v1/thresholds", ng=0.99, review_from=0.0001, reason="look at more", by="lead", **about)
+    both.until(lambda: "thresholds.applied" in both.codes())
+    both.until(lambda: (1, "REVIEW") in both.on_record())
+    both.post("/v1/thresholds/1/undo", reason="too many", by="lead")
+    both.until(lambda: "thresholds.own" in both.codes())
+    both.post("/v1/thresholds", ng=0.9999, reason="by mistake", by="lead", unseen=True, **about)
+    both.until(lambda: "thresholds.refused" in both.codes())
+    both.until(lambda: both.on_record()[0][0] is None)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +21,7 @@ from PIL import Image
 from sqlalchemy.orm import Session
 
 from contracts.orders import Benchmark
+from contracts.scores import EDGES, Scores, bin_of
 from contracts.telemetry import CONFIDENCE_EDGES
 from lineside.line import Conditions, SimulatedLine
 from monitor.blobs import Blobs
@@ -34,6 +36,8 @@ from monitor.store.rollout_tables import (
     RefusedRow,
     ReleaseRow,
     RetrainRow,
+    ScoresRow,
+    ThresholdsRow,
 )
 from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
 from monitor.store.telemetry_tables import AgentRow, MessageRow, WindowRow
@@ -55,6 +59,7 @@ def seed_store(store: Store, blobs: Blobs, *, now: datetime, images: int = 24) -
         story.agents(session)
         story.releases(session)
         story.benchmarks(session)
+        story.thresholds(session)
         for number, (agent, camera) in enumerate((("press-4", "cam-a"), ("press-4", "cam-b"), ("press-5", "cam-a"))):
             story.windows(session, agent, camera, first_id=1 + number * 1000)
         story.incidents(session)
@@ -268,6 +273,48 @@ class _Story:
                 requested_at=self.at(296),
                 started_at=self.at(296),
                 labels=214,
+            )
+        )
+
+    def thresholds(self, session: Session) -> None:
+        """A week of scores of one agent, and what a person chose three days ago."""
+        own, chosen = {"ng": 0.5, "review_from": 0.5}, {"ng": 0.62, "review_from": 0.35}
+        edges = tuple(sorted({*EDGES, *own.values(), *chosen.values()}))
+        days, labels = {}, {"good": Counter[int](), "scratch": Counter[int]()}
+        for day in range(7):
+            scores = [self.rng.betavariate(0.35, 3.5) for _ in range(1800)] + [
+                self.rng.betavariate(4, 0.4) for _ in range(200)
+            ]
+            days[(self.now - timedelta(days=day)).date()] = Counter(bin_of(score, edges) for score in scores)
+            for score in scores:
+                labels["good" if score < 0.5 else "scratch"][bin_of(score, edges)] += 1
+        found = {bin_of(score, edges): 1 for score in (0.41, 0.47, 0.9, 0.97, 0.99)}
+        told = Scores.model_validate(
+            {"bundle_hash": HASHES[3], "product": PRODUCT, "since": self.now - timedelta(days=7), "until": self.now, "edges": edges,
+             "days": days, "labels": labels, "outcomes": {"defect": found, "good": {bin_of(0.55, edges): 2, bin_of(0.71, edges): 1}}}
+        )  # fmt: skip
+        session.add(
+            ScoresRow(
+                order_id="count-scores-1",
+                site=SITE,
+                agent="press-4",
+                bundle_hash=HASHES[3],
+                product=PRODUCT,
+                received_at=self.at(WINDOWS - 2),
+                body=told.model_dump(mode="json"),
+            )
+        )
+        session.add(
+            ThresholdsRow(
+                site=SITE,
+                number=1,
+                bundle_hash=HASHES[3],
+                product=PRODUCT,
+                thresholds=chosen,
+                reason="two scratches were found at the end of the line",
+                by="engineer-2",
+                at=self.at(230),
+                seen={"now": {"ok": 9, "review": 0, "ng": 1}, "then": {"ok": 8, "review": 1, "ng": 1}},
             )
         )
 

@@ -4,14 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from contracts.bundle import Preprocessing
+from contracts.bundle import Preprocessing, Thresholds
+from runtime.band import Prices, defect_probability
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.course import held_out_parts
 from trainer.dataset import Example
 from trainer.features import tail_start
+from trainer.line import with_band
 from trainer.network import Network
 from trainer.rounds.head import fit_head
+from trainer.settings import TrainingSettings
 from trainer.threshold import Calibration, calibrate, carried
 from trainer.views import View, flipped, look, views
 from trainer.weighing import balanced_weights, soft_targets, telling
@@ -174,3 +178,48 @@ def test_tail_is_the_top_of_the_network() -> None:
     spec = Preprocessing(width=224, height=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     assert tail_start(network, spec) == 14
     assert len(network.stages) == 19
+
+
+def test_the_slope_says_how_the_score_relates_to_the_probability_of_a_defect() -> None:
+    torch.manual_seed(3)
+    odds = torch.randn(4000) * 3
+    labels = (torch.rand(4000) < (0.5 * odds).sigmoid()).float()
+    logits = torch.stack([torch.zeros(4000), odds], 1)
+    good = torch.tensor([True, False])
+    found = calibrate(logits, torch.stack([1 - labels, labels], 1), torch.ones(4000), good)
+    score = found.probabilities(logits, good)[:, 1].double()
+    own = Thresholds(ng=0.5, review_from=0.5, slope=found.slope)
+    called = torch.tensor([defect_probability(float(value), own) for value in score])
+    for low, high in ((0.05, 0.2), (0.4, 0.6), (0.8, 0.95)):
+        inside = (called >= low) & (called < high)
+        assert float(labels[inside].mean()) == pytest.approx(float(called[inside].mean()), abs=0.06)
+
+
+def test_where_the_average_answers_less_extremely_the_slope_grows() -> None:
+    odds = torch.linspace(-4, 4, 101)
+    logits = [torch.stack([torch.zeros(101), odds * factor], 1) for factor in (1.0, 1.0, 0.5)]
+    found = carried(Calibration(shift=0.4, slope=0.8), logits[:2], logits[2], torch.tensor([True, False]))
+    assert (found.shift, found.slope) == (pytest.approx(0.2), pytest.approx(1.6))
+
+
+def test_the_band_of_a_training_fits_into_the_time_that_people_have_by_the_share_of_defects() -> None:
+    torch.manual_seed(4)
+    scores = torch.rand(2000, dtype=torch.float64)
+    defect = torch.rand(2000) < scores
+    line = Thresholds(ng=0.5, review_from=0.5, defect_share=0.1, slope=1.0)
+    wide = with_band(line, Prices(1.0, 1.0, 0.2), scores, defect)
+    narrow = with_band(line, Prices(1.0, 1.0, 0.2, most_reviewed=0.05), scores, defect)
+    assert (wide.review_from, wide.ng) == (pytest.approx(0.2), pytest.approx(0.8))
+    inside = (scores >= narrow.review_from) & (scores < narrow.ng)
+    share = 0.1 * inside[defect].double().mean() + 0.9 * inside[~defect].double().mean()
+    assert 0.04 < float(share) <= 0.05
+    assert narrow.slope == 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"cost_review": 0.1, "review_fraction": 0.1}, "two ways to one band"), ({"most_reviewed": 0.1}, "cost_review")],
+)
+def test_two_ways_to_a_band_are_refused(changes: dict[str, float], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        TrainingSettings.model_validate(changes)

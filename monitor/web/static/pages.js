@@ -56,8 +56,11 @@ async function sendForm(form, button) {
   if (button.hasAttribute("data-ask") && !confirm(body.dataset.sure)) return;
   const values = { by: pseudonym() };
   for (const field of form.elements) {
-    if (field.type === "checkbox") values[field.name] = field.checked;
-    else if (field.name) values[field.name] = field.hasAttribute("data-number") ? Number(field.value) : field.value;
+    if (!field.name) continue;
+    const [outer, inner] = field.name.split(".");  // "prices.review" is a field of prices
+    const place = inner ? (values[outer] ??= {}) : values;
+    const plain = field.hasAttribute("data-number") ? Number(field.value) : field.value;
+    place[inner ?? outer] = field.type === "checkbox" ? field.checked : plain;
   }
   button.disabled = true;
   try {

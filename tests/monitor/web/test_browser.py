@@ -11,13 +11,13 @@ import uvicorn
 from sqlalchemy import select
 
 from monitor.store.label_tables import LabelRow
-from monitor.store.rollout_tables import CandidateRow, OrderRow
+from monitor.store.rollout_tables import CandidateRow, OrderRow, ThresholdsRow
 from monitor.store.rule_tables import EventRow
 from monitor.works import Works
 from tests.monitor.web.conftest import make_pages
-from tests.monitor.web.test_pages import CAMERA, PAGES
+from tests.monitor.web.test_pages import CAMERA, LOOK, PAGES
 from tests.simulators.browser import PROGRAM, Browser, browser
-from tests.simulators.seeded_store import HASHES
+from tests.simulators.seeded_store import HASHES, SITE
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed")
 
@@ -176,3 +176,33 @@ def test_the_fleet_renews_itself_and_says_when_the_monitor_is_away(chromium: Bro
     chromium.wait_for("document.querySelector('#live').remove_me === undefined")
     chromium.run("htmx.ajax('GET', '/nowhere', { source: '#live', target: '#live', swap: 'none' })")
     chromium.wait_for("!document.getElementById('offline').hidden")
+
+
+def test_thresholds_are_looked_at_and_then_signed(chromium: Browser, address: str, works: Works) -> None:
+    chromium.open(f"{address}/thresholds")
+    chromium.run("document.querySelector('.wish [name=review_from]').value = '0.2'")
+    chromium.run("document.querySelector('.wish [name=ng]').value = '0.7013'")
+    chromium.run("document.querySelector('.wish button').click()")
+    chromium.wait_for("Boolean(window.lineside) && location.search.includes('ng=0.7013')")
+    chromium.wait_for("document.querySelectorAll('svg.scores .is-REVIEW').length > 40")
+    assert "NG from 0.7 and review from 0.2" in chromium.run("document.querySelector('main').textContent")
+    chromium.run("window.confirm = () => true")
+    chromium.run("document.querySelector('[data-post=\"/v1/thresholds\"]').form.reason.value = 'fewer escapes'")
+    chromium.run("document.querySelector('[data-post=\"/v1/thresholds\"]').click()")
+    chromium.wait_for("document.getElementById('toast').textContent === 'Done.'")
+    with works.store.read() as session:
+        first, second = session.scalars(select(ThresholdsRow).order_by(ThresholdsRow.number)).all()
+    assert (first.ended_at is not None, second.thresholds["ng"], second.thresholds["review_from"]) == (True, 0.7, 0.2)
+    assert second.reason == "fewer escapes"
+
+
+def test_a_price_that_a_form_sends_is_a_field_of_prices(chromium: Browser, address: str, works: Works) -> None:
+    chromium.open(f"{address}{LOOK}")
+    chromium.run("window.confirm = () => true")
+    chromium.run("document.querySelector('[data-post=\"/v1/thresholds\"]').form.reason.value = 'escapes cost'")
+    chromium.run("document.querySelector('[data-post=\"/v1/thresholds\"]').click()")
+    chromium.wait_for("document.getElementById('toast').textContent === 'Done.'")
+    with works.store.read() as session:
+        row = session.get_one(ThresholdsRow, (SITE, 2))
+    assert (row.thresholds["cost_escape"], row.thresholds["cost_review"]) == (20.0, 0.2)
+    assert row.thresholds["most_reviewed"] == pytest.approx(50 / 2000)

@@ -22,7 +22,8 @@ from tests.monitor.web.conftest import make_pages
 from tests.simulators.seeded_store import HASHES, SITE
 
 CAMERA = f"/cameras/{SITE}/press-4/cam-b/cap"
-PAGES = ("/", "/incidents", "/labels", "/releases", "/timeline", CAMERA)
+LOOK = "/thresholds?escape=20&false_reject=1&review=0.2&reviews_a_day=50"
+PAGES = ("/", "/incidents", "/labels", "/releases", "/thresholds", LOOK, "/timeline", CAMERA)
 
 
 class Elements(HTMLParser):
