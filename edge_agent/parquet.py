@@ -13,7 +13,8 @@ from typing import Any
 from contracts.errors import ConfigurationError
 from edge_agent.extract import CSV_COLUMNS, MOMENTS
 
-_NUMBERS = ("defect_score", "threshold", "latency_seconds")
+_NUMBERS = ("defect_score", "threshold", "latency_seconds", "review_from")
+_WHOLE = ("sequence", "thresholds_number")
 _GROUP = 10_000  # rows of one group in the file
 
 
@@ -57,7 +58,7 @@ def _value(column: str, text: str) -> Any:
         return datetime.fromisoformat(text)
     if column in _NUMBERS:
         return float(text)
-    return int(text) if column == "sequence" else text
+    return int(text) if column in _WHOLE else text
 
 
 def _type(arrow: Any, column: str) -> Any:
@@ -65,4 +66,4 @@ def _type(arrow: Any, column: str) -> Any:
         return arrow.timestamp("us", tz="UTC")
     if column in _NUMBERS:
         return arrow.float64()
-    return arrow.int64() if column == "sequence" else arrow.string()
+    return arrow.int64() if column in _WHOLE else arrow.string()
