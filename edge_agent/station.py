@@ -26,6 +26,7 @@ from edge_agent.metrics import Metrics
 from edge_agent.outputs.lane import Told
 from edge_agent.recent import Recent
 from edge_agent.source import Capture
+from edge_agent.trouble import Trouble
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
@@ -79,7 +80,7 @@ class Station:
         self._wanted = threading.Event()
         self.faults: dict[str, str] = {}
         """Camera -> what is wrong with it now."""
-        self.unwritable: str | None = None
+        self.unwritable: Trouble | None = None
         """Why nothing can be put on record now, or None."""
         self.failures_in_a_row = 0
         """Images in a row that the active model itself could not answer."""
@@ -168,17 +169,19 @@ class Station:
                 self._ledger.check_room()
             self._ledger.commit()
         except QuotaError as error:
-            self.unwritable = str(error)
+            self.unwritable = Trouble(str(error), code="unwritable", details=str(error))
             raise
         self._metrics.commit_seconds.observe(time.perf_counter() - started)
         self.unwritable = None
 
-    def hanging(self) -> str | None:
+    def hanging(self) -> Trouble | None:
         """Why inspection seems to hang: an image under way for longer than its deadline; or None."""
         now = time.monotonic()
         for camera, started in list(self._under_way.values()):
             if now - started > self.deadlines.of(camera) + _HANGS_AFTER_SECONDS:
-                return f"the inspection of an image of camera {camera} has not ended for {now - started:.0f} s"
+                seconds = f"{now - started:.0f}"
+                text = f"the inspection of an image of camera {camera} has not ended for {seconds} s"
+                return Trouble(text, code="inspection-hangs", camera=camera, seconds=seconds)
         return None
 
     def check_silence(self, now: datetime) -> None:
