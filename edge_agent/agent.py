@@ -40,6 +40,7 @@ from edge_agent.sources.making import make_cameras, make_folder, make_image_brok
 from edge_agent.sources.mqtt import MqttSource
 from edge_agent.sources.push import PushSource
 from edge_agent.state import birth, refresh_metrics, station_view
+from edge_agent.trouble import Trouble
 from edge_agent.uplink import Uplink
 from edge_agent.watchdog import Watchdog
 from edge_agent.web.door import web_app
@@ -120,8 +121,8 @@ class Agent:
         max_bytes = settings.inspection.max_image_bytes
         folders = [make_folder(folder, core, max_bytes=max_bytes) for folder in settings.folders]
         self.cameras = make_cameras(settings.cameras, core)
-        brokers = [make_image_broker(broker, core, max_bytes=max_bytes) for broker in settings.image_brokers]
-        self._supervised: tuple[CameraSource | MqttSource, ...] = (*self.cameras.values(), *brokers)
+        self.image_brokers = [make_image_broker(broker, core, max_bytes=max_bytes) for broker in settings.image_brokers]
+        self._supervised: tuple[CameraSource | MqttSource, ...] = (*self.cameras.values(), *self.image_brokers)
         self.sources: tuple[Source, ...] = (*sources, *folders, *self._supervised, self.push)
         self.benchmarker = Benchmarker(
             core.store,
@@ -229,7 +230,7 @@ class Agent:
 
     def view(self) -> StationView:
         """What the operator's page says."""
-        return station_view(self, self._drift, self._troubles())
+        return station_view(self, self._drift, self.troubles())
 
     def refresh_metrics(self) -> None:
         """Bring gauges up to date before they are read."""
@@ -239,7 +240,8 @@ class Agent:
         """Full state, for every new connection."""
         return birth(self.settings, self.core, self._started_at)
 
-    def _troubles(self) -> list[str]:
+    def troubles(self) -> list[Trouble]:
+        """What is wrong now."""
         found = [
             self.core.station.unwritable,
             self.core.station.under_way.hanging(),

@@ -11,6 +11,7 @@ from contracts.telemetry import Birth, CameraState
 from edge_agent.core import Core
 from edge_agent.follower import channel_sequence
 from edge_agent.settings import AgentSettings
+from edge_agent.trouble import Trouble
 from edge_agent.version import software_version
 from edge_agent.web.page import CameraView, StationView
 from runtime.session import runtime_name
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from edge_agent.agent import Agent
 
 
-def station_view(agent: Agent, states: Mapping[str, str], troubles: Sequence[str]) -> StationView:
+def station_view(agent: Agent, states: Mapping[str, str], troubles: Sequence[Trouble]) -> StationView:
     """What the operator's page says. `states`: camera -> the monitor's word for it."""
     core, active = agent.core, agent.core.station.active
     manifest = None if active is None else active.bundle.manifest

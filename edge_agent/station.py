@@ -27,6 +27,7 @@ from edge_agent.metrics import Metrics
 from edge_agent.outputs.lane import Told
 from edge_agent.recent import Recent
 from edge_agent.source import Capture
+from edge_agent.trouble import Trouble
 from edge_agent.under_way import UnderWay
 
 _log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Station:
         self._due: float | None = None  # monotonic; when to commit beside the threads that inspect
         self.faults: dict[str, str] = {}
         """Camera -> what is wrong with it now."""
-        self.unwritable: str | None = None
+        self.unwritable: Trouble | None = None
         """Why nothing can be put on record now, or None."""
         self._failed: deque[bool] = deque(maxlen=_RECENT)
         self.answered = 0
@@ -190,7 +191,7 @@ class Station:
                 self._ledger.check_room()
             self._ledger.commit()
         except QuotaError as error:
-            self.unwritable = str(error)
+            self.unwritable = Trouble(str(error), code="unwritable", details=str(error))
             raise
         self._metrics.commit_seconds.observe(time.perf_counter() - started)
         self.unwritable = None

@@ -18,6 +18,7 @@ from contracts.telemetry import Event, EventKind, ThresholdsReport
 from contracts.thresholds import SignedThresholds
 from edge_agent.outbox import Outbox
 from edge_agent.store import Store
+from edge_agent.trouble import Trouble
 from runtime.bundle import Bundle
 from runtime.thresholds import ThresholdBook
 
@@ -45,10 +46,10 @@ class SignedChoices:
         return self._kept.entries
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> Trouble | None:
         """Which signed thresholds are not followed, and why; None: all are."""
         told = [f"thresholds {number} are not followed: {why}" for number, why in self._kept.refused.items()]
-        return "; ".join(told) or None
+        return Trouble(text, code="thresholds-refused", details=text) if (text := "; ".join(told)) else None
 
     def book(self, bundle: Bundle) -> ThresholdBook:
         """What decides while this bundle does."""

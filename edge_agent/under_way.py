@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from edge_agent.deadline import Deadlines
 from edge_agent.inspection import Inspector
+from edge_agent.trouble import Trouble
 
 _HANGS_AFTER_SECONDS = 1.0  # beyond the deadline
 _STUCK_AFTER_SECONDS = 20.0  # beyond being stopped
@@ -37,7 +38,7 @@ class UnderWay:
         """It has ended."""
         del self._images[threading.get_ident()]
 
-    def hanging(self) -> str | None:
+    def hanging(self) -> Trouble | None:
         """Why inspection seems to hang: an image under way for longer than its deadline; or None."""
         for _, image in self._late():
             return self._told(image)
@@ -55,7 +56,7 @@ class UnderWay:
             image.noticed = True
         return stopped
 
-    def stuck(self) -> str | None:
+    def stuck(self) -> Trouble | None:
         """Of an image that was given up and still does not end; or None. Only the end of the process helps."""
         now = time.monotonic()
         stopped = [image for _, image in self._late() if image.stopped is not None]
@@ -69,6 +70,7 @@ class UnderWay:
             if now - image.began > self._deadlines.of(image.camera) + _HANGS_AFTER_SECONDS
         ]
 
-    def _told(self, image: _Image) -> str:
-        seconds = time.monotonic() - image.began
-        return f"the inspection of an image of camera {image.camera} has not ended for {seconds:.0f} s"
+    def _told(self, image: _Image) -> Trouble:
+        seconds = f"{time.monotonic() - image.began:.0f}"
+        text = f"the inspection of an image of camera {image.camera} has not ended for {seconds} s"
+        return Trouble(text, code="inspection-hangs", camera=image.camera, seconds=seconds)

@@ -76,6 +76,11 @@ class UpdateClient:
         self._max_bytes = max_bytes
         self._fetcher = fetcher or BoundedFetcher(headers=headers, ca_file=ca_file)
 
+    @property
+    def received_bytes(self) -> int:
+        """Of all answers, since the start."""
+        return self._fetcher.received_bytes
+
     def channel(self) -> Channel:
         """The newest signed channel of the site; the floor is raised to it.
 

@@ -15,6 +15,7 @@ from edge_agent.sources.attempt import Attempt
 from edge_agent.sources.device import Device
 from edge_agent.sources.supervisor import Supervisor
 from edge_agent.sources.tray import Pace, Shot, Tray, Trigger
+from edge_agent.trouble import Trouble
 
 _STOPPING = "the agent is stopping; trigger again in a moment"
 
@@ -57,7 +58,7 @@ class CameraSource:
         self._supervisor = supervisor
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> Trouble | None:
         """What is wrong with the camera, in plain words, or None."""
         return None if self._supervisor is None else self._supervisor.trouble
 

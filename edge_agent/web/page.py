@@ -16,6 +16,7 @@ from edge_agent.outcomes import confirmed_label
 from edge_agent.parts.parts import Parts
 from edge_agent.recent import Glance, Recent
 from edge_agent.station import fault_reason
+from edge_agent.trouble import Trouble
 from edge_agent.web.rendering import Rendering
 
 _SHOWN = 24
@@ -43,7 +44,7 @@ class StationView:
     acknowledged_at: datetime | None
     waiting_messages: int
     cameras: Sequence[CameraView]
-    troubles: Sequence[str]
+    troubles: Sequence[Trouble]
     labels: Sequence[str]
     good_labels: Sequence[str]
     variant: str | None = None
