@@ -70,8 +70,8 @@ class Follower:
             self._hint.clear()
 
     def look(self) -> None:
-        """Ask for the channel once, on a stick and over the network, and follow it. Raises LinkError or BundleError
-        where that must wait."""
+        """Ask for the channel once, on a stick and over the network, and follow it. Raises LinkError, BundleError
+        or QuotaError where that must wait."""
         if self._luggage is not None:
             self._luggage.unpack(self.follow, self._bundles)
         if self._client is not None:
@@ -120,9 +120,11 @@ class Follower:
                 self._orders.fail(order, reason)
 
 
-def _code(error: LinkError | BundleError) -> str:
+def _code(error: LinkError | BundleError | QuotaError) -> str:
     if isinstance(error, UntrustedError):
         return "releases-untrusted"
+    if isinstance(error, QuotaError):
+        return "unwritable"
     return "releases-away" if isinstance(error, LinkError) else "releases-refused"
 
 
