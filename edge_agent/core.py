@@ -17,6 +17,7 @@ from edge_agent.orders import Orders
 from edge_agent.outbox import Outbox
 from edge_agent.outcomes import Outcomes
 from edge_agent.parts.parts import Parts
+from edge_agent.pause import Pause
 from edge_agent.recent import Recent
 from edge_agent.record import Record
 from edge_agent.selection import Selector
@@ -54,6 +55,7 @@ class Core:
     parts: Parts
     bundles: Bundles
     loader: Loader
+    pause: Pause
 
 
 def build_core(settings: AgentSettings) -> Core:
@@ -82,6 +84,8 @@ def build_core(settings: AgentSettings) -> Core:
         trust_faulty_cameras=options.on_camera_fault == "model",
         deadlines=Deadlines(options.deadline_seconds, options.camera_deadline_seconds),
     )
+    pause = Pause(store, outbox)
+    station.paused = lambda: pause.reason
     engines = settings.state_folder / "engines"
     trials = Trials(settings.state_folder / "trials.json")
     selector = Selector(
@@ -120,6 +124,7 @@ def build_core(settings: AgentSettings) -> Core:
         parts=parts,
         bundles=bundles,
         loader=loader,
+        pause=pause,
     )
 
 

@@ -44,6 +44,8 @@ def station_view(agent: Agent, states: Mapping[str, str], troubles: Sequence[Tro
         labels=[*labels, *(label for label in agent.settings.extra_labels if label not in labels)],
         good_labels=[] if manifest is None else list(manifest.good_labels),
         parts=core.parts if core.parts.active else None,
+        paused=core.pause.now,
+        trained_at=None if manifest is None else manifest.created_at,
         variant=None if active is None else active.session.variant,
         certified=active is None or active.selection is None or active.selection.basis == "certificate",
     )
@@ -61,6 +63,7 @@ def refresh_metrics(agent: Agent) -> None:
     for lane in agent.outputs.lanes:
         metrics.output_failing.labels(lane.output.name).set(lane.trouble is not None)
         metrics.output_waiting.labels(lane.output.name).set(lane.waiting)
+    metrics.paused.set(core.pause.now is not None)
     metrics.connected.set(agent.uplink is not None and agent.uplink.connected.is_set())
 
 

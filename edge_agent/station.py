@@ -89,6 +89,8 @@ class Station:
         self._failed: deque[bool] = deque(maxlen=_RECENT)
         self.answered = 0
         """Images with a verdict since the start."""
+        self.paused: Callable[[], str | None] = lambda: None
+        """Why no part gets a verdict now, though the model could answer; or None."""
         self.tell: Callable[[Told], None] = lambda told: None
         """Called for each verdict that is on record; must not wait."""
         self.under_way = UnderWay(deadlines)
@@ -138,20 +140,23 @@ class Station:
         if active is None:
             raise RuntimeError("there is no active bundle")
         self.under_way.begin(capture.frame.camera, active)
-        inspection = active.inspect(capture)
+        paused = self.paused()
+        inspection = active.inspect(capture) if paused is None else active.passed_by(capture, paused)
         with turn or nullcontext():
-            due = self._conclude(inspection, active, source)
+            due = self._conclude(inspection, active, source, paused=paused is not None)
         self.under_way.end()
         return due
 
-    def _conclude(self, inspection: Inspection, active: Inspector, source: str) -> bool:
+    def _conclude(self, inspection: Inspection, active: Inspector, source: str, *, paused: bool) -> bool:
         events: list[Event] = []
         capture, pixels = inspection.capture, inspection.shown
         live = capture.sensor or (not capture.waiting and capture.reference is None)
-        fault = None if pixels is None else self._check(capture.frame, pixels, live, events)
+        fault = None
+        if pixels is not None and not paused:  # a hand before the lens is no fault while somebody works there
+            fault = self._check(capture.frame, pixels, live, events)
         if fault is not None:
             inspection = active.withheld(inspection, fault)
-        if active is self._active:
+        if active is self._active and not paused:
             self._failed.append(inspection.model_failed)
         self.answered += inspection.vector is not None
         keep = self._keeper.offer(inspection)

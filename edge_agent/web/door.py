@@ -17,6 +17,7 @@ from edge_agent.web.outbound import outbound_routes
 from edge_agent.web.outcomes import outcome_routes
 from edge_agent.web.page import page_routes
 from edge_agent.web.parts import part_routes
+from edge_agent.web.pausing import pause_routes
 from edge_agent.web.records import record_routes
 from edge_agent.web.rendering import Rendering, static_routes
 from edge_agent.web.trigger import trigger_routes
@@ -56,6 +57,7 @@ def web_app(agent: Agent) -> FastAPI:
         ),
         verdict_routes(core.record),
         part_routes(core.parts),
+        pause_routes(core.pause),
         carrying_routes(core.outbox, agent=agent.settings.agent, birth=agent.birth),
         page_routes(agent.view, core.recent, rendering, boot=boot),
         record_routes(

@@ -112,3 +112,25 @@ def test_a_station_that_is_gone_is_noticed(chromium: Browser, make_agent: MakeAg
     chromium.open(agent.url + "/?lang=en")
     agent.close()
     chromium.wait_for("!document.getElementById('offline').hidden")
+
+
+def test_all_of_it_can_be_done_with_the_keyboard(chromium: Browser, make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    for n in range(3):
+        send(agent, f"p-{n}")
+    chromium.open(agent.url + "/?lang=en")
+    chromium.wait_for(f"{PART} === 'p-2'")
+    chromium.press("ArrowLeft")
+    chromium.wait_for(f"{PART} === 'p-1'")
+    chromium.press("r")
+    wait_for(lambda: said(agent, "p-1") == "scratch")
+    chromium.press("w")
+    chromium.wait_for("document.activeElement.name === 'label'")
+    chromium.press("Escape")
+    chromium.wait_for(f"{PART} === 'p-2'")
+    chromium.press("p")
+    assert agent.core.pause.now is None, "one slip stops no line"
+    chromium.run("document.activeElement.matches('[data-pause]') && document.activeElement.click()")
+    wait_for(lambda: agent.core.pause.now is not None)
+    chromium.wait_for("document.querySelector('.pause.on') !== null")
+    assert chromium.complaints == []

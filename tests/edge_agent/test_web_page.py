@@ -36,7 +36,16 @@ def test_every_text_that_a_template_asks_for_exists_and_every_text_is_asked_for(
     asked = set(re.findall(r"\bt\.(\w+)\.(?!get\b)(\w+)", source))
     known = {(section, key) for section, texts in TEXTS["en"].items() for key in texts}
     assert asked <= known
-    by_value = {"drift", "fault", "decision", "trouble", "source", "advice", "purpose", "carries"}  # looked up by a value
+    by_value = {
+        "drift",
+        "fault",
+        "decision",
+        "trouble",
+        "source",
+        "advice",
+        "purpose",
+        "carries",
+    }  # looked up by a value
     assert {(section, key) for section, key in known - asked if section not in by_value} == set()
 
 

@@ -19,8 +19,17 @@ function address(path, values) {
 
 function localTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
-    time.textContent = new Date(time.dateTime).toLocaleTimeString(document.documentElement.lang);
+    const moment = new Date(time.dateTime), language = document.documentElement.lang;
+    time.textContent = "day" in time.dataset ? moment.toLocaleDateString(language) : moment.toLocaleTimeString(language);
   }
+}
+
+function showState(html) {
+  const state = element("state");
+  const held = state.contains(document.activeElement) && document.activeElement.matches("[data-pause]");
+  state.innerHTML = html;
+  localTimes(state);
+  if (held) state.querySelector("[data-pause]").focus();
 }
 
 function showPanel(html) {
@@ -57,7 +66,7 @@ async function beat(replace = false) {
     if (!answer.ok) throw new Error(String(answer.status));
     const pieces = await answer.json();
     if (pieces.newest < newest) return location.reload(); // the station was started again
-    element("state").innerHTML = pieces.state;
+    showState(pieces.state);
     showCards(pieces.cards, replace);
     newest = pieces.newest;
     if (pieces.panel) waiting = pieces.panel;
@@ -102,6 +111,44 @@ async function say(form, values) {
   }
 }
 
+async function pause(paused) {
+  const request = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ paused }) };
+  try {
+    await fetch("/v1/pause", request);
+  } finally {
+    beat();
+  }
+}
+
+function neighbour(steps) {
+  const shown = Number(panel.querySelector("article")?.dataset.number ?? newest);
+  const numbers = [...cards.children].map((card) => Number(card.dataset.number)); // newest first
+  const at = numbers.indexOf(shown);
+  const next = numbers[at < 0 ? 0 : at + steps];
+  if (next !== undefined) choose(next);
+}
+
+const KEYS = {
+  ArrowLeft: () => neighbour(1),
+  ArrowRight: () => neighbour(-1),
+  Escape: () => resume.click(),
+  r: () => panel.querySelector("[data-right]")?.click(),
+  w: () => panel.querySelector("select[name=label]")?.focus(),
+  p: () => document.querySelector("[data-pause]").focus(), // Enter then presses it: no single slip stops a line
+};
+document.addEventListener("keydown", (event) => {
+  const field = event.target.matches("input, select, textarea");
+  if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || (field && event.key !== "Escape")) return;
+  const deed = KEYS[event.key] ?? KEYS[event.key.toLowerCase()];
+  if (deed) {
+    event.preventDefault();
+    deed();
+  }
+});
+element("state").addEventListener("click", (event) => {
+  const button = event.target.closest("[data-pause]");
+  if (button) pause(button.dataset.pause === "true");
+});
 cards.addEventListener("click", (event) => {
   const card = event.target.closest(".card");
   if (card) choose(Number(card.dataset.number));
