@@ -31,7 +31,7 @@ from edge_agent.thresholds import SignedChoices
 from edge_agent.updates import UntrustedError
 from runtime.bundle import Bundle, open_bundle
 
-_MOST_DEATHS = 2  # of the agent, under one unconfirmed bundle
+_MOST_DEATHS = 2  # of the agent under one unconfirmed bundle, where nothing tells why
 _CONFIRM_IMAGES = 20
 _CONFIRM_SECONDS = 60.0  # where there is a bundle to go back to
 _FAILURES = 5  # among the last images of the line
@@ -94,6 +94,7 @@ class Bundles:
         failed_shadows: list[tuple[str, str]],
         engines: Path,
         thresholds: SignedChoices,
+        crash: str | None = None,
     ) -> None:
         self._store, self._outbox, self.slots = store, outbox, slots
         self._station, self._shadow, self._loader = station, shadow, loader
@@ -102,6 +103,7 @@ class Bundles:
         self.measured: str | None = None
         """Hash of the bundle that a benchmark needs until it is over."""
         self.thresholds = thresholds
+        self._crash = crash  # of a model, which ended the process before this one
         self._failed_shadows = failed_shadows  # filled by the shadow runner, perhaps on the hot path
         self.engines = Engines(engines, built=self.renew)
 
@@ -111,8 +113,11 @@ class Bundles:
             self._start()
 
     def _start(self) -> None:
-        if self.slots.note_start() >= _MOST_DEATHS:
-            self._give_up_active(f"the agent ended {_MOST_DEATHS} times while it was new")
+        deaths = self.slots.note_start()
+        if deaths and self._crash is not None:
+            self._give_up_active(f"it ended the agent: {self._crash}")
+        elif deaths >= _MOST_DEATHS:
+            self._give_up_active(f"the agent ended {deaths} times while it was new")
         while (place := self.slots.active()) is not None:
             try:
                 inspector = self._loader.load(place, place.name)

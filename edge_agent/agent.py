@@ -21,7 +21,8 @@ from contracts.telemetry import Birth
 from edge_agent.benchmarking import Benchmarker
 from edge_agent.caretaker import take_care
 from edge_agent.claim import claim
-from edge_agent.core import AUDIT_FRACTION, build_core
+from edge_agent.core import AUDIT_FRACTION, CRASH, build_core
+from edge_agent.crash import written_down
 from edge_agent.duties import duties
 from edge_agent.feed import Feed
 from edge_agent.follower import Follower
@@ -69,10 +70,11 @@ def run_agent(
             signal.signal(number, lambda *_: stop.set())
     agent = Agent(settings, sources, stop=stop)
     try:
-        agent.start()
-        _settle_memory()
-        started(agent.url)
-        stop.wait()
+        with written_down(settings.state_folder / CRASH):
+            agent.start()
+            _settle_memory()
+            started(agent.url)
+            stop.wait()
     finally:
         agent.close()
     if agent.failure is not None:

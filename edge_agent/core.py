@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from drift.camera import CameraHealth
 from edge_agent.activation import Bundles, Loader
 from edge_agent.buffer import ImageBuffer
+from edge_agent.crash import blamed_on_model
 from edge_agent.deadline import Deadlines
 from edge_agent.ledger import Ledger
 from edge_agent.metrics import Metrics
@@ -107,6 +108,7 @@ def build_core(settings: AgentSettings) -> Core:
         failed_shadows=failed_shadows,
         engines=engines,
         thresholds=SignedChoices(store, outbox, highest_ng=options.highest_ng),
+        crash=blamed_on_model(settings.state_folder / CRASH),
     )
     return Core(
         store=store,
@@ -166,6 +168,9 @@ def _shadow(settings: AgentSettings, ledger: Ledger, metrics: Metrics, failed: l
         failures_allowed=options.failures_allowed,
     )
 
+
+CRASH = "crash.txt"
+"""File in the state folder that tells how a process ended."""
 
 AUDIT_FRACTION = "audit_fraction"
 """Name under which the audit's share is remembered over restarts."""

@@ -12,11 +12,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.faults import activation, kills, models
+from benchmarks.faults import activation, kills, models, outage
 from benchmarks.harness import Measured, Parts, add_parts, main, measure_parts
 
 TRIALS = Path("benchmarks/results/faults")
-PARTS: Parts = {"kills": kills.measure, "activation": activation.measure, "models": models.measure}
+PARTS: Parts = {
+    "kills": kills.measure,
+    "activation": activation.measure,
+    "models": models.measure,
+    "outage": outage.measure,
+}
 
 
 def measure(options: argparse.Namespace) -> Measured:

@@ -159,6 +159,7 @@ def _wrong_start(scene: Scene, core: Core) -> str | None:
 
 
 def _wrong_end(scene: Scene, state: Path, core: Core) -> str | None:
+    core.bundles.stop()
     core.store.close()
     core = activating.activate(scene.settings(state))
     try:
