@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.faults import images, kills, models
+from benchmarks.faults import images, kills, models, updates
 from benchmarks.harness import Measured, Parts, add_parts, main, measure_parts
 
 TRIALS = Path("benchmarks/results/faults")
-PARTS: Parts = {"kills": kills.measure, "models": models.measure, "images": images.measure}
+PARTS: Parts = {"kills": kills.measure, "models": models.measure, "images": images.measure, "updates": updates.measure}
 
 
 def measure(options: argparse.Namespace) -> Measured:

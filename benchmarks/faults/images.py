@@ -1,8 +1,8 @@
 """100,000 mutated images over HTTP: does the station crash, answer 5xx, or keep their memory?
 
 Two clients send as fast as they are answered, so that the station's queue is never full. Each trial is a station of its
-own that gets 10,000 images; memory is compared between the first 2,000 and the end. Some hundreds are sent in every test
-run: `tests/edge_agent/test_web_inspect.py`.
+own that gets 10,000 images; memory is compared between the first 2,000 and the end. Some hundreds are sent in every
+test run: `tests/edge_agent/test_web_inspect.py`.
 """
 
 from __future__ import annotations
