@@ -11,6 +11,7 @@ import gc
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -65,6 +66,7 @@ def run_agent(
     whatever ended one of its threads: an agent that lost a part of itself ends, to be started again.
     """
     stop = stop or threading.Event()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is said to whoever sent it
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.faults import activation, kills, models, outage
+from benchmarks.faults import activation, images, kills, models, outage, updates
 from benchmarks.harness import Measured, Parts, add_parts, main, measure_parts
 
 TRIALS = Path("benchmarks/results/faults")
@@ -21,6 +21,8 @@ PARTS: Parts = {
     "activation": activation.measure,
     "models": models.measure,
     "outage": outage.measure,
+    "images": images.measure,
+    "updates": updates.measure,
 }
 
 

@@ -17,7 +17,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 from urllib.parse import urlsplit
 
 from benchmarks.line.cadence import Cadence
@@ -33,17 +33,15 @@ class Answering(asyncio.Protocol):
     def __init__(self) -> None:
         self._buffer = b""
         self._answer: asyncio.Future[tuple[int, bytes, float]] | None = None
-        self.transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport
         self.used_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It can be used from now on."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def ask(self, request: bytes) -> asyncio.Future[tuple[int, bytes, float]]:
         """(status, body, monotonic seconds) once it has come. Raises ConnectionError where the station hangs up."""
-        assert self.transport is not None
         self._buffer, self._answer, self.used_at = b"", asyncio.get_running_loop().create_future(), time.monotonic()
         self.transport.write(request)
         return self._answer
@@ -96,7 +94,6 @@ class Line:
         """A connection that waits and that the station will not close just now."""
         while self._free:
             connection = self._free.pop()
-            assert connection.transport is not None
             if time.monotonic() - connection.used_at < _IDLE_SECONDS and not connection.transport.is_closing():
                 return connection
             connection.transport.close()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, cast
 
 from benchmarks.line.cadence import Cadence
 from benchmarks.line.centre import AGENT, SITE, Centre
@@ -113,9 +114,8 @@ class Shift:
             env=environment(),
         ) as client:
             try:
-                assert client.stdin is not None
-                client.stdin.write(json.dumps(cadence.as_dict()))
-                client.stdin.close()
+                with cast(IO[str], client.stdin) as given:
+                    given.write(json.dumps(cadence.as_dict()))
                 self._live(self._plan(cadence.seconds) if eventful else [], diary, client)
             finally:
                 client.kill()
