@@ -88,9 +88,11 @@ class Station:
         """Why nothing can be put on record now, or None."""
         self._failed: deque[bool] = deque(maxlen=_RECENT)
         self.answered = 0
-        """Images with a verdict since the start."""
+        """Images with a verdict of the active bundle since the start."""
         self.tell: Callable[[Told], None] = lambda told: None
         """Called for each verdict that is on record; must not wait."""
+        self.choose: Callable[[str, Inspector], Inspector | str] = lambda product, active: active
+        """What judges a product, given the active bundle: that, another one, or why nothing does."""
         self.under_way = UnderWay(deadlines)
 
     @property
@@ -137,10 +139,12 @@ class Station:
         active = self._active
         if active is None:
             raise RuntimeError("there is no active bundle")
-        self.under_way.begin(capture.frame.camera, active)
-        inspection = active.inspect(capture)
+        chosen = capture.unjudged or self.choose(capture.frame.product, active)
+        inspector = active if isinstance(chosen, str) else chosen
+        self.under_way.begin(capture.frame.camera, inspector)
+        inspection = active.unjudged(capture, chosen) if isinstance(chosen, str) else inspector.inspect(capture)
         with turn or nullcontext():
-            due = self._conclude(inspection, active, source)
+            due = self._conclude(inspection, inspector, source)
         self.under_way.end()
         return due
 
@@ -151,11 +155,11 @@ class Station:
         fault = None if pixels is None else self._check(capture.frame, pixels, live, events)
         if fault is not None:
             inspection = active.withheld(inspection, fault)
+        keep = self._keeper.offer(inspection)
         if active is self._active:
             self._failed.append(inspection.model_failed)
-        self.answered += inspection.vector is not None
-        keep = self._keeper.offer(inspection)
-        self._beside.offer(inspection)
+            self.answered += inspection.vector is not None
+            self._beside.offer(inspection)
         return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep, active.runtime))
 
     def commit_soon(self, *, gather: bool = False) -> None:

@@ -17,6 +17,7 @@ from edge_agent.web.outbound import outbound_routes
 from edge_agent.web.outcomes import outcome_routes
 from edge_agent.web.page import page_routes
 from edge_agent.web.parts import part_routes
+from edge_agent.web.product import product_routes
 from edge_agent.web.records import record_routes
 from edge_agent.web.rendering import Rendering, static_routes
 from edge_agent.web.trigger import trigger_routes
@@ -54,6 +55,7 @@ def web_app(agent: Agent) -> FastAPI:
             good_labels=lambda: agent.view().good_labels,
             recorded=recorded,
         ),
+        product_routes(agent.products.changeover),
         verdict_routes(core.record),
         part_routes(core.parts),
         carrying_routes(core.outbox, agent=agent.settings.agent, birth=agent.birth),
