@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -104,6 +104,10 @@ class Bundles:
         """Hash of the bundle that a benchmark needs until it is over."""
         self.thresholds = thresholds
         self._crash = crash  # of a model, which ended the process before this one
+        self.others: Callable[[], Iterable[Inspector]] = tuple
+        """Bundles that judge beside the active one: those of products."""
+        self.of_product: Callable[[str], Path | None] = lambda bundle_hash: None
+        """Where the bundle of that hash lies that a product brings along."""
         self._failed_shadows = failed_shadows  # filled by the shadow runner, perhaps on the hot path
         self.engines = Engines(engines, built=self.renew)
 
@@ -175,7 +179,7 @@ class Bundles:
         those from before go on then."""
         if self.thresholds.follow(channel):
             with self._lock:
-                for inspector in (self._station.active, self._shadow.inspector):
+                for inspector in (self._station.active, self._shadow.inspector, *self.others()):
                     if inspector is not None:
                         inspector.book = self.thresholds.book(inspector.bundle)
 
@@ -285,7 +289,11 @@ class Bundles:
             active = self._station.active
             if active is not None and active.bundle.hash == bundle_hash:
                 return active.bundle.path
-            return self.slots.find(bundle_hash)
+            return self.slots.find(bundle_hash) or self._elsewhere(bundle_hash)
+
+    def _elsewhere(self, bundle_hash: str) -> Path | None:
+        """A bundle that a product brings along, unless it is refused."""
+        return None if bundle_hash in self.slots.refused() else self.of_product(bundle_hash)
 
     def prefer(self, bundle_hash: str, variant: str, why: str) -> None:
         """Serve another variant of the bundle that serves. Raises BundleError where it does not prove itself; the

@@ -31,12 +31,13 @@ from edge_agent.links import make_follower, make_sampler, make_uplink
 from edge_agent.outputs.build import make_switchboard
 from edge_agent.outputs.together import Together
 from edge_agent.outputs.triggers import Triggers
+from edge_agent.products.making import make_products
 from edge_agent.pulse import Pulse
 from edge_agent.replay import Replayer
 from edge_agent.sampling import Sampler
 from edge_agent.scores import ScoreCounter
 from edge_agent.settings import AgentSettings
-from edge_agent.source import Source
+from edge_agent.source import Capture, Source
 from edge_agent.sources.camera import CameraSource
 from edge_agent.sources.making import make_cameras, make_folder, make_image_broker
 from edge_agent.sources.mqtt import MqttSource
@@ -121,7 +122,10 @@ class Agent:
         self.push = PushSource(length=self.settings.web.queue, next_sequence=self.core.sequences.next)
         settings, core, monitor = self.settings, self.core, self.settings.monitor
         self.triggers = Triggers()
-        self.outputs = make_switchboard(settings, core.station, core.metrics, self.triggers, unready=self.unready)
+        self.products = make_products(settings, core)
+        self.outputs = make_switchboard(
+            settings, core.station, core.metrics, self.triggers, unready=self.unready, makes=self.products.makes
+        )
         max_bytes = settings.inspection.max_image_bytes
         folders = [make_folder(folder, core, max_bytes=max_bytes) for folder in settings.folders]
         self.cameras = make_cameras(settings.cameras, core)
@@ -145,6 +149,10 @@ class Agent:
         if monitor is not None:
             self.follower = make_follower(settings, monitor, core)
             self.sampler = None if monitor.url is None else make_sampler(settings, monitor, core)
+
+    def _claim(self, capture: Capture) -> Capture:
+        """The capture as the part of a trigger that waits for it, and of the product that it shows."""
+        return self.products.changeover.assign(self.triggers.claim(capture))
 
     @property
     def url(self) -> str:
@@ -170,11 +178,9 @@ class Agent:
         self._run("engines", core.bundles.engines.run, self._stopping)
         for source in self.sources:
             if source is not self.push:
-                self._run(
-                    f"source {source.name}", core.station.watch, Feed(source, self.triggers.claim), self._stopping
-                )
+                self._run(f"source {source.name}", core.station.watch, Feed(source, self._claim), self._stopping)
         self._run("commits", core.station.keep_committing, self._stopping)
-        feed = Feed(self.push, self.triggers.claim)
+        feed = Feed(self.push, self._claim)
         watch = partial(core.station.watch, feed, self._stopping, beside=True)
         for number in range(self.settings.web.workers):
             self._run(f"source {feed.name} {number + 1}", watch)
@@ -190,6 +196,8 @@ class Agent:
         self._run("benchmark", self.benchmarker.run, self._stopping)
         self._run("pulse", self.pulse.run, self._stopping)
         self._run("scores", self.scores.run, self._stopping)
+        if self.settings.products:
+            self._run("products", self.products.shelf.run, self._stopping)
         self._run("caretaker", take_care, duties(self.settings, self.core), self._stopping)
         if self.follower is not None:
             self._run("follower", self.follower.run, self._stopping)
@@ -252,6 +260,8 @@ class Agent:
             self.pulse.trouble,
             self.follower and self.follower.trouble,
             self.core.bundles.thresholds.trouble,
+            self.products.changeover.trouble,
+            self.products.shelf.trouble,
             self.sampler and self.sampler.trouble,
             *(source.trouble for source in self._supervised),
             *self.outputs.troubles(),

@@ -88,11 +88,13 @@ class Station:
         """Why nothing can be put on record now, or None."""
         self._failed: deque[bool] = deque(maxlen=_RECENT)
         self.answered = 0
-        """Images with a verdict since the start."""
+        """Images with a verdict of the active bundle since the start."""
         self.paused: Callable[[], str | None] = lambda: None
         """Why no part gets a verdict now, though the model could answer; or None."""
         self.tell: Callable[[Told], None] = lambda told: None
         """Called for each verdict that is on record; must not wait."""
+        self.choose: Callable[[str, Inspector], Inspector | str] = lambda product, active: active
+        """What judges a product, given the active bundle: that, another one, or why nothing does."""
         self.under_way = UnderWay(deadlines)
 
     @property
@@ -139,11 +141,16 @@ class Station:
         active = self._active
         if active is None:
             raise RuntimeError("there is no active bundle")
-        self.under_way.begin(capture.frame.camera, active)
         paused = self.paused()
-        inspection = active.inspect(capture) if paused is None else active.passed_by(capture, paused)
+        chosen = paused or capture.unjudged or self.choose(capture.frame.product, active)
+        inspector = active if isinstance(chosen, str) else chosen
+        self.under_way.begin(capture.frame.camera, inspector)
+        if not isinstance(chosen, str):
+            inspection = inspector.inspect(capture)
+        else:
+            inspection = active.unjudged(capture, chosen) if paused is None else active.passed_by(capture, paused)
         with turn or nullcontext():
-            due = self._conclude(inspection, active, source, paused=paused is not None)
+            due = self._conclude(inspection, inspector, source, paused=paused is not None)
         self.under_way.end()
         return due
 
@@ -156,11 +163,11 @@ class Station:
             fault = self._check(capture.frame, pixels, live, events)
         if fault is not None:
             inspection = active.withheld(inspection, fault)
+        keep = self._keeper.offer(inspection)
         if active is self._active and not paused:
             self._failed.append(inspection.model_failed)
-        self.answered += inspection.vector is not None
-        keep = self._keeper.offer(inspection)
-        self._beside.offer(inspection)
+            self.answered += inspection.vector is not None
+            self._beside.offer(inspection)
         return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep, active.runtime))
 
     def commit_soon(self, *, gather: bool = False) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Protocol
 
 from pydantic import Field, ValidationError
 
@@ -119,7 +120,18 @@ def refusal(entry: SignedThresholds, *, highest_ng: float) -> str | None:
     return None
 
 
-def _read(store: Store) -> _Kept:
+class Remembering(Protocol):
+    """Whatever knows a fact of the agent's database."""
+
+    def fact(self, name: str) -> str | None: ...
+
+
+def kept_entries(store: Remembering) -> tuple[SignedThresholds, ...]:
+    """What the agent of this database follows."""
+    return _read(store).entries
+
+
+def _read(store: Remembering) -> _Kept:
     """As they were before a restart. Damaged, or of another version: none, until the channel is read again."""
     try:
         return _Kept.model_validate_json(store.fact(_FACT) or "{}")

@@ -205,6 +205,7 @@ class MqttSource:
             frame=frame,
             image=bytes(message.payload),
             waiting=True,
+            product_code=frame.product if "{product}" in self._topic.text else None,
             recorded=lambda verdict: self._answer(reply, verdict),
             refused=lambda error: self._refuse(frame, reply, str(error)),
         )

@@ -18,6 +18,7 @@ from edge_agent.web.outcomes import outcome_routes
 from edge_agent.web.page import page_routes
 from edge_agent.web.parts import part_routes
 from edge_agent.web.pausing import pause_routes
+from edge_agent.web.product import product_routes
 from edge_agent.web.records import record_routes
 from edge_agent.web.rendering import Rendering, static_routes
 from edge_agent.web.trigger import trigger_routes
@@ -55,6 +56,7 @@ def web_app(agent: Agent) -> FastAPI:
             good_labels=lambda: agent.view().good_labels,
             recorded=recorded,
         ),
+        product_routes(agent.products.changeover),
         verdict_routes(core.record),
         part_routes(core.parts),
         pause_routes(core.pause),
