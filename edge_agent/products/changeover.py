@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from contracts.errors import OrderError
 from edge_agent.products.settings import UNKNOWN, ChangeoverSettings, ProductSettings
 from edge_agent.source import Capture
+from edge_agent.trouble import Trouble
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Changeover:
         self._said: dict[str | None, Said] = {}  # camera, or None for all
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> Trouble | None:
         """Which cameras wait for a product that is known, in plain words; None: none do."""
         with self._lock:
             told = [f"{camera or 'line'}: {said.why}" for camera, said in self._said.items() if said.product is None]
-        return "; ".join(told) or None
+        return Trouble(text, code="product-unknown", details=text) if (text := "; ".join(told)) else None
 
     def now(self) -> dict[str | None, Said]:
         """What the line said last, by camera (None: all cameras)."""

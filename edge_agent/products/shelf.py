@@ -13,6 +13,7 @@ from pathlib import Path
 from contracts.errors import BundleError
 from edge_agent.inspection import Inspector
 from edge_agent.products.settings import BundleSettings, ProductSettings
+from edge_agent.trouble import Trouble
 
 _BEAT_SECONDS = 0.5
 _log = logging.getLogger(__name__)
@@ -45,11 +46,11 @@ class Shelf:
             return list(self._loaded.values())
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> Trouble | None:
         """Which products cannot be judged, and why; None: all can."""
         with self._lock:
             told = [f"the bundle of product {name} does not serve: {why}" for name, why in self._failed.items()]
-        return "; ".join(told) or None
+        return Trouble(text, code="product-unjudged", details=text) if (text := "; ".join(told)) else None
 
     def place(self, bundle_hash: str) -> Path | None:
         """Where the bundle of that hash lies, if a product brings it along."""

@@ -6,6 +6,7 @@ const BEAT_MS = 1500;
 const query = new URLSearchParams(location.search);
 const element = (id) => document.getElementById(id);
 const panel = element("panel"), cards = element("cards"), live = element("live"), resume = element("resume");
+const pause = element("pause");
 let newest = Number(document.body.dataset.newest);
 let chosen = null; // number of the image the operator looks at; null: the newest
 let notOk = false;
@@ -49,7 +50,7 @@ function busy() {
 
 function mark() {
   const held = chosen !== null || busy();
-  live.hidden = held;
+  live.hidden = pause.hidden = held;
   resume.hidden = !held;
   for (const card of cards.children) card.classList.toggle("chosen", Number(card.dataset.number) === chosen);
 }
@@ -152,6 +153,11 @@ element("state").addEventListener("click", (event) => {
 cards.addEventListener("click", (event) => {
   const card = event.target.closest(".card");
   if (card) choose(Number(card.dataset.number));
+});
+pause.addEventListener("click", () => {
+  const part = panel.querySelector("article");
+  if (part) chosen = Number(part.dataset.number);
+  mark();
 });
 resume.addEventListener("click", () => {
   chosen = null;
