@@ -155,7 +155,7 @@ def test_all_of_it_can_be_done_with_the_keyboard(chromium: Browser, make_agent: 
     assert agent.core.pause.now is None, "one slip stops no line"
     chromium.run("document.activeElement.matches('[data-pause]') && document.activeElement.click()")
     wait_for(lambda: agent.core.pause.now is not None)
-    chromium.wait_for("document.querySelector('.pause.on') !== null")
+    chromium.wait_for("document.querySelector('.halt.on') !== null")
     gone = "ERR_CONNECTION_REFUSED"  # the page of the test before still asked its agent
     assert [each for each in chromium.complaints if gone not in each] == []
 

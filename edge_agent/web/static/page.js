@@ -112,7 +112,7 @@ async function say(form, values) {
   }
 }
 
-async function pause(paused) {
+async function pauseInspection(paused) {
   const request = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ paused }) };
   try {
     await fetch("/v1/pause", request);
@@ -148,7 +148,7 @@ document.addEventListener("keydown", (event) => {
 });
 element("state").addEventListener("click", (event) => {
   const button = event.target.closest("[data-pause]");
-  if (button) pause(button.dataset.pause === "true");
+  if (button) pauseInspection(button.dataset.pause === "true");
 });
 cards.addEventListener("click", (event) => {
   const card = event.target.closest(".card");
