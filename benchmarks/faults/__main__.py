@@ -3,7 +3,8 @@
     python -m benchmarks.faults --older --json benchmarks/reports/faults.json
     python -m benchmarks.faults --only kills --trials 5
 
-Every trial is kept in `--folder` as it ends; Ctrl-C at any moment, then the same command again. All of them take hours.
+Every trial is kept in `--folder` as it ends; Ctrl-C at any moment, then the same command again, or `--recall` for the
+figures so far. All of them take hours.
 Linux, with `strace` and `mosquitto` (`scripts/services`).
 """
 
@@ -35,6 +36,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, default=TRIALS, help=f"keeps the trials; default: {TRIALS}")
     parser.add_argument("--trials", type=int, metavar="N", help="at most N trials of each part")
     parser.add_argument("--older", action="store_true", help="count the trials that other code has played, too")
+    parser.add_argument("--recall", action="store_true", help="play nothing; report what was played")
     add_parts(parser, PARTS)
 
 

@@ -110,6 +110,8 @@ class TellingLine:
 
     def _listen(self, answers: IO[str]) -> None:
         for text in answers:
+            if not text.endswith("\n"):  # a kill cut it short
+                return
             camera, number = text.split()
             self.answered.add((camera, int(number)))
             began = self._sent_at.pop((camera, int(number)), 0.0)

@@ -42,8 +42,12 @@ class ToldLine:
         self._closed.set()
 
 
+_telling = threading.Lock()  # commits come from several threads
+
+
 def _tell(verdict: Verdict) -> None:
-    print(verdict.frame.camera, verdict.frame.sequence, flush=True)
+    with _telling:
+        print(verdict.frame.camera, verdict.frame.sequence, flush=True)
 
 
 if __name__ == "__main__":
