@@ -111,7 +111,7 @@ class Line:
 
     async def _connect(self) -> Answering:
         place = urlsplit(self._cadence.url)
-        made = await asyncio.get_running_loop().create_connection(Answering, place.hostname, place.port)
+        made = await asyncio.get_running_loop().create_connection(Answering, place.hostname or "", place.port or 80)
         return made[1]
 
     def _request(self, camera: str, part_id: str, body: bytes) -> bytes:
