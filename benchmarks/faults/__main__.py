@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.faults import activation, images, kills, models, outage, updates
+from benchmarks.faults import activation, disk, images, kills, models, outage, overload, updates
 from benchmarks.harness import Measured, Parts, add_parts, main, measure_parts
 
 TRIALS = Path("benchmarks/results/faults")
@@ -22,7 +22,9 @@ PARTS: Parts = {
     "activation": activation.measure,
     "models": models.measure,
     "outage": outage.measure,
+    "overload": overload.measure,
     "images": images.measure,
+    "disk": disk.measure,
     "updates": updates.measure,
 }
 

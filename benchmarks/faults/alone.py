@@ -6,7 +6,7 @@ import contextlib
 import http.client
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,9 +50,21 @@ class Alone:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
 
+def agent_words(config: Path) -> list[str]:
+    """The command that stations run."""
+    return ["lineside", "agent", "--config", str(config)]
+
+
 @contextlib.contextmanager
-def alone(folder: Path, *, state: Path | None = None, **settings: Any) -> Iterator[Alone]:
-    """A station that is ready to inspect; `settings` are those that are not its defaults."""
+def alone(
+    folder: Path,
+    *,
+    state: Path | None = None,
+    words: Callable[[Path], list[str]] = agent_words,
+    **settings: Any,
+) -> Iterator[Alone]:
+    """A station that is ready to inspect; `settings` are those that are not its defaults, `words` what Python runs as a
+    module."""
     bundle = write_small_bundle(folder / "bundle")
     port, place = free_port(), state or folder / "agent"
     values: dict[str, Any] = {
@@ -63,9 +75,9 @@ def alone(folder: Path, *, state: Path | None = None, **settings: Any) -> Iterat
         **settings,
         "web": {"port": port, **settings.get("web", {})},
     }
-    words = [sys.executable, "-m", "lineside", "agent", "--config", str(write_toml(folder / "agent.toml", values))]
+    command = [sys.executable, "-m", *words(write_toml(folder / "agent.toml", values))]
     environment = {**os.environ, "PYTHONPATH": str(_ROOT), "OMP_NUM_THREADS": "1"}
-    child = Child("agent", words, folder / "agent.log", environment=environment)
+    child = Child("agent", command, folder / "agent.log", environment=environment)
     child.start()
     try:
         wait(partial(is_up, f"http://127.0.0.1:{port}/ready"), "the station is ready")

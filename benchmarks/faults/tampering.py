@@ -8,13 +8,14 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from contracts import BundleError, LinkError
 from runtime.bundle import open_bundle
 from tests.simulators.site import ServedSite
 
 Mutation = Callable[[bytes, random.Random], bytes]
-_VALUES = (
+_VALUES: tuple[Any, ...] = (
     None,
     0,
     -1,
