@@ -53,7 +53,7 @@ def _wished(found: Counted, ng: float | None, review_from: float | None, prices:
 
 
 def _show(found: Counted, seen: Preview) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     number = found.deciding.number
     whose = "the bundle's own" if number is None else f"signed, number {number}"
     console.print(

@@ -45,8 +45,11 @@ class Changeover:
     def trouble(self) -> Trouble | None:
         """Which cameras wait for a product that is known, in plain words; None: none do."""
         with self._lock:
-            told = [f"{camera or 'line'}: {said.why}" for camera, said in self._said.items() if said.product is None]
-        return Trouble(text, code="product-unknown", details=text) if (text := "; ".join(told)) else None
+            unknown = {camera: said for camera, said in self._said.items() if said.product is None}
+        if not unknown:
+            return None
+        told = "; ".join(f"{camera or 'line'}: {said.why}" for camera, said in unknown.items())
+        return Trouble(told, code="product-unknown", codes=", ".join(said.code for said in unknown.values()))
 
     def now(self) -> dict[str | None, Said]:
         """What the line said last, by camera (None: all cameras)."""

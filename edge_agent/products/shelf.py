@@ -49,8 +49,11 @@ class Shelf:
     def trouble(self) -> Trouble | None:
         """Which products cannot be judged, and why; None: all can."""
         with self._lock:
-            told = [f"the bundle of product {name} does not serve: {why}" for name, why in self._failed.items()]
-        return Trouble(text, code="product-unjudged", details=text) if (text := "; ".join(told)) else None
+            failed = dict(self._failed)
+        if not failed:
+            return None
+        told = "; ".join(f"the bundle of product {name} does not serve: {why}" for name, why in failed.items())
+        return Trouble(told, code="product-bundle", details="; ".join(failed.values()), products=", ".join(failed))
 
     def place(self, bundle_hash: str) -> Path | None:
         """Where the bundle of that hash lies, if a product brings it along."""
