@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUIDES = [
     ROOT / "README.md",
     ROOT / "docs" / "operators.md",
+    ROOT / "docs" / "station.md",
     ROOT / "docs" / "first-site.md",
     ROOT / "docs" / "from-a-model-to-a-device.md",
     ROOT / "docs" / "mlops.md",
