@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_agent.deadline import Deadlines
@@ -26,13 +27,13 @@ class _Image:
 class UnderWay:
     """One image for each thread that inspects."""
 
-    def __init__(self, deadlines: Deadlines) -> None:
-        self._deadlines = deadlines
+    def __init__(self, deadlines: Deadlines, clock: Callable[[], float] = time.monotonic) -> None:
+        self._deadlines, self._clock = deadlines, clock
         self._images: dict[int, _Image] = {}
 
     def begin(self, camera: str, inspector: Inspector) -> None:
         """This thread inspects an image from now on."""
-        self._images[threading.get_ident()] = _Image(camera, time.monotonic(), inspector)
+        self._images[threading.get_ident()] = _Image(camera, self._clock(), inspector)
 
     def end(self) -> None:
         """It has ended."""
@@ -50,7 +51,7 @@ class UnderWay:
         stopped = []
         for thread, image in self._late():
             if image.noticed and image.stopped is None:
-                image.stopped = time.monotonic()
+                image.stopped = self._clock()
                 image.inspector.session.stop(thread)
                 stopped.append(image.inspector)
             image.noticed = True
@@ -58,12 +59,12 @@ class UnderWay:
 
     def stuck(self) -> Trouble | None:
         """Of an image that was given up and still does not end; or None. Only the end of the process helps."""
-        now = time.monotonic()
+        now = self._clock()
         stopped = [image for _, image in self._late() if image.stopped is not None]
         return next((self._told(each) for each in stopped if now - (each.stopped or now) > _STUCK_AFTER_SECONDS), None)
 
     def _late(self) -> list[tuple[int, _Image]]:
-        now = time.monotonic()
+        now = self._clock()
         return [
             (thread, image)
             for thread, image in list(self._images.items())
@@ -71,6 +72,6 @@ class UnderWay:
         ]
 
     def _told(self, image: _Image) -> Trouble:
-        seconds = f"{time.monotonic() - image.began:.0f}"
+        seconds = f"{self._clock() - image.began:.0f}"
         text = f"the inspection of an image of camera {image.camera} has not ended for {seconds} s"
         return Trouble(text, code="inspection-hangs", camera=image.camera, seconds=seconds)
