@@ -75,7 +75,7 @@ def measure(options: argparse.Namespace) -> Measured:
     outcomes = ledger.kept() if options.recall else _played(options, ledger)
     kinds = Counter(outcome.trial.partition("-")[2] for outcome in outcomes)
     details = {**provenance(outcomes), "calls": dict(kinds), "failures": _failures(outcomes)}
-    return Measured(_figures(outcomes), details)
+    return Measured(_figures(outcomes) if outcomes else [], details)
 
 
 def _played(options: argparse.Namespace, ledger: Ledger) -> list[Outcome]:
@@ -191,5 +191,5 @@ def _figures(outcomes: Sequence[Outcome]) -> list[Figure]:
             value=len(outcomes) / whole if whole else None,
             note=f"share of an activation's {whole} calls that change a file, at which the agent was killed",
         ),
-        Figure(name="activation_invalid_starts", value=failures, note=f"{told(failures, len(outcomes))} kills"),
+        Figure(name="activation_invalid_starts", value=failures, note=f"kills: {told(failures, len(outcomes))}"),
     ]

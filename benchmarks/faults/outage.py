@@ -124,7 +124,8 @@ def measure(options: argparse.Namespace) -> Measured:
     hours = 6 if options.quick else HOURS
     trials = [f"{hours}-hours-{number}" for number in range(count(options, all_of_them=3, quick=1))]
     outcomes = Ledger.of(options, "outage", *_MODULES).play(trials, play)
-    return Measured(_figures(outcomes), provenance(outcomes) | {"outages": [outcome.found for outcome in outcomes]})
+    details = provenance(outcomes) | {"outages": [outcome.found for outcome in outcomes]}
+    return Measured(_figures(outcomes) if outcomes else [], details)
 
 
 def play(trial: str) -> dict[str, Any]:
