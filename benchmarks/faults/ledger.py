@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from benchmarks.accuracy.cells import code_hash
 from lineside.machine import describe_commit
 from lineside.progress import shown_progress
 
+_code = cache(code_hash)  # as it was at the start
 Play = Callable[[str], dict[str, Any]]
 """Plays the trial of that name and returns what was found, as JSON."""
 
@@ -47,7 +49,7 @@ class Ledger:
         self._path = folder / f"{part}.jsonl"
         self._older = older
         self._writing = threading.Lock()
-        self._code = hashlib.sha256("".join(map(code_hash, modules)).encode()).hexdigest()[:16]
+        self._code = hashlib.sha256("".join(map(_code, modules)).encode()).hexdigest()[:16]
 
     @classmethod
     def of(cls, options: argparse.Namespace, part: str, *modules: str) -> Ledger:
