@@ -13,5 +13,5 @@ on disk, and sums of them to the monitor. Reading order:
 - bundles: `updates`, `download`, `slots`, `durable`, `evidence`, `selection`, `engines`, `pace`, `crash`,
   `activation`, `follower`
 - what it says of itself: `state`, `metrics`, `web/`
-- `caretaker` with its `duties`, and `core`, `links` and `agent`, which put it all together.
+- `caretaker` with its `duties`, `memory`, and `core`, `links` and `agent`, which put it all together.
 """

@@ -7,7 +7,6 @@ None of them can stop inspection but a full disk, and that says so.
 
 from __future__ import annotations
 
-import gc
 import signal
 import threading
 import time
@@ -28,6 +27,7 @@ from edge_agent.duties import duties
 from edge_agent.feed import Feed
 from edge_agent.follower import Follower
 from edge_agent.links import make_follower, make_sampler, make_uplink
+from edge_agent.memory import give_back_large_pieces, set_aside_what_stays
 from edge_agent.outputs.build import make_switchboard
 from edge_agent.outputs.together import Together
 from edge_agent.outputs.triggers import Triggers
@@ -67,6 +67,7 @@ def run_agent(
     whatever ended one of its threads: an agent that lost a part of itself ends, to be started again.
     """
     stop = stop or threading.Event()
+    give_back_large_pieces()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is said to whoever sent it
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -75,20 +76,13 @@ def run_agent(
     try:
         with written_down(settings.state_folder / CRASH):
             agent.start()
-            _settle_memory()
+            set_aside_what_stays()
             started(agent.url)
             stop.wait()
     finally:
         agent.close()
     if agent.failure is not None:
         raise agent.failure
-
-
-def _settle_memory() -> None:
-    """What is there now stays: the collector need not look at it again. Otherwise it stops all threads for 60 ms at a
-    time, once in a while, to find nothing."""
-    gc.collect()
-    gc.freeze()
 
 
 class Agent:
