@@ -49,6 +49,10 @@ def test_every_text_that_a_template_asks_for_exists_and_every_text_is_asked_for(
     assert {(section, key) for section, key in known - asked if section not in by_value} == set()
 
 
+def test_no_section_of_texts_is_called_like_something_that_every_dictionary_has() -> None:
+    assert not [section for section in TEXTS["en"] if hasattr(dict, section)], "a template would get a method"
+
+
 def test_every_decision_and_every_camera_fault_has_a_text() -> None:
     assert set(TEXTS["en"]["decision"]) == {decision.value for decision in Decision}
     assert set(TEXTS["en"]["fault"]) == {fault.value for fault in CameraFault}
