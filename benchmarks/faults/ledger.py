@@ -137,7 +137,7 @@ def told(failures: int, trials: int) -> str:
     >>> told(2, 10)
     '2 in 10'
     """
-    if failures or not trials:
+    if failures or trials < 10:
         return f"{failures} in {trials}"
     return f"0 in {trials}: a rate below {300 / trials:.2g} % (95 %)"
 

@@ -275,9 +275,8 @@ def _figures(outcomes: Sequence[Outcome]) -> list[Figure]:
     def most(name: str) -> float | None:
         return max((each[name] for each in found), default=None)
 
-    told = (
-        f"{total('produced')} messages produced, {total('delivered')} delivered, {total('dropped')} counted as dropped"
-    )
+    ends = f"{total('delivered')} delivered, {total('dropped')} counted as dropped or merged"
+    told = f"{total('produced')} messages produced, {ends}"
     slower = max((each["boot_full_cpu_seconds"] - each["boot_cpu_seconds"] for each in found), default=None)
     ratio = max((each["p99_draining_seconds"] / each["p99_before_seconds"] for each in found), default=None)
     return [
