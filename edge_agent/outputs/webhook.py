@@ -40,7 +40,7 @@ class Webhook:
         self._server = "{0.scheme}://{0.netloc}".format(urlsplit(url))  # a path or query may be secret
         self._url, self._secret, self._clock = url, secret, clock
         self.sent_bytes = 0
-        """Of answers, since the start; an answer that is tried again counts again."""
+        """Of answers that reached the server, since the start."""
         self._timeout = urllib3.Timeout(total=timeout_seconds)
         self._pool = urllib3.PoolManager(num_pools=1, maxsize=1, ca_certs=ca_file)
 
@@ -55,7 +55,6 @@ class Webhook:
             "X-Lineside-Delivery": f"{answer.agent}/{answer.camera}/{answer.sequence}",
             **self._signed(body),
         }
-        self.sent_bytes += len(body)
         try:
             response = self._pool.request(
                 "POST",
@@ -67,6 +66,7 @@ class Webhook:
                 redirect=False,
                 preload_content=False,
             )
+            self.sent_bytes += len(body)
             try:
                 said = response.read(_READ_BYTES, decode_content=False)
             finally:
