@@ -67,13 +67,13 @@ def test_shrinkage_keeps_the_variances_and_makes_the_covariance_invertible() -> 
 
 def test_no_entry_varies_less_than_its_images_allow() -> None:
     means = np.zeros((60, 1))
-    floor = least_variance(("mean",), means, np.array([4.0]), images=100)
+    floor = least_variance(("mean",), means.mean(axis=0), 60, np.array([4.0]), images=100)
     _, covariance, _ = shrunk_covariance(means, floor)
     assert covariance[0, 0] == pytest.approx(0.04)
 
 
 def test_a_class_never_answered_may_appear_once_without_being_impossible() -> None:
-    floor = least_variance(("class-crack",), np.zeros((60, 1)), np.zeros(1), images=100)
+    floor = least_variance(("class-crack",), np.zeros(1), 60, np.zeros(1), images=100)
     once = 0.01 / np.sqrt(floor[0])
     assert 3.0 < once < 6.0
 
