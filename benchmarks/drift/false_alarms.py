@@ -3,8 +3,8 @@ there is one, at that rate.
 
 Cameras learn for as long as their profile asks for (`drift.profile.Commissioning`), then are watched over weeks with
 shifts, nights, weekends, warm-ups, and every other fleet with hourly changeovers. A camera-month is as many minutes at
-work as a month has minutes. The rule of before (300 windows, no slow component) watches the same windows: the figure
-that the new one is better than.
+work as a month has minutes. A profile of 300 windows, at the level that unrelated windows have, watches the same
+minutes: what a short commissioning would cost.
 """
 
 from __future__ import annotations
@@ -166,7 +166,10 @@ def _figures(name: str, found: Found) -> list[Figure]:
     watched = f"wander with a memory of {name.replace('_', ' ')}; {months / 12:.1f} camera-years of minutes at work"
     rate = {
         f"false_drifts_a_month_{name}": (found.drifts, "the deployed rule"),
-        f"false_drifts_a_month_{name}_before": (found.before, "300 windows learned, no slow component"),
+        f"false_drifts_a_month_{name}_before": (
+            found.before,
+            "a profile of 300 windows at the level of unrelated ones",
+        ),
     }
     figures = [
         Figure(

@@ -32,7 +32,7 @@ class Frames:
 
     def __init__(self, rng: np.random.Generator, truth: Truth, memory_minutes: float) -> None:
         self._rng, self._truth, self._step = rng, truth, WanderStep(memory_minutes)
-        self._state: Floats = rng.normal(size=truth.wanders.shape[1])
+        self._state: Floats = rng.normal(size=(truth.wanders.shape[1],))
         self._last = 0
         ages = np.subtract.outer(np.arange(IMAGES), np.arange(IMAGES))
         a = self._step.per_image
@@ -58,7 +58,7 @@ class Frames:
         """[IMAGES, k]"""
         left = self._step.over_pause(gap) if gap > 0 else 1.0
         kinds = len(self._state)
-        state = left * self._state + sqrt(1.0 - left * left) * self._rng.normal(size=kinds)
+        state = left * self._state + sqrt(1.0 - left * left) * self._rng.normal(size=(kinds,))
         path: Floats = self._shocks @ self._rng.normal(size=(IMAGES, kinds)) + np.outer(self._decay, state)
         self._state = path[-1]
         return path
