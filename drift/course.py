@@ -23,7 +23,7 @@ Row = tuple[float, ...]
 
 _LEAST_BLOCKS = 8  # of a time scale, before it is believed
 _KINSHIP_BY_CHANCE = 1.5  # over the root of the number of fours: the most of some twenty unrelated entries
-_CHANCE = 0.99  # a scale on which unrelated neighbours would vary as much more often than 1 in 100 says nothing
+_CHANCE = 0.999  # a scale on which unrelated neighbours would vary as much more often than 1 in 1,000 says nothing
 
 
 class Scale(BaseModel):
@@ -101,7 +101,8 @@ class Course(BaseModel):
     def inefficiency(self) -> Floats:
         """How many neighbours tell as much as one independent mean would, entry by entry [m], 1 or more: the highest
         g(b) over all time scales that were seen often enough and that chance does not explain. A memory of the
-        length t shows as 2 t. It cannot show more than an eighth of what was seen."""
+        length t shows as 2 t. It cannot show more than an
+        eighth of what was seen, and what goes astray for ever shows at least a sixteenth."""
         least = self.variance()
         found = np.ones(len(least))
         for k, scale in enumerate(self.scales):
