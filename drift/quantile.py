@@ -7,6 +7,7 @@ Numerical Recipes, 3rd ed., section 6.4); quantiles by bisection. Agreement with
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import exp, inf, lgamma, log, log1p, sqrt
 from statistics import NormalDist
 
@@ -50,6 +51,7 @@ def beta_quantile(probability: float, a: float, b: float) -> float:
     return _bisect(lambda x: beta_cdf(x, a, b) - probability, 0.0, 1.0)
 
 
+@lru_cache(maxsize=4096)
 def f_quantile(probability: float, numerator: float, denominator: float) -> float:
     """The x with P(F(numerator, denominator) <= x) = probability, for 0 < probability < 1.
 

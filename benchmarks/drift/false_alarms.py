@@ -53,8 +53,8 @@ class Found:
 
 def measure(options: argparse.Namespace) -> Measured:
     """False drifts a camera-month and delays, per memory."""
-    years = 0.5 if options.quick else 21.0
-    cameras = 6 if options.quick else 40
+    years = 0.5 if options.quick else 20.5
+    cameras = 6 if options.quick else 36
     figures: list[Figure] = []
     for place, (name, memory) in enumerate(MEMORIES.items()):
         found = Found()
