@@ -4,6 +4,10 @@ The limit at level p is that of a future observation under an estimated covarian
 Statistical Quality Control, 7th ed., section 11.3): m (n + 1) (n - 1) / (n (n - m)) F(1 - p; m, n - m), n windows, m
 entries. It is never below what the profile's held-out windows call for (see `limit`). Groups of entries are judged by
 the same rule on their own; they say what moved.
+
+Three windows in a row that are over by chance are p^3 rare where windows are unrelated, and as frequent as single ones
+where they repeat each other. The level of a window is therefore lower the more they do (see `level_of`): how rare a run
+is stays what it is without a wander.
 """
 
 from __future__ import annotations
@@ -43,6 +47,17 @@ class Judgement(BaseModel):
     shifts: dict[str, float]
     changes: dict[str, float]
 
+    @property
+    def ratio(self) -> float:
+        """T2 over limit."""
+        return self.t2 / self.limit
+
+    @property
+    def largest_ratio(self) -> float:
+        """The largest of the ratios of all entries and of each group alone. Roll-ups are judged by it: a small shift of
+        the mix of parts is lost among twenty other entries, and their lower level leaves room for four questions."""
+        return max(self.ratio, *self.groups.values())
+
 
 class HotellingT2:
     """A detector over window means: `update`, then `drift_detected` (k of n windows over the limit)."""
@@ -52,10 +67,11 @@ class HotellingT2:
         self.persistence = persistence or Persistence()
         self._groups = groups(profile.names)
         sizes = {name: int(mask.sum()) for name, mask in self._groups.items()}
-        held_out = profile.held_out
-        self._limits = {name: limit(size, profile.windows, p, held_out[name]) for name, size in sizes.items()}
+        held_out, windows = profile.held_out, profile.degrees or profile.windows
+        level = level_of(p, self.persistence.k, profile.kinship)
+        self._limits = {name: limit(size, windows, level, held_out[name]) for name, size in sizes.items()}
         self._rest = {
-            name: limit(sizes["all"] - size, profile.windows, p, _less(held_out["all"], held_out[name]))
+            name: limit(sizes["all"] - size, windows, level, _less(held_out["all"], held_out[name]))
             for name, size in sizes.items()
             if size < sizes["all"]
         }
@@ -85,11 +101,17 @@ class HotellingT2:
             ),
         )
 
-    def ratios(self, means: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-        """T2 over limit of many full windows [n, m] at once, shape [n]; remembers nothing."""
-        profile = self.profile
-        deviations = np.asarray(means, np.float64) - np.array(profile.mean)
-        return t2(deviations, np.array(profile.covariance)) / self._limits["all"]
+    def ratios(self, means: NDArray[np.floating[Any]], group: str = "all") -> NDArray[np.floating[Any]]:
+        """T2 over limit of many full windows [n, m] at once, of one group of entries or all, shape [n]; remembers
+        nothing."""
+        mask, covariance = self._groups[group], np.array(self.profile.covariance)
+        deviations = np.asarray(means, np.float64) - np.array(self.profile.mean)
+        return t2(deviations[:, mask], covariance[np.ix_(mask, mask)]) / self._limits[group]
+
+    def largest_ratios(self, means: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """The largest of the ratios of all entries and of each group alone [n]: how roll-ups are judged."""
+        largest: NDArray[np.floating[Any]] = np.max([self.ratios(means, group) for group in self._groups], axis=0)
+        return largest
 
     def update(self, mean: NDArray[np.floating[Any]], images: int) -> Judgement:
         """Judge a window mean [m] and remember whether it was over."""
@@ -120,6 +142,16 @@ def _changes(before: dict[str, float], after: dict[str, float]) -> dict[str, flo
 
 def _less(whole: tuple[float, ...], part: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(a - b for a, b in zip(whole, part, strict=True))
+
+
+def level_of(p: float, k: int, kinship: float) -> float:
+    """Level of one window so that k of them in a row are all over by chance as rarely as k unrelated ones at level p:
+    `kinship` 0 leaves p, 1 (windows repeat each other) makes it p to the power of k.
+
+    >>> level_of(0.01, 3, 0.0), round(level_of(0.01, 3, 1.0), 9)
+    (0.01, 1e-06)
+    """
+    return float(p ** (k / (k - (k - 1) * kinship)))
 
 
 @lru_cache(maxsize=4096)

@@ -1,4 +1,4 @@
-"""Quantiles of the F and beta distributions and binomial tails, in plain Python: a station carries no SciPy.
+"""Quantiles of the F, chi-squared and beta distributions and binomial tails, in plain Python: stations have no SciPy.
 
 The regularised incomplete beta function is evaluated by its continued fraction with Lentz's algorithm (Press et al.,
 Numerical Recipes, 3rd ed., section 6.4); quantiles by bisection. Agreement with SciPy to 1e-9 is a test.
@@ -7,7 +7,9 @@ Numerical Recipes, 3rd ed., section 6.4); quantiles by bisection. Agreement with
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp, inf, lgamma, log, log1p
+from functools import lru_cache
+from math import exp, inf, lgamma, log, log1p, sqrt
+from statistics import NormalDist
 
 _TINY = 1e-300
 _STEPS = 500
@@ -49,6 +51,7 @@ def beta_quantile(probability: float, a: float, b: float) -> float:
     return _bisect(lambda x: beta_cdf(x, a, b) - probability, 0.0, 1.0)
 
 
+@lru_cache(maxsize=4096)
 def f_quantile(probability: float, numerator: float, denominator: float) -> float:
     """The x with P(F(numerator, denominator) <= x) = probability, for 0 < probability < 1.
 
@@ -57,6 +60,18 @@ def f_quantile(probability: float, numerator: float, denominator: float) -> floa
     """
     b = beta_quantile(probability, numerator / 2.0, denominator / 2.0)
     return inf if b >= 1.0 else denominator * b / (numerator * (1.0 - b))
+
+
+def chi2_quantile(probability: float, degrees: float) -> float:
+    """The x with P(chi-squared(degrees) <= x) = probability, to about 1 % from three degrees on (Wilson and Hilferty
+    1931, "The distribution of chi-square", PNAS 17).
+
+    >>> round(chi2_quantile(0.05, 30), 2)
+    18.49
+    """
+    z = NormalDist().inv_cdf(probability)
+    step = 2.0 / (9.0 * degrees)
+    return degrees * max(1.0 - step + z * sqrt(step), 1e-3) ** 3
 
 
 def binomial_upper_tail(successes: int, trials: int, probability: float) -> float:

@@ -20,7 +20,7 @@ from drift.hotelling import HotellingT2
 from drift.window import window_mean
 from monitor import releases
 from monitor.rules.action import Action
-from monitor.rules.decision import CameraState
+from monitor.rules.camera import CameraState
 from monitor.rules.happening import (
     CandidateMoved,
     Happening,
@@ -199,14 +199,15 @@ def _sight(state: ModelState, camera: CameraState | None, window: Window, settin
         return Sight("LEARNING", None, None, None, 0, settings.commissioning_windows, None)
     t2, limit, groups = _judgement(camera, window, settings)
     incident = state.incident
-    learned = camera.profile.windows if camera.profile is not None else len(camera.commissioning.means)
+    profile, commissioning = camera.profile, camera.commissioning
+    learned, asked = (profile.windows,) * 2 if profile is not None else (commissioning.seen, commissioning.asked)
     return Sight(
         phase=camera.phase.value,
         t2=t2,
         limit=limit,
         contributions=groups,
         learned_windows=learned,
-        windows_needed=camera.commissioning.windows_needed,
+        windows_needed=asked,
         incident_id=incident.incident_id if incident is not None and camera.camera in incident.cameras else None,
     )
 
@@ -218,5 +219,6 @@ def _judgement(
     mean = window_mean(window)
     if camera.profile is None or mean is None or not camera.recent or camera.recent[-1].at != window.ended_at:
         return None, None, None
-    found = HotellingT2(camera.profile, p=settings.level).judge(np.array(mean.mean), mean.images)
+    detector = HotellingT2(camera.profile, p=settings.level, persistence=camera.persistence)
+    found = detector.judge(np.array(mean.mean), mean.images)
     return found.t2, found.limit, found.groups

@@ -13,7 +13,7 @@ class Shortened(Settings):
     """Settings that differ from production, each named in the summary."""
 
     window_images: int = Field(default=100, description="production: 60 seconds a window")
-    commissioning_windows: int = Field(default=60, description="production: 300 windows")
+    commissioning_windows: int = Field(default=60, description="production: a week, more where it wanders")
     components: int = Field(default=8, description="production: 16 principal components")
     audit_fraction: float = Field(default=0.001, description="production: 50 parts a camera-day")
     buffer_fraction: float = Field(default=0.3, description="production: 0.1 of the images stay for labels and replay")
@@ -21,7 +21,11 @@ class Shortened(Settings):
     def of_monitor(self) -> dict[str, Any]:
         """The monitor's settings that differ."""
         return {
-            "rules": {"commissioning_windows": self.commissioning_windows},
+            "rules": {
+                "commissioning_windows": self.commissioning_windows,
+                "commissioning_most_windows": self.commissioning_windows,
+                "commissioning_cycle_hours": 0.0,
+            },
             "labels": {"audit_fraction": self.audit_fraction},
             "rollout": {"approval": "automatic-after-shadow"},
             "orders": {"resend_seconds": 5.0},
@@ -40,7 +44,7 @@ class Shortened(Settings):
         """One sentence for each."""
         return [
             f"a window is {self.window_images} images (production: 60 seconds)",
-            f"commissioning takes {self.commissioning_windows} windows a camera (production: 300)",
+            f"commissioning takes {self.commissioning_windows} windows a camera (production: a week or more)",
             f"the drift vector has {self.components} components of the embedding (production: 16)",
             f"a random {self.audit_fraction:.1%} of the parts are audited (production: about 50 a camera-day)",
             f"{self.buffer_fraction:.0%} of the images are kept for labels and replay (production: 10 %)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from monitor.rules import answering
 from monitor.rules.action import Kind
+from monitor.rules.camera import without_evidence
 from monitor.rules.decision import relearn, released
 from monitor.rules.happening import PersonSaid
 from monitor.rules.incident import Incident, answers, as_product, closed, settled, without_camera
@@ -33,8 +34,7 @@ def _repaired(turn: Turn, incident: Incident, who: str) -> None:
         if camera.profile is None:
             _relearn_and_leave(turn, name, because("repaired-unlearned", who=who))
             continue
-        changes = {"repaired_at": turn.at, "quiet": 0, "persistence": camera.persistence.cleared()}
-        turn.set_camera(camera.model_copy(update=changes))
+        turn.set_camera(without_evidence(camera).model_copy(update={"repaired_at": turn.at}))
 
 
 def _permanent(turn: Turn, incident: Incident, reason: Reason) -> None:

@@ -6,115 +6,63 @@ the profile learned for that key before (after a rollback).
 
 from __future__ import annotations
 
-from functools import lru_cache
+from datetime import timedelta
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
-
-from contracts.names import Label, Moment
+from contracts.names import Moment
 from contracts.telemetry import Window
-from drift.hotelling import HotellingT2
-from drift.persistence import Persistence
-from drift.profile import Commissioning, Profile, ProfileKey
+from drift.pause import settling
+from drift.profile import Profile, ProfileKey
 from drift.window import WindowMean, window_mean
 from monitor.rules.action import Phase, PhaseChanged
+from monitor.rules.camera import (
+    REMEMBERED_WINDOWS,
+    WATCHING,
+    CameraState,
+    Seen,
+    commissioning_of,
+    forgotten,
+    key_of,
+)
 from monitor.rules.happening import WindowSeen
+from monitor.rules.judging import judged, rolled_up
 from monitor.rules.reason import Reason, because
 from monitor.rules.settings import RuleSettings
 
-_REMEMBERED_WINDOWS = 8
 _REMEMBERED_PROFILES = 3
-WATCHING = frozenset({Phase.OK, Phase.SUSPECT, Phase.DRIFT})
-"""Phases that the camera leads itself; in all later ones it follows its incident."""
-
-
-class Seen(BaseModel):
-    """One judged window. `ratio` is T2 over its limit; the dictionaries are those of `drift.hotelling.Judgement`."""
-
-    model_config = ConfigDict(frozen=True)
-
-    started_at: Moment
-    at: Moment
-    ratio: float
-    groups: dict[str, float]
-    given: dict[str, float]
-    shifts: dict[str, float]
-    changes: dict[str, float]
-    answers: dict[Label, int]
-
-    @property
-    def over(self) -> bool:
-        """Whether the window was over its limit."""
-        return self.ratio > 1.0
-
-
-class CameraState(BaseModel):
-    """All that is remembered of one camera."""
-
-    model_config = ConfigDict(frozen=True)
-
-    camera: str
-    line: str
-    phase: Phase = Phase.LEARNING
-    since: Moment
-    commissioning: Commissioning
-    profile: Profile | None = None
-    archive: tuple[Profile, ...] = ()
-    persistence: Persistence
-    recent: tuple[Seen, ...] = ()
-    last_at: Moment | None = None
-    onset: Moment | None = Field(default=None, description="start of the first window over, of the present run")
-    waited: int = Field(default=0, description="windows since DRIFT")
-    quiet: int = Field(default=0, description="windows in a row that were not over")
-    repaired_at: Moment | None = None
-    foreign: int = Field(default=0, description="windows in a row from another bundle than the served one")
-
-    @property
-    def key(self) -> ProfileKey:
-        """What the state holds for."""
-        return self.commissioning.key
-
-    def since_onset(self) -> tuple[Seen, ...]:
-        """Judged windows that began at the onset or later."""
-        return tuple(seen for seen in self.recent if self.onset is not None and seen.started_at >= self.onset)
-
-
-def key_of(happening: WindowSeen) -> ProfileKey:
-    """What a window's profile is keyed by."""
-    window = happening.window
-    return ProfileKey(
-        bundle_hash=window.bundle_hash, camera=happening.camera, product=window.product, runtime=window.runtime
-    )
-
-
-def first_state(happening: WindowSeen, settings: RuleSettings) -> CameraState:
-    """A camera seen for the first time."""
-    return CameraState(
-        camera=happening.camera,
-        line=happening.line,
-        since=happening.at,
-        commissioning=Commissioning(key=key_of(happening), windows_needed=settings.commissioning_windows),
-        persistence=Persistence(k=settings.windows_over, n=settings.windows_looked_at),
-    )
 
 
 def see(state: CameraState, happening: WindowSeen, settings: RuleSettings) -> tuple[CameraState, list[PhaseChanged]]:
     """The camera after one more window, which ended after the last one."""
     mean = window_mean(happening.window)
-    state = state.model_copy(update={"last_at": happening.at, "line": happening.line})
+    settles_until = _settles_until(state, happening.window, settings)
+    changes = {"last_at": happening.at, "line": happening.line, "settles_until": settles_until}
+    state = state.model_copy(update=changes)
     actions: list[PhaseChanged] = []
     if key_of(happening) != state.key:
         state, actions = under_key(state, key_of(happening), happening.at, settings)
-    if mean is None:
+    if mean is None or settles_until is not None:
         return state, actions
     profile = state.profile
     if profile is None:
-        state, more = _learn(state, mean, happening.at)
+        state, more = _learn(state, mean, happening.window, settings)
     elif mean.names != profile.names:
         state, more = relearn(state, happening.at, because("vector-changed"), settings)
     else:
         state, more = _watch(state, profile, mean, happening.window, settings)
     return state, actions + more
+
+
+def _settles_until(state: CameraState, window: Window, settings: RuleSettings) -> Moment | None:
+    """When the line will have run in, as long as that is after the window's start."""
+    until = state.settles_until
+    if state.last_at is not None:
+        away = settling(
+            window.started_at - state.last_at,
+            least_minutes=settings.pause_minutes,
+            most_minutes=settings.settle_minutes,
+        )
+        until = window.started_at + away if away > timedelta() else until
+    return until if until is not None and window.started_at < until else None
 
 
 def under_key(
@@ -127,10 +75,10 @@ def under_key(
     known = next((profile for profile in archive if profile.key == key), None)
     fresh = state.model_copy(
         update={
-            "commissioning": Commissioning(key=key, windows_needed=settings.commissioning_windows),
+            "commissioning": commissioning_of(key, settings),
             "profile": known,
             "archive": archive,
-            **_forgotten(state),
+            **forgotten(state),
         }
     )
     if known is not None:
@@ -144,10 +92,10 @@ def relearn(
     """The camera with its profile thrown away: the present state becomes the new normal."""
     fresh = state.model_copy(
         update={
-            "commissioning": Commissioning(key=state.key, windows_needed=settings.commissioning_windows),
+            "commissioning": commissioning_of(state.key, settings),
             "profile": None,
             "archive": tuple(old for old in state.archive if old.key != state.key),
-            **_forgotten(state),
+            **forgotten(state),
         }
     )
     return moved(fresh, Phase.LEARNING, at, reason)
@@ -155,7 +103,7 @@ def relearn(
 
 def released(state: CameraState, at: Moment, reason: Reason) -> tuple[CameraState, list[PhaseChanged]]:
     """The camera back to watching, with an empty memory: its incident is over."""
-    fresh = state.model_copy(update=_forgotten(state))
+    fresh = state.model_copy(update=forgotten(state))
     return moved(fresh, Phase.OK if state.profile is not None else Phase.LEARNING, at, reason)
 
 
@@ -167,47 +115,51 @@ def moved(state: CameraState, phase: Phase, at: Moment, reason: Reason) -> tuple
     return state.model_copy(update={"phase": phase, "since": at}), [change]
 
 
-def _forgotten(state: CameraState) -> dict[str, object]:
-    return {
-        "persistence": state.persistence.cleared(),
-        "recent": (),
-        "onset": None,
-        "waited": 0,
-        "quiet": 0,
-        "repaired_at": None,
-        "foreign": 0,
-    }
-
-
-def _learn(state: CameraState, mean: WindowMean, at: Moment) -> tuple[CameraState, list[PhaseChanged]]:
-    commissioning = state.commissioning.add(mean)
+def _learn(
+    state: CameraState, mean: WindowMean, window: Window, settings: RuleSettings
+) -> tuple[CameraState, list[PhaseChanged]]:
+    before = state.commissioning
+    if before.began_at is None:
+        before = before.model_copy(update={"began_at": window.started_at})
+    commissioning = before.add(mean, window.ended_at)
     if not commissioning.complete:
         return state.model_copy(update={"commissioning": commissioning}), []
-    emptied = Commissioning(key=state.key, windows_needed=commissioning.windows_needed)
-    learned = state.model_copy(update={"commissioning": emptied, "profile": commissioning.profile()})
+    changes = {"commissioning": commissioning_of(state.key, settings), "profile": commissioning.profile()}
+    learned = state.model_copy(update=changes)
     if state.phase is not Phase.LEARNING:
         return learned, []
-    return moved(learned, Phase.OK, at, because("commissioned", windows=len(commissioning.means)))
+    return moved(learned, Phase.OK, window.ended_at, because("commissioned", windows=commissioning.seen))
 
 
 def _watch(
     state: CameraState, profile: Profile, mean: WindowMean, window: Window, settings: RuleSettings
 ) -> tuple[CameraState, list[PhaseChanged]]:
-    seen = judged(profile, mean, window, settings.level)
+    seen = judged(profile, mean, window, settings)
+    state = rolled_up(state, profile, mean, window, settings)
     persistence = state.persistence.update(seen.over)
+    lasts = state.slow and (not state.rolled or state.rolled[-1].over)
     changes = {
         "persistence": persistence,
-        "recent": (*state.recent, seen)[-_REMEMBERED_WINDOWS:],
-        "quiet": 0 if seen.over else state.quiet + 1,
+        "recent": (*state.recent, seen)[-REMEMBERED_WINDOWS:],
+        "quiet": 0 if seen.over or lasts else state.quiet + 1,
         "waited": state.waited + (state.phase is Phase.DRIFT),
         "onset": state.onset or (seen.started_at if seen.over else None),
     }
-    state = state.model_copy(update=changes)
+    return _led_on(state.model_copy(update=changes), seen)
+
+
+def _led_on(state: CameraState, seen: Seen) -> tuple[CameraState, list[PhaseChanged]]:
+    """The camera in the phase that its last window calls for."""
+    persistence = state.persistence
     if state.phase not in WATCHING:
         return state, []
     if state.phase is not Phase.DRIFT and persistence.drift_detected:
         reason = because("drift", over=persistence.over, of=persistence.n, ratio=seen.ratio)
         return moved(state, Phase.DRIFT, seen.at, reason)
+    if state.phase is not Phase.DRIFT and state.drift_detected:
+        slow = state.model_copy(update={"slow": True, "onset": state.rolled[-persistence.k].started_at})
+        reason = because("slow-drift", over=persistence.k, of=persistence.n, ratio=state.rolled[-1].ratio)
+        return moved(slow, Phase.DRIFT, seen.at, reason)
     if state.phase is Phase.OK and seen.over:
         return moved(state, Phase.SUSPECT, seen.at, because("over-limit", ratio=seen.ratio))
     if state.phase is Phase.SUSPECT and persistence.over == 0:
@@ -215,23 +167,3 @@ def _watch(
     if state.phase is Phase.SUSPECT and persistence.k == persistence.n and not seen.over:
         return moved(state.model_copy(update={"onset": None}), Phase.OK, seen.at, because("back-in-control"))
     return state, []
-
-
-def judged(profile: Profile, mean: WindowMean, window: Window, level: float) -> Seen:
-    """One window against a profile."""
-    judgement = _detector(profile.model_dump_json(), level).judge(np.array(mean.mean), mean.images)
-    return Seen(
-        started_at=window.started_at,
-        at=window.ended_at,
-        ratio=judgement.t2 / judgement.limit,
-        groups=judgement.groups,
-        given=judgement.given,
-        shifts=judgement.shifts,
-        changes=judgement.changes,
-        answers=window.labels,
-    )
-
-
-@lru_cache(maxsize=256)
-def _detector(profile: str, level: float) -> HotellingT2:
-    return HotellingT2(Profile.model_validate_json(profile), p=level)

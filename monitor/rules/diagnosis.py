@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contracts.names import Label
 from monitor.rules.action import Kind, Symptom
-from monitor.rules.decision import CameraState
+from monitor.rules.camera import CameraState
 from monitor.rules.reason import Parameter, Reason, because
 from monitor.rules.settings import RuleSettings
 from monitor.rules.symptom import symptoms_of
@@ -47,7 +47,7 @@ def diagnose(state: CameraState, siblings: Sequence[CameraState], settings: Rule
     together = tuple(sorted(name for name, moved in witnesses.items() if moved))
     quiet = tuple(sorted(name for name, moved in witnesses.items() if moved is False))
     groups, given, shifts, changes = (
-        _mean_of([getattr(seen, field) for seen in state.recent[-_LOOKED_AT:]])
+        _mean_of([getattr(seen, field) for seen in state.evidence[-_LOOKED_AT:]])
         for field in ("groups", "given", "shifts", "changes")
     )
     symptoms = symptoms_of(shifts, changes)
@@ -101,7 +101,7 @@ def testimony(state: CameraState, sibling: CameraState, settings: RuleSettings) 
         return None
     if sibling.onset and (state.onset - sibling.onset).total_seconds() > settings.merge_minutes * 60:
         return None
-    windows = [seen for seen in sibling.recent if seen.at > state.onset]
+    windows = [seen for seen in (sibling.rolled if state.slow else sibling.recent) if seen.at > state.onset]
     if len(windows) < 2:
         return None
     return float(np.median([seen.ratio for seen in windows[-_LOOKED_AT:]])) > _MOVED_RATIO

@@ -1,4 +1,4 @@
-"""Every limit of the rules, with production's defaults. A demo shortens the two window counts and nothing else."""
+"""Every limit of the rules, with production's defaults. A demo shortens the commissioning and nothing else."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pydantic import Field
 
 from contracts.settings import Settings
 from drift.eprocess import PROOF
+from drift.pause import PAUSE_MINUTES, SETTLE_MINUTES
+from drift.profile import MOST_WINDOWS
 from drift.tolerance import LABEL_NOISE, MARGIN
 
 ApprovalMode = Literal["person", "two-people", "automatic-after-shadow"]
@@ -35,7 +37,19 @@ class MaintenanceWindow(Settings):
 class RuleSettings(Settings):
     """Limits of detection, diagnosis, labels, retraining and withdrawal."""
 
-    commissioning_windows: int = Field(default=300, ge=20)
+    commissioning_windows: int = Field(default=300, ge=20, description="at least; a slow wander asks for more")
+    commissioning_cycle_hours: float = Field(
+        default=168.0, ge=0, description="from the first window to the last at least: a whole cycle, here a week"
+    )
+    commissioning_most_windows: int = Field(
+        default=MOST_WINDOWS, ge=20, description="however slow the wander: taken as it is then, with wider limits"
+    )
+    pause_minutes: float = Field(default=PAUSE_MINUTES, gt=0, description="without a window: the line stood still")
+    settle_minutes: float = Field(
+        default=SETTLE_MINUTES,
+        ge=0,
+        description="not learned, not judged: a quarter of the pause, at most this",
+    )
     level: float = Field(default=0.01, gt=0, lt=0.5, description="p of the T2 limit of one window")
     windows_over: int = Field(default=3, ge=1, description="k of ...")
     windows_looked_at: int = Field(default=3, ge=1, description="... n windows over the limit raise drift")

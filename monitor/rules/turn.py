@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from contracts.names import Moment
 from monitor.rules import withdrawal
 from monitor.rules.action import Action, CloseIncident, Kind, Phase
-from monitor.rules.decision import CameraState, moved
+from monitor.rules.camera import CameraState
+from monitor.rules.decision import moved
 from monitor.rules.facts import BundleFacts
 from monitor.rules.incident import Incident
 from monitor.rules.reason import because

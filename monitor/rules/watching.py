@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from monitor.rules import withdrawal
 from monitor.rules.action import Kind, Phase, QualityAlert
-from monitor.rules.decision import WATCHING, CameraState, first_state, released, see
+from monitor.rules.camera import WATCHING, CameraState, first_state
+from monitor.rules.decision import released, see
 from monitor.rules.diagnosis import diagnose, estimated_shares
 from monitor.rules.facts import BundleFacts
 from monitor.rules.happening import WindowSeen
@@ -55,7 +56,7 @@ def _recover(turn: Turn, camera: CameraState) -> None:
             fresh, changes = released(camera, turn.at, because("incident-over"))
             turn.set_camera(fresh, list(changes))
         return
-    if camera.repaired_at is not None and camera.persistence.drift_detected:
+    if camera.repaired_at is not None and camera.drift_detected:
         turn.set_camera(camera.model_copy(update={"repaired_at": None}))
         turn.set_incident(*settled(incident, turn.at, because("repair-not-confirmed"), turn.settings))
         return

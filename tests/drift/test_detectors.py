@@ -39,7 +39,7 @@ def line() -> PlantedLine:
 
 @pytest.fixture(scope="module")
 def profile(line: PlantedLine) -> Profile:
-    commissioning = Commissioning(key=KEY, windows_needed=60)
+    commissioning = Commissioning(key=KEY, windows_needed=60, windows_most=60)
     for window in line.windows(60):
         commissioning = commissioning.add(window)
     return commissioning.profile()

@@ -13,7 +13,7 @@ KEY = ProfileKey(bundle_hash="0" * 64, camera="agent/cam", product="cap", runtim
 
 def line_and_detector(seed: int, memory: float = 15.0) -> tuple[PlantedLine, HotellingT2]:
     line = PlantedLine(np.random.default_rng(seed), memory_images=memory)
-    commissioning = Commissioning(key=KEY, windows_needed=60)
+    commissioning = Commissioning(key=KEY, windows_needed=60, windows_most=60)
     for window in line.windows(60):
         commissioning = commissioning.add(window)
     return line, HotellingT2(commissioning.profile())
@@ -108,3 +108,21 @@ def test_persistence_waits_for_k_of_n() -> None:
         answers.append(rule.drift_detected)
     assert answers == [False, False, True, False, False, False]
     assert not rule.cleared().recent
+
+
+def test_roll_ups_show_a_lasting_change_of_the_mix_that_windows_do_not() -> None:
+    line = PlantedLine(np.random.default_rng(10), defect_share=0.1)
+    commissioning = Commissioning(key=KEY).add_all(line.names, line.means(2_000), line.spread(), line.images)
+    profile = commissioning.profile()
+    assert profile.rolled is not None
+    line._share = 0.17  # more than two standard deviations of a window's share
+    means = line.means(200)
+    rolled = means.reshape(-1, 10, means.shape[1]).mean(axis=1)
+    assert np.mean(HotellingT2(profile).ratios(means) > 1.0) < 0.1
+    assert np.mean(HotellingT2(profile.rolled).largest_ratios(rolled) > 1.0) > 0.9
+
+
+def test_the_largest_ratio_of_a_judgement_is_that_of_many_at_once() -> None:
+    line, detector = line_and_detector(11)
+    means = line.means(5)
+    assert detector.largest_ratios(means) == pytest.approx([detector.judge(mean, 100).largest_ratio for mean in means])

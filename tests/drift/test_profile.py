@@ -1,18 +1,30 @@
 """Commissioning and profile."""
 
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pytest
 from sklearn.covariance import ledoit_wolf
 
 from drift.evaluate import PlantedLine
-from drift.profile import Commissioning, Profile, ProfileKey, held_out_t2, least_variance, shrunk_covariance, t2
+from drift.hotelling import HotellingT2
+from drift.profile import (
+    Commissioning,
+    Profile,
+    ProfileKey,
+    held_out_t2,
+    least_variance,
+    shrunk_covariance,
+    t2,
+    widening,
+)
 from drift.window import VectorSums, WindowMean, mean_of
 
 KEY = ProfileKey(bundle_hash="0" * 64, camera="agent/cam", product="cap", runtime="test")
 
 
 def commissioned(line: PlantedLine, windows: int = 60) -> Profile:
-    commissioning = Commissioning(key=KEY, windows_needed=windows)
+    commissioning = Commissioning(key=KEY, windows_needed=windows, windows_most=windows)
     for window in line.windows(windows):
         commissioning = commissioning.add(window)
     return commissioning.profile()
@@ -67,13 +79,13 @@ def test_shrinkage_keeps_the_variances_and_makes_the_covariance_invertible() -> 
 
 def test_no_entry_varies_less_than_its_images_allow() -> None:
     means = np.zeros((60, 1))
-    floor = least_variance(("mean",), means, np.array([4.0]), images=100)
+    floor = least_variance(("mean",), means.mean(axis=0), 60, np.array([4.0]), images=100)
     _, covariance, _ = shrunk_covariance(means, floor)
     assert covariance[0, 0] == pytest.approx(0.04)
 
 
 def test_a_class_never_answered_may_appear_once_without_being_impossible() -> None:
-    floor = least_variance(("class-crack",), np.zeros((60, 1)), np.zeros(1), images=100)
+    floor = least_variance(("class-crack",), np.zeros(1), 60, np.zeros(1), images=100)
     once = 0.01 / np.sqrt(floor[0])
     assert 3.0 < once < 6.0
 
@@ -81,7 +93,7 @@ def test_a_class_never_answered_may_appear_once_without_being_impossible() -> No
 def test_commissioning_goes_on_after_a_trip_through_json() -> None:
     line = PlantedLine(np.random.default_rng(2))
     windows = line.windows(30)
-    straight = interrupted = Commissioning(key=KEY, windows_needed=30)
+    straight = interrupted = Commissioning(key=KEY, windows_needed=30, windows_most=30)
     for window in windows:
         straight = straight.add(window)
         interrupted = Commissioning.model_validate_json(interrupted.add(window).model_dump_json())
@@ -108,3 +120,83 @@ def test_windows_with_other_names_or_without_numbers_are_left_out() -> None:
 def test_a_profile_of_300_windows_stays_small() -> None:
     profile = commissioned(PlantedLine(np.random.default_rng(3), components=16), windows=300)
     assert len(profile.model_dump_json()) < 40_000
+
+
+def seen(commissioning: Commissioning, line: PlantedLine, count: int) -> Commissioning:
+    return commissioning.add_all(line.names, line.means(count), line.spread(), line.images)
+
+
+def test_commissioning_asks_for_more_windows_the_slower_the_wander_is() -> None:
+    asked = []
+    for memory in (20, 300, 1_000):  # images; a window has 100
+        line = PlantedLine(np.random.default_rng(5), memory_images=memory)
+        commissioning = Commissioning(key=KEY, windows_needed=60)
+        while not commissioning.complete:
+            commissioning = seen(commissioning, line, 20)
+        asked.append(commissioning.seen)
+    assert asked[0] == 60
+    assert 100 < asked[1] < asked[2]
+    assert asked[2] > 600
+
+
+def test_commissioning_of_a_wander_without_an_end_gives_up_at_its_most_windows_and_widens() -> None:
+    rng = np.random.default_rng(6)
+    walk = np.cumsum(rng.normal(size=(2_000, 4)), axis=0)
+    names, spread = ("a", "b", "c", "d"), np.full(4, 1e-6)
+    commissioning = Commissioning(key=KEY, windows_needed=60, windows_most=2_000)
+    for start in range(0, 2_000, 50):
+        assert not commissioning.complete
+        commissioning = commissioning.add_all(names, walk[start : start + 50], spread, 100)
+    profile = commissioning.profile()
+    assert profile.independent is not None
+    assert profile.independent < 17
+    assert np.diag(profile.covariance).min() > 1.3 * walk.var(axis=0).min()
+
+
+def test_commissioning_lasts_over_a_whole_cycle_and_says_how_far_it_is() -> None:
+    line = PlantedLine(np.random.default_rng(7))
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    commissioning = Commissioning(key=KEY, windows_needed=20, cycle_hours=2.0)
+    asked = []
+    for number, window in enumerate(line.windows(121)):
+        assert not commissioning.complete
+        commissioning = commissioning.add(window, start + timedelta(minutes=number))
+        asked.append(commissioning.asked)
+    assert commissioning.complete
+    assert asked[60] == pytest.approx(120, abs=3)
+
+
+def test_a_wander_that_was_seen_seldom_widens_its_entry_alone() -> None:
+    wide = widening(np.array([1.0, 50.0]), 1_000)
+    assert wide[0] == 1.0
+    assert 1.3 < wide[1] < 2.0
+
+
+def test_a_profile_of_before_is_read_and_judged_as_it_was() -> None:
+    stored = commissioned(PlantedLine(np.random.default_rng(8))).model_dump(mode="json")
+    for field in ("degrees", "kinship", "independent", "rolled"):
+        del stored[field]
+    old = Profile.model_validate(stored)
+    assert old.rolled is None
+    judgement = HotellingT2(old).judge(np.array(old.mean), 100)
+    assert judgement.limit >= 53.16  # the F-limit at p = 0.01 of 60 windows and 16 entries
+
+
+def test_a_commissioning_of_before_starts_anew() -> None:
+    stored = Commissioning(key=KEY).model_dump(mode="json") | {
+        "names": ["a"],
+        "means": [[1.0], [2.0]],
+        "spreads": [2.0],
+        "images": [10, 10],
+    }
+    window = WindowMean(names=("a",), mean=(1.0,), spread=(1.0,), images=10)
+    assert Commissioning.model_validate(stored).add(window).seen == 1
+
+
+def test_a_profile_with_roll_ups_of_four_weeks_fits_its_size() -> None:
+    line = PlantedLine(np.random.default_rng(9), components=16, memory_images=600)
+    commissioning = seen(Commissioning(key=KEY), line, 40_320)
+    profile = commissioning.profile()
+    assert profile.rolled is not None
+    assert profile.rolled.images == 1_000
+    assert len(profile.model_dump_json()) < 64 * 1024

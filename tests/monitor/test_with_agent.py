@@ -140,7 +140,7 @@ def both(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[Both]:
             "sites": (SITE,),
             "broker": {"port": mosquitto.port},
             "web": {"port": 0, "agent_token": TOKEN},
-            "rules": {"commissioning_windows": 20},
+            "rules": {"commissioning_windows": 20, "commissioning_cycle_hours": 0, "commissioning_most_windows": 20},
             "labels": {"audit_fraction": 0.2},
             "rollout": {"approval": "automatic-after-shadow", "replay_images": 50},
             "shadow": {"images": 60, "replay_images": 20, "latency_factor": 50.0},

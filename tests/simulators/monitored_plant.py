@@ -172,7 +172,7 @@ class Plant:
         values: dict[str, Any] = {
             "state_folder": folder / "monitor",
             "sites": (SITE,),
-            "rules": {"commissioning_windows": 30},
+            "rules": {"commissioning_windows": 30, "commissioning_cycle_hours": 0, "commissioning_most_windows": 20},
             "retraining": {"command": command},
             "rollout": {"approval": "automatic-after-shadow", "replay_images": 100},
             "labels": {"audit_fraction": 0.0},

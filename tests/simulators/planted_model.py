@@ -27,7 +27,13 @@ NAMES = vector_names(LABELS, 2)
 IMAGES = 100
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 A, B = "agent/cam-a", "agent/cam-b"
-SETTINGS = RuleSettings(commissioning_windows=40, retrain_labels=200)
+SETTINGS = RuleSettings(
+    commissioning_windows=40,
+    commissioning_most_windows=40,
+    commissioning_cycle_hours=0,
+    settle_minutes=0,
+    retrain_labels=200,
+)
 
 Moved = Literal["image", "embedding", "class"]
 ActionT = TypeVar("ActionT", bound=Action)

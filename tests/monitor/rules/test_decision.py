@@ -2,8 +2,11 @@
 
 from datetime import timedelta
 
+import numpy as np
+
+from drift.profile import Commissioning
 from monitor.rules.action import OpenIncident, Phase, PhaseChanged
-from tests.simulators.planted_model import SETTINGS, A, B, PlantedModel, bundle_hash
+from tests.simulators.planted_model import IMAGES, NAMES, SETTINGS, A, B, PlantedModel, bundle_hash
 
 
 def test_camera_learns_and_is_then_ok() -> None:
@@ -130,3 +133,63 @@ def test_drift_found_before_any_release_is_known_waits_and_is_then_diagnosed() -
     model.serve(1)
     model.windows(1, {A: "image"})
     assert model.phase() is Phase.SENSOR
+
+
+def test_windows_after_a_pause_are_passed_over_until_the_line_has_run_in() -> None:
+    model = PlantedModel(settings=SETTINGS.model_copy(update={"settle_minutes": 45.0}))
+    model.learn()
+    model.now += timedelta(minutes=40)
+    model.windows(10, {A: "image"})  # a quarter of the pause
+    assert model.phase() is Phase.OK
+    model.windows(3, {A: "image"})
+    assert model.phase() is Phase.DRIFT
+
+
+def test_nothing_is_learned_while_the_line_runs_in() -> None:
+    model = PlantedModel(settings=SETTINGS.model_copy(update={"settle_minutes": 45.0}))
+    model.serve(1)
+    model.windows(5)
+    model.now += timedelta(minutes=40)
+    model.windows(12)
+    assert model.state.cameras[A].commissioning.seen == 7
+
+
+def test_a_short_gap_is_no_pause() -> None:
+    model = PlantedModel(settings=SETTINGS.model_copy(update={"settle_minutes": 45.0}))
+    model.learn()
+    model.now += timedelta(minutes=5)
+    model.windows(3, {A: "image"})
+    assert model.phase() is Phase.DRIFT
+
+
+def with_roll_ups() -> PlantedModel:
+    """Two cameras whose profiles are of a thousand windows, so that roll-ups are judged."""
+    model = PlantedModel()
+    model.serve(1)
+    model.windows(1)
+    cameras = {}
+    for name, camera in model.state.cameras.items():
+        windows = [model.window(name, model.now, None, 0.0, 1).window for _ in range(1_000)]
+        means = np.array([window.vector_sum for window in windows]) / IMAGES
+        learned = Commissioning(key=camera.key).add_all(NAMES, means, np.full(len(NAMES), 0.0025), IMAGES)
+        cameras[name] = camera.model_copy(update={"profile": learned.profile(), "phase": Phase.OK})
+    model.state = model.state.model_copy(update={"cameras": cameras})
+    return model
+
+
+def test_a_small_shift_that_lasts_is_a_drift_by_ten_minute_means_and_is_diagnosed_by_them() -> None:
+    model = with_roll_ups()
+    model.windows(31, {A: "image"}, size=1.3)
+    changes = [change.reason for change in model.all_of(PhaseChanged) if change.after is Phase.DRIFT]
+    assert [reason.code for reason in changes] == ["slow-drift"]
+    assert model.phase() is Phase.SENSOR
+    assert model.phase(B) is Phase.OK
+
+
+def test_a_slow_drift_lasts_until_ten_minute_means_are_back_in_control() -> None:
+    model = with_roll_ups()
+    model.windows(31, {A: "image"}, size=1.3)
+    model.windows(20, {A: "image"}, size=1.3)
+    assert model.phase() is Phase.SENSOR
+    model.windows(25)
+    assert model.phase() is Phase.OK

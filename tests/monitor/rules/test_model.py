@@ -26,7 +26,7 @@ from monitor.rules.action import (
     PhaseChanged,
     Withdraw,
 )
-from monitor.rules.decision import WATCHING
+from monitor.rules.camera import WATCHING
 from monitor.rules.happening import Happening
 from monitor.rules.reason import Reason, templates
 from tests.simulators.planted_model import A, B, PlantedModel

@@ -1,0 +1,30 @@
+"""Drift: delay, misses and false alarms on planted drift; right diagnoses; labels to proof and false proofs.
+
+    python -m benchmarks.drift --json benchmarks/reports/drift.json
+    python -m benchmarks.drift --only false_alarms
+
+Every detector and rule is production's; only the line is planted, so that its truth is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks.drift import false_alarms, frames, planted
+from benchmarks.harness import Measured, Parts, add_parts, main, measure_parts
+
+PARTS: Parts = {"planted": planted.measure, "false_alarms": false_alarms.measure, "frames": frames.measure}
+
+
+def measure(options: argparse.Namespace) -> Measured:
+    """The figures of every part asked for."""
+    return measure_parts(PARTS, options)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=1)
+    add_parts(parser, PARTS)
+
+
+if __name__ == "__main__":
+    main("drift", measure, add_arguments=_arguments)
