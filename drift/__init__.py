@@ -2,10 +2,14 @@
 per image, window verdicts (is this window unlike commissioning?) and evidence (how surely are verdicts wrong?).
 
 Reading order: `vector` (image -> drift vector), `camera` and `focus` (hard faults within seconds), `window` (sums ->
-means), `profile` (what commissioning looked like), `hotelling` (one window against the profile), `persistence` (k of n),
-`nodrift` ("off" as an object), `eprocess` (labels against a tolerated error), `tolerance` (which error is tolerated),
-`quantile` (the distribution functions they need; no SciPy, because a station has none), `evaluate` (delay, misses and
-false alarms on planted drift).
+means), `profile` (what commissioning looked like), `persistence` (k of n).
+
+Detectors over window means: `hotelling` (the deployed one), `ewma` (slow drift), `cusum` (triggered lines), `bbse` (the
+mix of classes), `plantcharts` (what plants know already), `nodrift` ("off" as an object).
+
+Labels and their absence: `eprocess` (labels against a tolerated error), `tolerance` (which error is tolerated),
+`labelfree` (an estimate that decides nothing). `quantile` holds the distribution functions they need (no SciPy, because
+a station has none), `evaluate` delay, misses and false alarms on planted drift.
 
 Needs NumPy and pydantic; `vector` also safetensors. Nothing here does I/O but loading a reference file.
 """

@@ -1,6 +1,7 @@
 """Hard rules for a camera that does not see: dead, frozen, black, saturated, covered or out of focus.
 
-They tell it within seconds and need no profile and no network. All but the last hold from the first frame on; `focus` says what the last requires.
+They tell it within seconds and need no profile and no network. All but the last hold from the first frame on; `focus`
+says what the last requires.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Focus:
         self._recent: dict[str, deque[Floats]] = {}
 
     def update(self, image: NDArray[np.uint8], product: str) -> bool:
-        """Whether the camera is out of focus after this picture [h, w, 3] or [h, w], with which nothing else is wrong."""
+        """Whether the camera is out of focus after this picture [h, w, 3] or [h, w] without another fault."""
         seen, key = structure(image), f"{product}/{image.shape[1].bit_length()}"
         if seen is None:
             return False

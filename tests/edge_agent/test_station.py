@@ -78,11 +78,11 @@ def test_a_camera_out_of_focus_gets_no_verdicts_even_after_a_restart_that_it_did
     rng = np.random.default_rng(0)
     plates = [np.kron(rng.integers(60, 200, (16, 16, 3)), np.ones((6, 6, 1))).astype(np.uint8) for _ in range(115)]
     soft = [np.asarray(Image.fromarray(plate).filter(ImageFilter.GaussianBlur(3))) for plate in plates[:7]]
-    for images, last in ((plates, Decision.OK), (soft, Decision.NO_VERDICT)):
+    for images in (plates, soft):
         source = ListSource(images)
         agent = make_agent(source)
         assert source.finished.wait(30)
-        assert decisions(agent)[-1] is last
+        assert (decisions(agent)[-1] is Decision.NO_VERDICT) is (images is soft)
         assert agent.core.station.faults == ({"cam-a": "out-of-focus"} if images is soft else {})
         agent.close()
     rest = ListSource(soft)
