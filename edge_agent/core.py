@@ -8,10 +8,12 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from drift.camera import CameraHealth
+from drift.focus import Focus
 from edge_agent.activation import Bundles, Loader
 from edge_agent.buffer import ImageBuffer
 from edge_agent.crash import blamed_on_model
 from edge_agent.deadline import Deadlines
+from edge_agent.focus import FocusBook, forget_focus
 from edge_agent.ledger import Ledger
 from edge_agent.metrics import Metrics
 from edge_agent.orders import Orders
@@ -73,10 +75,14 @@ def build_core(settings: AgentSettings) -> Core:
     failed_shadows: list[tuple[str, str]] = []
     shadow = _shadow(settings, ledger, metrics, failed_shadows)
     options = settings.inspection
+    if not options.watch_focus:
+        forget_focus(store)
     station = Station(
         ledger,
-        health=lambda live: CameraHealth(
-            silent_after=options.silent_after, frozen_frames=_FROZEN_LIVE if live else _FROZEN_FILES
+        health=lambda camera, live: CameraHealth(
+            silent_after=options.silent_after,
+            frozen_frames=_FROZEN_LIVE if live else _FROZEN_FILES,
+            focus=Focus(FocusBook(store, camera)) if options.watch_focus else None,
         ),
         keeper=buffer,
         beside=shadow,

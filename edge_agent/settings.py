@@ -31,7 +31,12 @@ class InspectionSettings(Settings):
         default=None, description="for example onnxruntime-cpu/fp32; default: the fastest that may serve here"
     )
     on_camera_fault: Literal["no-verdict", "model"] = Field(
-        default="no-verdict", description="what a part gets while its camera is black, frozen, saturated or covered"
+        default="no-verdict",
+        description="what a part gets while its camera is black, frozen, saturated, covered or out of focus",
+    )
+    watch_focus: bool = Field(
+        default=True,
+        description="learn each camera's focus from its first 100 pictures of a product; `false` forgets it",
     )
     silent_after_seconds: float | None = Field(
         default=None, gt=0.0, description="a camera without images for that long is reported dead; default: never"

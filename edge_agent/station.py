@@ -39,7 +39,7 @@ _RECENT = 20  # images
 class Health(Protocol):
     """Watches the pictures of one camera; `drift.camera.CameraHealth` fits."""
 
-    def update(self, image: NDArray[np.uint8], moment: datetime) -> str | None: ...
+    def update(self, image: NDArray[np.uint8], moment: datetime, product: str) -> str | None: ...
 
     def check(self, moment: datetime) -> str | None: ...
 
@@ -63,7 +63,7 @@ class Station:
         self,
         ledger: Ledger,
         *,
-        health: Callable[[bool], Health],
+        health: Callable[[str, bool], Health],
         keeper: Keeper,
         beside: Beside,
         recent: Recent,
@@ -261,8 +261,8 @@ class Station:
         """Why the camera cannot be trusted now, or None; a change becomes an event. `live`: straight from a camera."""
         health = self._healths.get(frame.camera)
         if health is None:
-            health = self._healths.setdefault(frame.camera, self._make_health(live))
-        fault = health.update(pixels, frame.triggered_at)
+            health = self._healths.setdefault(frame.camera, self._make_health(frame.camera, live))
+        fault = health.update(pixels, frame.triggered_at, frame.product)
         fault = None if fault is None else str(fault)
         before = self.faults.get(frame.camera)
         if fault != before:
