@@ -6,7 +6,8 @@ means), `course` (how a row of means went, at every time scale), `profile` (what
 (windows add up to ten minutes), `pause` (when to look away), `persistence` (k of n).
 
 Detectors over window means: `hotelling` (the deployed one), `ewma` (slow drift), `cusum` (triggered lines), `bbse` (the
-mix of classes), `plantcharts` (what plants know already), `nodrift` ("off" as an object).
+mix of classes), `plantcharts` (what plants know already), `nodrift` ("off" as an object); `alibi/` (those of
+alibi-detect, for comparison, in an environment and a process of their own).
 
 Labels and their absence: `eprocess` (labels against a tolerated error), `tolerance` (which error is tolerated),
 `labelfree` (an estimate that decides nothing). `quantile` holds the distribution functions they need (no SciPy, because

@@ -56,7 +56,10 @@ def test_there_are_detectors_to_check() -> None:
 
 @pytest.mark.parametrize("kind", detectors())
 def test_detector_begins_quiet_and_stays_quiet_in_control(kind: type, line: PlantedLine, profile: Profile) -> None:
-    detector = make(kind, profile)
+    check_quiet(make(kind, profile), line)
+
+
+def check_quiet(detector: Detector, line: PlantedLine) -> None:
     assert not detector.drift_detected
     assert evaluate(detector, line.windows(50)).false_alarms == 0
 
@@ -65,10 +68,13 @@ def test_detector_begins_quiet_and_stays_quiet_in_control(kind: type, line: Plan
 def test_detector_finds_a_gross_drift_and_falls_silent_after_it(
     kind: type, line: PlantedLine, profile: Profile
 ) -> None:
-    detector = make(kind, profile)
-    result = evaluate(detector, line.windows(10), line.windows(6, 10.0 * np.sqrt(np.diag(profile.covariance))))
-    assert result.delay_windows <= 4
-    for window in line.windows(5):
+    check_gross_drift(make(kind, profile), line, 10.0 * np.sqrt(np.diag(profile.covariance)))
+
+
+def check_gross_drift(detector: Detector, line: PlantedLine, shift: np.ndarray, *, windows: int = 4) -> None:
+    result = evaluate(detector, line.windows(10), line.windows(windows + 2, shift))
+    assert result.delay_windows <= windows
+    for window in line.windows(windows + 1):
         detector.update(np.array(window.mean), window.images)
     assert not detector.drift_detected
 
