@@ -22,7 +22,8 @@ _IN_CONTROL = "OK"
 
 @dataclass(frozen=True)
 class Estimate:
-    """`accuracy` 0..1 over the last windows; None while it is void, because the camera's state is not OK."""
+    """`accuracy` 0..1 over the last windows; None while it is void: the camera's state is not OK, or it is
+    faulty."""
 
     accuracy: float | None
     windows: int
@@ -34,7 +35,7 @@ def estimated_accuracy(session: Session, row: CameraRow) -> Estimate | None:
     accuracy = _tested_accuracy(session.get(BundleRow, row.bundle_hash))
     if known is None or not sum(known.counts) or accuracy is None or row.state == "LEARNING":
         return None
-    if row.state != _IN_CONTROL:
+    if row.state != _IN_CONTROL or row.fault is not None:
         return Estimate(None, 0)
     recent = _histograms(session, row, learning=False, most=_RECENT_WINDOWS)
     seen = together(recent)

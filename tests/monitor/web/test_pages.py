@@ -340,8 +340,8 @@ def test_words_handed_to_scripts_survive_the_way(reader: TestClient) -> None:
     [
         ("OK", "en", "an estimate, void while drifting: it decides nothing"),
         ("OK", "de", "eine Schätzung, bei Drift ungültig: sie entscheidet nichts"),
-        ("DRIFT", "en", "void while drifting: confidence says nothing now"),
-        ("SUSPECT", "de", "bei Drift ungültig: Die Konfidenz sagt jetzt nichts"),
+        ("DRIFT", "en", "void while drifting or faulty: confidence says nothing now"),
+        ("SUSPECT", "de", "bei Drift oder Kamerafehler ungültig: Die Konfidenz sagt jetzt nichts"),
         ("LEARNING", "en", None),
     ],
 )
@@ -356,3 +356,13 @@ def test_accuracy_without_labels_is_an_estimate_in_control_and_void_otherwise(
     assert (said or "") in text
     assert bool(re.search(r"9\d[.,]\d\s*% ?, (from confidence|allein aus)", text)) is (state == "OK")
     assert ("Estimate without labels" in text or "Schätzung ohne Labels" in text) is (state != "LEARNING")
+
+
+def test_accuracy_without_labels_is_void_while_the_camera_is_out_of_focus(client: TestClient, works: Works) -> None:
+    with works.store.write() as session:
+        row = session.get_one(CameraRow, (SITE, "press-4", "cam-b", "cap"))
+        row.state, row.fault = "OK", "out-of-focus"
+    text = client.get(CAMERA).text
+    assert "The camera is out of focus" in text
+    assert "void while drifting or faulty" in text
+    assert "from confidence alone" not in text
