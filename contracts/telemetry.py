@@ -124,6 +124,8 @@ class EventKind(StrEnum):
     SHADOW_STARTED = "shadow-started"
     THRESHOLDS_APPLIED = "thresholds-applied"
     THRESHOLDS_REFUSED = "thresholds-refused"
+    INSPECTION_PAUSED = "inspection-paused"
+    INSPECTION_RESUMED = "inspection-resumed"
     REPLAY_FINISHED = "replay-finished"
     ORDER_DONE = "order-done"
     ORDER_FAILED = "order-failed"

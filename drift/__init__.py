@@ -1,12 +1,16 @@
 """Detectors shared by agent and monitor. Takes images with what a network answered, and labels; hands on a small vector
 per image, window verdicts (is this window unlike commissioning?) and evidence (how surely are verdicts wrong?).
 
-Reading order: `vector` (image -> drift vector), `camera` (hard faults within seconds), `window` (sums -> means),
-`course` (how a row of means went, at every time scale), `profile` (what commissioning looked like), `rolling` (windows
-add up to ten minutes), `pause` (when to look away), `hotelling` (one window against the profile), `persistence` (k of
-n), `nodrift` ("off" as an object), `eprocess` (labels against a tolerated error), `tolerance` (which error is
-tolerated), `quantile` (the distribution functions they need; no SciPy, because a station has none), `evaluate` (delay,
-misses and false alarms on planted drift).
+Reading order: `vector` (image -> drift vector), `camera` and `focus` (hard faults within seconds), `window` (sums ->
+means), `course` (how a row of means went, at every time scale), `profile` (what commissioning looked like), `rolling`
+(windows add up to ten minutes), `pause` (when to look away), `persistence` (k of n).
+
+Detectors over window means: `hotelling` (the deployed one), `ewma` (slow drift), `cusum` (triggered lines), `bbse` (the
+mix of classes), `plantcharts` (what plants know already), `nodrift` ("off" as an object).
+
+Labels and their absence: `eprocess` (labels against a tolerated error), `tolerance` (which error is tolerated),
+`labelfree` (an estimate that decides nothing). `quantile` holds the distribution functions they need (no SciPy, because
+a station has none), `evaluate` delay, misses and false alarms on planted drift.
 
 Needs NumPy and pydantic; `vector` also safetensors. Nothing here does I/O but loading a reference file.
 """

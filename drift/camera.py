@@ -1,6 +1,7 @@
-"""Hard rules for a camera that does not see: dead, frozen, black, saturated or covered, told within seconds.
+"""Hard rules for a camera that does not see: dead, frozen, black, saturated, covered or out of focus.
 
-They need no profile and no network, and hold from the first frame on.
+They tell it within seconds and need no profile and no network. All but the last hold from the first frame on; `focus`
+says what the last requires.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from drift.focus import Focus
+
 
 class CameraFault(StrEnum):
     """Why a camera's pictures cannot be trusted."""
@@ -21,17 +24,26 @@ class CameraFault(StrEnum):
     BLACK = "black"
     SATURATED = "saturated"
     COVERED = "covered"
+    OUT_OF_FOCUS = "out-of-focus"
 
 
 class CameraHealth:
     """Watches one camera. `update` for every frame, `check` now and then for the frames that do not come.
 
     A fault is believed after `frames` bad frames in a row, and forgotten after as many good ones. `silent_after` is
-    None for sources that have no pace of their own (a watched folder).
+    None for sources that have no pace of their own (a watched folder); without `focus` the focus is not watched.
     """
 
-    def __init__(self, *, frames: int = 5, frozen_frames: int = 10, silent_after: timedelta | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        frames: int = 5,
+        frozen_frames: int = 10,
+        silent_after: timedelta | None = None,
+        focus: Focus | None = None,
+    ) -> None:
         self.fault: CameraFault | None = None
+        self._focus = focus
         self._frames, self._frozen_frames, self._silent_after = frames, frozen_frames, silent_after
         self._suspected: CameraFault | None = None
         self._suspected_frames = 0
@@ -39,15 +51,17 @@ class CameraHealth:
         self._same_frames = 0
         self._last_seen: datetime | None = None
 
-    def update(self, image: NDArray[np.uint8], moment: datetime) -> CameraFault | None:
-        """The fault that holds after this frame [h, w, 3] or [h, w]; None when the camera sees."""
+    def update(self, image: NDArray[np.uint8], moment: datetime, product: str = "") -> CameraFault | None:
+        """The fault that holds after this frame [h, w, 3] or [h, w] of a product; None when the camera sees."""
         self._last_seen = moment
         seen = self._look(image)
+        if seen is None and self._focus is not None and self._focus.update(image, product):
+            seen = CameraFault.OUT_OF_FOCUS
         if seen == self._suspected:
             self._suspected_frames += 1
         else:
             self._suspected, self._suspected_frames = seen, 1
-        if self._suspected_frames >= self._frames or seen is CameraFault.FROZEN:
+        if self._suspected_frames >= self._frames or seen in (CameraFault.FROZEN, CameraFault.OUT_OF_FOCUS):
             self.fault = self._suspected
         return self.fault
 

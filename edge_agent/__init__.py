@@ -10,8 +10,8 @@ on disk, and sums of them to the monitor. Reading order:
 - what the line is told: `deadline`, `outputs/`
 - what leaves: `outbox`, `shrink`, `merging`, `broker`, `uplink`, `sampling`, `upload`, `outcomes`
 - what the monitor asks: `orders`, `shadow`, `replay`, `benchmarking`
-- bundles: `updates`, `download`, `slots`, `durable`, `evidence`, `selection`, `engines`, `pace`, `activation`,
-  `follower`
+- bundles: `updates`, `download`, `slots`, `durable`, `evidence`, `selection`, `engines`, `pace`, `crash`,
+  `activation`, `follower`
 - what it says of itself: `state`, `metrics`, `web/`
-- `caretaker` with its `duties`, and `core`, `links` and `agent`, which put it all together.
+- `caretaker` with its `duties`, `memory`, and `core`, `links` and `agent`, which put it all together.
 """

@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -31,7 +31,7 @@ from edge_agent.thresholds import SignedChoices
 from edge_agent.updates import UntrustedError
 from runtime.bundle import Bundle, open_bundle
 
-_MOST_DEATHS = 2  # of the agent, under one unconfirmed bundle
+_MOST_DEATHS = 2  # of the agent under one unconfirmed bundle, where nothing tells why
 _CONFIRM_IMAGES = 20
 _CONFIRM_SECONDS = 60.0  # where there is a bundle to go back to
 _FAILURES = 5  # among the last images of the line
@@ -94,6 +94,7 @@ class Bundles:
         failed_shadows: list[tuple[str, str]],
         engines: Path,
         thresholds: SignedChoices,
+        crash: str | None = None,
     ) -> None:
         self._store, self._outbox, self.slots = store, outbox, slots
         self._station, self._shadow, self._loader = station, shadow, loader
@@ -102,6 +103,11 @@ class Bundles:
         self.measured: str | None = None
         """Hash of the bundle that a benchmark needs until it is over."""
         self.thresholds = thresholds
+        self._crash = crash  # of a model, which ended the process before this one
+        self.others: Callable[[], Iterable[Inspector]] = tuple
+        """Bundles that judge beside the active one: those of products."""
+        self.of_product: Callable[[str], Path | None] = lambda bundle_hash: None
+        """Where the bundle of that hash lies that a product brings along."""
         self._failed_shadows = failed_shadows  # filled by the shadow runner, perhaps on the hot path
         self.engines = Engines(engines, built=self.renew)
 
@@ -111,8 +117,11 @@ class Bundles:
             self._start()
 
     def _start(self) -> None:
-        if self.slots.note_start() >= _MOST_DEATHS:
-            self._give_up_active(f"the agent ended {_MOST_DEATHS} times while it was new")
+        deaths = self.slots.note_start()
+        if deaths and self._crash is not None:
+            self._give_up_active(f"it ended the agent: {self._crash}")
+        elif deaths >= _MOST_DEATHS:
+            self._give_up_active(f"the agent ended {deaths} times while it was new")
         while (place := self.slots.active()) is not None:
             try:
                 inspector = self._loader.load(place, place.name)
@@ -170,7 +179,7 @@ class Bundles:
         those from before go on then."""
         if self.thresholds.follow(channel):
             with self._lock:
-                for inspector in (self._station.active, self._shadow.inspector):
+                for inspector in (self._station.active, self._shadow.inspector, *self.others()):
                     if inspector is not None:
                         inspector.book = self.thresholds.book(inspector.bundle)
 
@@ -280,7 +289,11 @@ class Bundles:
             active = self._station.active
             if active is not None and active.bundle.hash == bundle_hash:
                 return active.bundle.path
-            return self.slots.find(bundle_hash)
+            return self.slots.find(bundle_hash) or self._elsewhere(bundle_hash)
+
+    def _elsewhere(self, bundle_hash: str) -> Path | None:
+        """A bundle that a product brings along, unless it is refused."""
+        return None if bundle_hash in self.slots.refused() else self.of_product(bundle_hash)
 
     def prefer(self, bundle_hash: str, variant: str, why: str) -> None:
         """Serve another variant of the bundle that serves. Raises BundleError where it does not prove itself; the

@@ -7,10 +7,10 @@ None of them can stop inspection but a full disk, and that says so.
 
 from __future__ import annotations
 
-import gc
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -21,25 +21,29 @@ from contracts.telemetry import Birth
 from edge_agent.benchmarking import Benchmarker
 from edge_agent.caretaker import take_care
 from edge_agent.claim import claim
-from edge_agent.core import AUDIT_FRACTION, build_core
+from edge_agent.core import AUDIT_FRACTION, CRASH, build_core
+from edge_agent.crash import written_down
 from edge_agent.duties import duties
 from edge_agent.feed import Feed
 from edge_agent.follower import Follower
 from edge_agent.links import make_follower, make_sampler, make_uplink
+from edge_agent.memory import give_back_large_pieces, set_aside_what_stays
 from edge_agent.outputs.build import make_switchboard
 from edge_agent.outputs.together import Together
 from edge_agent.outputs.triggers import Triggers
+from edge_agent.products.making import make_products
 from edge_agent.pulse import Pulse
 from edge_agent.replay import Replayer
 from edge_agent.sampling import Sampler
 from edge_agent.scores import ScoreCounter
 from edge_agent.settings import AgentSettings
-from edge_agent.source import Source
+from edge_agent.source import Capture, Source
 from edge_agent.sources.camera import CameraSource
 from edge_agent.sources.making import make_cameras, make_folder, make_image_broker
 from edge_agent.sources.mqtt import MqttSource
 from edge_agent.sources.push import PushSource
 from edge_agent.state import birth, refresh_metrics, station_view
+from edge_agent.trouble import Trouble
 from edge_agent.uplink import Uplink
 from edge_agent.watchdog import Watchdog
 from edge_agent.web.door import web_app
@@ -63,26 +67,22 @@ def run_agent(
     whatever ended one of its threads: an agent that lost a part of itself ends, to be started again.
     """
     stop = stop or threading.Event()
+    give_back_large_pieces()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is said to whoever sent it
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
     agent = Agent(settings, sources, stop=stop)
     try:
-        agent.start()
-        _settle_memory()
-        started(agent.url)
-        stop.wait()
+        with written_down(settings.state_folder / CRASH):
+            agent.start()
+            set_aside_what_stays()
+            started(agent.url)
+            stop.wait()
     finally:
         agent.close()
     if agent.failure is not None:
         raise agent.failure
-
-
-def _settle_memory() -> None:
-    """What is there now stays: the collector need not look at it again. Otherwise it stops all threads for 60 ms at a
-    time, once in a while, to find nothing."""
-    gc.collect()
-    gc.freeze()
 
 
 class Agent:
@@ -116,12 +116,15 @@ class Agent:
         self.push = PushSource(length=self.settings.web.queue, next_sequence=self.core.sequences.next)
         settings, core, monitor = self.settings, self.core, self.settings.monitor
         self.triggers = Triggers()
-        self.outputs = make_switchboard(settings, core.station, core.metrics, self.triggers, unready=self.unready)
+        self.products = make_products(settings, core)
+        self.outputs = make_switchboard(
+            settings, core.station, core.metrics, self.triggers, unready=self.unready, makes=self.products.makes
+        )
         max_bytes = settings.inspection.max_image_bytes
         folders = [make_folder(folder, core, max_bytes=max_bytes) for folder in settings.folders]
         self.cameras = make_cameras(settings.cameras, core)
-        brokers = [make_image_broker(broker, core, max_bytes=max_bytes) for broker in settings.image_brokers]
-        self._supervised: tuple[CameraSource | MqttSource, ...] = (*self.cameras.values(), *brokers)
+        self.image_brokers = [make_image_broker(broker, core, max_bytes=max_bytes) for broker in settings.image_brokers]
+        self._supervised: tuple[CameraSource | MqttSource, ...] = (*self.cameras.values(), *self.image_brokers)
         self.sources: tuple[Source, ...] = (*sources, *folders, *self._supervised, self.push)
         self.benchmarker = Benchmarker(
             core.store,
@@ -140,6 +143,10 @@ class Agent:
         if monitor is not None:
             self.follower = make_follower(settings, monitor, core)
             self.sampler = None if monitor.url is None else make_sampler(settings, monitor, core)
+
+    def _claim(self, capture: Capture) -> Capture:
+        """The capture as the part of a trigger that waits for it, and of the product that it shows."""
+        return self.products.changeover.assign(self.triggers.claim(capture))
 
     @property
     def url(self) -> str:
@@ -165,11 +172,9 @@ class Agent:
         self._run("engines", core.bundles.engines.run, self._stopping)
         for source in self.sources:
             if source is not self.push:
-                self._run(
-                    f"source {source.name}", core.station.watch, Feed(source, self.triggers.claim), self._stopping
-                )
+                self._run(f"source {source.name}", core.station.watch, Feed(source, self._claim), self._stopping)
         self._run("commits", core.station.keep_committing, self._stopping)
-        feed = Feed(self.push, self.triggers.claim)
+        feed = Feed(self.push, self._claim)
         watch = partial(core.station.watch, feed, self._stopping, beside=True)
         for number in range(self.settings.web.workers):
             self._run(f"source {feed.name} {number + 1}", watch)
@@ -185,6 +190,8 @@ class Agent:
         self._run("benchmark", self.benchmarker.run, self._stopping)
         self._run("pulse", self.pulse.run, self._stopping)
         self._run("scores", self.scores.run, self._stopping)
+        if self.settings.products:
+            self._run("products", self.products.shelf.run, self._stopping)
         self._run("caretaker", take_care, duties(self.settings, self.core), self._stopping)
         if self.follower is not None:
             self._run("follower", self.follower.run, self._stopping)
@@ -229,7 +236,7 @@ class Agent:
 
     def view(self) -> StationView:
         """What the operator's page says."""
-        return station_view(self, self._drift, self._troubles())
+        return station_view(self, self._drift, self.troubles())
 
     def refresh_metrics(self) -> None:
         """Bring gauges up to date before they are read."""
@@ -239,13 +246,16 @@ class Agent:
         """Full state, for every new connection."""
         return birth(self.settings, self.core, self._started_at)
 
-    def _troubles(self) -> list[str]:
+    def troubles(self) -> list[Trouble]:
+        """What is wrong now."""
         found = [
             self.core.station.unwritable,
             self.core.station.under_way.hanging(),
             self.pulse.trouble,
             self.follower and self.follower.trouble,
             self.core.bundles.thresholds.trouble,
+            self.products.changeover.trouble,
+            self.products.shelf.trouble,
             self.sampler and self.sampler.trouble,
             *(source.trouble for source in self._supervised),
             *self.outputs.troubles(),

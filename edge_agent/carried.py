@@ -21,6 +21,7 @@ class FolderFetcher(FetcherInterface):
         self._folder = folder
         self._bytes_left = 0
         self.expired = False
+        self.received_bytes = 0
 
     def allow(self, *, seconds: float, max_bytes: int) -> None:
         """Start one operation; a local disk is not waited for."""

@@ -8,15 +8,19 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from drift.camera import CameraHealth
+from drift.focus import Focus
 from edge_agent.activation import Bundles, Loader
 from edge_agent.buffer import ImageBuffer
+from edge_agent.crash import blamed_on_model
 from edge_agent.deadline import Deadlines
+from edge_agent.focus import FocusBook, forget_focus
 from edge_agent.ledger import Ledger
 from edge_agent.metrics import Metrics
 from edge_agent.orders import Orders
 from edge_agent.outbox import Outbox
 from edge_agent.outcomes import Outcomes
 from edge_agent.parts.parts import Parts
+from edge_agent.pause import Pause
 from edge_agent.recent import Recent
 from edge_agent.record import Record
 from edge_agent.selection import Selector
@@ -54,6 +58,7 @@ class Core:
     parts: Parts
     bundles: Bundles
     loader: Loader
+    pause: Pause
 
 
 def build_core(settings: AgentSettings) -> Core:
@@ -70,10 +75,14 @@ def build_core(settings: AgentSettings) -> Core:
     failed_shadows: list[tuple[str, str]] = []
     shadow = _shadow(settings, ledger, metrics, failed_shadows)
     options = settings.inspection
+    if not options.watch_focus:
+        forget_focus(store)
     station = Station(
         ledger,
-        health=lambda live: CameraHealth(
-            silent_after=options.silent_after, frozen_frames=_FROZEN_LIVE if live else _FROZEN_FILES
+        health=lambda camera, live: CameraHealth(
+            silent_after=options.silent_after,
+            frozen_frames=_FROZEN_LIVE if live else _FROZEN_FILES,
+            focus=Focus(FocusBook(store, camera)) if options.watch_focus else None,
         ),
         keeper=buffer,
         beside=shadow,
@@ -82,6 +91,8 @@ def build_core(settings: AgentSettings) -> Core:
         trust_faulty_cameras=options.on_camera_fault == "model",
         deadlines=Deadlines(options.deadline_seconds, options.camera_deadline_seconds),
     )
+    pause = Pause(store, outbox)
+    station.paused = lambda: pause.reason
     engines = settings.state_folder / "engines"
     trials = Trials(settings.state_folder / "trials.json")
     selector = Selector(
@@ -103,6 +114,7 @@ def build_core(settings: AgentSettings) -> Core:
         failed_shadows=failed_shadows,
         engines=engines,
         thresholds=SignedChoices(store, outbox, highest_ng=options.highest_ng),
+        crash=blamed_on_model(settings.state_folder / CRASH),
     )
     return Core(
         store=store,
@@ -120,6 +132,7 @@ def build_core(settings: AgentSettings) -> Core:
         parts=parts,
         bundles=bundles,
         loader=loader,
+        pause=pause,
     )
 
 
@@ -161,6 +174,9 @@ def _shadow(settings: AgentSettings, ledger: Ledger, metrics: Metrics, failed: l
         failures_allowed=options.failures_allowed,
     )
 
+
+CRASH = "crash.txt"
+"""File in the state folder that tells how a process ended."""
 
 AUDIT_FRACTION = "audit_fraction"
 """Name under which the audit's share is remembered over restarts."""

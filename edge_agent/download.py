@@ -34,6 +34,8 @@ class BoundedFetcher(FetcherInterface):
         self._bytes_left = 0
         self.expired = False
         """True when the last failure came from the deadline."""
+        self.received_bytes = 0
+        """Of all answers, since the start."""
 
     def allow(self, *, seconds: float, max_bytes: int) -> None:
         """Start one operation: everything it fetches together gets this much time and this many bytes."""
@@ -77,6 +79,7 @@ class BoundedFetcher(FetcherInterface):
                 raise DownloadHTTPError(f"{url}: HTTP status {response.status}", response.status)
             while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
                 self._bytes_left -= len(chunk)
+                self.received_bytes += len(chunk)
                 if self._bytes_left < 0:
                     raise DownloadError(f"{url}: more bytes than one update may take")
                 yield chunk

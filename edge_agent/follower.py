@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from contracts.channel import Channel
@@ -14,6 +15,8 @@ from edge_agent.luggage import Luggage
 from edge_agent.orders import Orders
 from edge_agent.shadow import ShadowRunner
 from edge_agent.store import Store
+from edge_agent.trouble import Trouble
+from edge_agent.updates import UntrustedError
 
 _SEQUENCE = "channel_sequence"
 _log = logging.getLogger(__name__)
@@ -33,14 +36,21 @@ class Follower:
         *,
         poll_seconds: float,
         luggage: Luggage | None = None,
+        received: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._received = received
         self._luggage = luggage
         self._client, self._bundles, self._shadow, self._orders = client, bundles, shadow, orders
         self._store = store
         self._poll_seconds = poll_seconds
         self._hint = threading.Event()
-        self.trouble: str | None = None
+        self.trouble: Trouble | None = None
         """Why the channel cannot be followed now, or None."""
+
+    @property
+    def received_bytes(self) -> int:
+        """What came from the registry, since the start."""
+        return self._received()
 
     def hint(self, _: Install | Rollback) -> None:
         """Look at the channel now."""
@@ -55,13 +65,13 @@ class Follower:
             except (LinkError, BundleError, QuotaError) as error:
                 if str(error) != self.trouble:
                     _log.warning("%s", error)
-                self.trouble = str(error)
+                self.trouble = Trouble(str(error), code=_code(error), details=str(error))
             self._hint.wait(self._poll_seconds)
             self._hint.clear()
 
     def look(self) -> None:
-        """Ask for the channel once, on a stick and over the network, and follow it. Raises LinkError or BundleError
-        where that must wait."""
+        """Ask for the channel once, on a stick and over the network, and follow it. Raises LinkError, BundleError
+        or QuotaError where that must wait."""
         if self._luggage is not None:
             self._luggage.unpack(self.follow, self._bundles)
         if self._client is not None:
@@ -108,6 +118,14 @@ class Follower:
             else:
                 reason = self._bundles.slots.refused().get(channel.active.bundle_hash, "it is not installed")
                 self._orders.fail(order, reason)
+
+
+def _code(error: LinkError | BundleError | QuotaError) -> str:
+    if isinstance(error, UntrustedError):
+        return "releases-untrusted"
+    if isinstance(error, QuotaError):
+        return "unwritable"
+    return "releases-away" if isinstance(error, LinkError) else "releases-refused"
 
 
 def channel_sequence(store: Store) -> int:

@@ -95,6 +95,19 @@ class Inspector:
             return inspection
         return replace(inspection, visible=_visible(inspection.pixels, spec))
 
+    def passed_by(self, capture: Capture, reason: str) -> Inspection:
+        """What the camera shows, without asking the model: NO_VERDICT, and `reason` says why."""
+        verdict, spec = self._no_verdict(capture, reason, 0.0), self.bundle.manifest.preprocessing
+        try:
+            pixels = self.pixels(capture)
+        except ImageError:
+            return Inspection(capture, verdict)
+        return Inspection(capture, verdict, pixels, visible=_visible(pixels, spec) if spec.in_source_pixels else None)
+
+    def unjudged(self, capture: Capture, reason: str) -> Inspection:
+        """No verdict without having looked: nobody knows what the image shows, or what should judge it."""
+        return Inspection(capture, self._no_verdict(capture, reason, 0.0))
+
     def withheld(self, inspection: Inspection, reason: str) -> Inspection:
         """The same without a verdict: the picture cannot be trusted, and `reason` says why."""
         verdict = inspection.verdict

@@ -72,14 +72,16 @@ def trusted_root(monitor: MonitorSettings) -> bytes:
 def make_follower(settings: AgentSettings, monitor: MonitorSettings, core: Core) -> Follower:
     """Bundles in. Raises ConfigurationError where the root of trust cannot be read."""
     root = trusted_root(monitor)
+    client = None if monitor.url is None else make_client(settings, monitor)
     return Follower(
-        None if monitor.url is None else make_client(settings, monitor),
+        client,
         core.bundles,
         core.shadow,
         core.orders,
         core.store,
         poll_seconds=monitor.poll_seconds,
         luggage=Luggage(luggage_folder(settings), lambda place: open_copy(settings, root, place)),
+        received=lambda: 0 if client is None else client.received_bytes,
     )
 
 

@@ -39,6 +39,9 @@ class Metrics:
             "Images refused with 503 because the queue was full or the record could not be written.",
             registry=registry,
         )
+        self.paused = Gauge(
+            "lineside_agent_paused", "1 while somebody has paused inspection: parts get NO_VERDICT.", registry=registry
+        )
         self.client_requests = Counter(
             "lineside_agent_client_requests",
             "Requests that a program with a key of its own was let do.",

@@ -105,8 +105,8 @@ class Outbox:
             return int(gone.rowcount)
 
     def exchange(self, acknowledged: Mapping[str, int], *, after: int, most: int) -> tuple[int, list[Message]]:
-        """Forget what the monitor has committed (boot -> sequence), and hand out the oldest messages above `after`
-        until `most` are in flight, marked as sent; all in one commit. (how many are forgotten, those to send)"""
+        """Forget what the monitor has committed (boot -> sequence) and hand out the oldest messages above `after`,
+        marked as sent, until `most` are in flight; all in one commit. Returns (how many went, those to send)."""
         with self._store.transaction():
             gone = sum(self.acknowledge(boot, sequence) for boot, sequence in acknowledged.items())
             room = most - self.in_flight(after)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from contracts.errors import BundleError
 from edge_agent.inspection import Inspector
+from edge_agent.trouble import Trouble
 from runtime.probe import probe_sample
 
 QUIET_SECONDS = 5.0
@@ -36,7 +37,7 @@ class Pulse:
         self._asked = False
         self._seen, self._sample = 0, 0
         self._last: float | None = None
-        self.trouble: str | None = None
+        self.trouble: Trouble | None = None
         """Why the last test inference was not answered as certified; None where it was."""
 
     def check(self, *, patience_seconds: float = _LIMIT_SECONDS) -> str | None:
@@ -84,6 +85,7 @@ class Pulse:
         try:
             probe_sample(active.bundle, active.session, samples[self._sample], limit_seconds=_LIMIT_SECONDS)
         except BundleError as error:
-            self.trouble = f"the model does not answer as certified: {error}"
+            text = f"the model does not answer as certified: {error}"
+            self.trouble = Trouble(text, code="model-fails", details=str(error))
         else:
             self._last, self.trouble = time.monotonic(), None

@@ -14,6 +14,7 @@ from PIL import Image
 
 from contracts.frame import Decision, Verdict
 from contracts.tasks import PixelBox
+from edge_agent.trend import Trend
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -63,6 +64,7 @@ class Recent:
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._number = 0
+        self.trend = Trend()
 
     def add(
         self,
@@ -78,6 +80,7 @@ class Recent:
         picture = None if pixels is None else _thin(pixels)
         if picture is not None and visible is not None:
             picture = picture * _thin(visible)[:, :, np.newaxis]
+        self.trend.add(verdict.decision)
         with self._lock:
             self._number += 1
             self._counts[verdict.decision.value] += 1

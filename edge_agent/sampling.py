@@ -22,6 +22,7 @@ from edge_agent.draw import draw
 from edge_agent.orders import Orders
 from edge_agent.record import Record
 from edge_agent.store import Store
+from edge_agent.trouble import Trouble
 from edge_agent.upload import ImageUploader
 
 AUDIT = "audit"
@@ -49,8 +50,13 @@ class Sampler:
         self._store, self._record, self._buffer, self._orders = store, record, buffer, orders
         self._uploader = uploader
         self._site, self._agent, self._count = site, agent, count
-        self.trouble: str | None = None
+        self.trouble: Trouble | None = None
         """Why uploads wait now, or None."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """Of images, since the start."""
+        return self._uploader.sent_bytes
 
     def run(self, stopping: threading.Event) -> None:
         """Until stopped: choose, upload, close what is complete."""
@@ -64,7 +70,8 @@ class Sampler:
             except (LinkError, QuotaError) as error:
                 if self.trouble is None:
                     _log.warning("images wait to be uploaded: %s", error)
-                self.trouble, wait = str(error), min(wait * 2, _LONGEST_WAIT_SECONDS)
+                self.trouble = Trouble(str(error), code="uploads-wait", details=str(error))
+                wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
 
     def choose(self) -> None:
         """Put images on the list of uploads: for the audit first, then for each open order."""

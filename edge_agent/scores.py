@@ -22,11 +22,12 @@ from runtime.bundle import Bundle, open_bundle
 _BEAT_SECONDS = 0.5
 _CHUNK = 1000  # rows in one query, which holds up the record for some milliseconds
 _QUERY = """
-SELECT v.recorded_at, v.defect_score, v.label, v.decision, o.label AS outcome
-FROM verdicts v LEFT JOIN outcomes o ON o.id = (
+SELECT v.*, o.label AS outcome FROM (
+    SELECT id, part_id, camera, recorded_at, defect_score, label, decision, bundle_hash, product FROM verdicts
+    WHERE (recorded_at, id) > (?, ?) AND recorded_at <= ? ORDER BY recorded_at, id LIMIT ?
+) v LEFT JOIN outcomes o ON o.id = (
     SELECT max(id) FROM outcomes WHERE part_id = v.part_id AND (camera IS NULL OR camera = v.camera)
 )
-WHERE v.id > ? AND v.id <= ? AND v.bundle_hash = ? AND v.product = ? AND v.defect_score IS NOT NULL
 """
 _log = logging.getLogger(__name__)
 
@@ -121,13 +122,14 @@ class ScoreCounter:
 def _since(
     rows: Rows, since: datetime, until: datetime, what: tuple[str, str], rest: Callable[[], object]
 ) -> Iterator[Any]:
-    """Rows of that time, in pieces: the record has one connection, and the line waits while it is read."""
-    bounds = "SELECT min(id) AS first, max(id) AS last FROM verdicts WHERE recorded_at >= ? AND recorded_at <= ?"
-    (found,) = rows(bounds, (since.timestamp(), until.timestamp()))
-    if found["first"] is None:
-        return
-    for start in range(found["first"] - 1, found["last"], _CHUNK):
-        yield from rows(_QUERY, (start, min(start + _CHUNK, found["last"]), *what))
+    """Rows of that time, bundle and product with a score, in pieces: the record has one connection, and the line waits
+    while it is read."""
+    last, number = since.timestamp(), 0
+    while found := rows(_QUERY, (last, number, until.timestamp(), _CHUNK)):
+        for row in found:
+            if (row["bundle_hash"], row["product"]) == what and row["defect_score"] is not None:
+                yield row
+        last, number = found[-1]["recorded_at"], found[-1]["id"]
         rest()
 
 

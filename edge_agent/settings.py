@@ -11,10 +11,12 @@ from pydantic import Field, SecretStr, model_validator
 
 from contracts.access import BrokerAccess, is_loopback
 from contracts.frame import Probability
-from contracts.names import Label, Name, Sha256
+from contracts.names import Label, Name
 from contracts.settings import Settings
 from edge_agent.outputs.settings import OutputsSettings
 from edge_agent.parts.settings import PartSettings
+from edge_agent.products.settings import BundleSettings as BundleSettings
+from edge_agent.products.settings import ChangeoverSettings, ProductSettings
 from edge_agent.sources.settings import CameraSettings, ImageBrokerSettings
 from edge_agent.web.clients import ClientSettings
 
@@ -29,7 +31,12 @@ class InspectionSettings(Settings):
         default=None, description="for example onnxruntime-cpu/fp32; default: the fastest that may serve here"
     )
     on_camera_fault: Literal["no-verdict", "model"] = Field(
-        default="no-verdict", description="what a part gets while its camera is black, frozen, saturated or covered"
+        default="no-verdict",
+        description="what a part gets while its camera is black, frozen, saturated, covered or out of focus",
+    )
+    watch_focus: bool = Field(
+        default=True,
+        description="learn each camera's focus from its first 100 pictures of a product; `false` forgets it",
     )
     silent_after_seconds: float | None = Field(
         default=None, gt=0.0, description="a camera without images for that long is reported dead; default: never"
@@ -156,13 +163,6 @@ class MonitorSettings(Settings):
     poll_seconds: float = Field(default=5.0, gt=0.0)
 
 
-class BundleSettings(Settings):
-    """A bundle installed by hand, for a station without a monitor. Whoever writes the hash vouches for the bundle."""
-
-    path: Path
-    hash: Sha256
-
-
 class AgentSettings(Settings):
     """Everything an agent needs to know. `state_folder` holds its database, images and bundles."""
 
@@ -184,6 +184,8 @@ class AgentSettings(Settings):
     cameras: tuple[CameraSettings, ...] = ()
     image_brokers: tuple[ImageBrokerSettings, ...] = ()
     parts: tuple[PartSettings, ...] = ()
+    products: tuple[ProductSettings, ...] = ()
+    changeover: ChangeoverSettings = ChangeoverSettings()
     outputs: OutputsSettings = OutputsSettings()
     extra_labels: tuple[Label, ...] = Field(default=(), description="classes an operator may name that no model knows")
 
@@ -192,6 +194,9 @@ class AgentSettings(Settings):
         _once([camera.name for camera in self.cameras], "two cameras are named")
         _once([part.name for part in self.parts], "two parts are named")
         _once([view for part in self.parts for view in part.views], "two parts are seen by")
+        _once([code for product in self.products for code in {product.name, *product.codes}], "two products are called")
+        if self.changeover.product_from == "line" and not self.products:
+            raise ValueError("changeover.product_from = 'line' needs [[products]] that the line can name")
         return self
 
     @model_validator(mode="after")

@@ -32,6 +32,8 @@ class Capture:
     written, the agent tries again, except for a capture that somebody is `waiting` for: that one is `refused`, once.
     `sensor`: it comes straight from a camera even though somebody waits for it, so that equal images are a fault.
     `since` is the trigger's moment in monotonic seconds, from which the deadline counts: wall clocks jump.
+    `product_code`: what came with this very image says which product it shows, by name or code. `unjudged`: why it gets
+    no verdict, whatever it shows.
     """
 
     frame: Frame
@@ -40,6 +42,8 @@ class Capture:
     waiting: bool = False
     sensor: bool = False
     since: float = field(default_factory=time.monotonic)
+    product_code: str | None = None
+    unjudged: str | None = None
     recorded: Callable[[Verdict], None] = _ignore_verdict
     refused: Callable[[LinesideError], None] = _ignore_error
 

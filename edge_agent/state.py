@@ -11,6 +11,7 @@ from contracts.telemetry import Birth, CameraState
 from edge_agent.core import Core
 from edge_agent.follower import channel_sequence
 from edge_agent.settings import AgentSettings
+from edge_agent.trouble import Trouble
 from edge_agent.version import software_version
 from edge_agent.web.page import CameraView, StationView
 from runtime.session import runtime_name
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from edge_agent.agent import Agent
 
 
-def station_view(agent: Agent, states: Mapping[str, str], troubles: Sequence[str]) -> StationView:
+def station_view(agent: Agent, states: Mapping[str, str], troubles: Sequence[Trouble]) -> StationView:
     """What the operator's page says. `states`: camera -> the monitor's word for it."""
     core, active = agent.core, agent.core.station.active
     manifest = None if active is None else active.bundle.manifest
@@ -43,6 +44,8 @@ def station_view(agent: Agent, states: Mapping[str, str], troubles: Sequence[str
         labels=[*labels, *(label for label in agent.settings.extra_labels if label not in labels)],
         good_labels=[] if manifest is None else list(manifest.good_labels),
         parts=core.parts if core.parts.active else None,
+        paused=core.pause.now,
+        trained_at=None if manifest is None else manifest.created_at,
         variant=None if active is None else active.session.variant,
         certified=active is None or active.selection is None or active.selection.basis == "certificate",
     )
@@ -60,6 +63,7 @@ def refresh_metrics(agent: Agent) -> None:
     for lane in agent.outputs.lanes:
         metrics.output_failing.labels(lane.output.name).set(lane.trouble is not None)
         metrics.output_waiting.labels(lane.output.name).set(lane.waiting)
+    metrics.paused.set(core.pause.now is not None)
     metrics.connected.set(agent.uplink is not None and agent.uplink.connected.is_set())
 
 

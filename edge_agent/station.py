@@ -27,6 +27,7 @@ from edge_agent.metrics import Metrics
 from edge_agent.outputs.lane import Told
 from edge_agent.recent import Recent
 from edge_agent.source import Capture
+from edge_agent.trouble import Trouble
 from edge_agent.under_way import UnderWay
 
 _log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ _RECENT = 20  # images
 class Health(Protocol):
     """Watches the pictures of one camera; `drift.camera.CameraHealth` fits."""
 
-    def update(self, image: NDArray[np.uint8], moment: datetime) -> str | None: ...
+    def update(self, image: NDArray[np.uint8], moment: datetime, product: str) -> str | None: ...
 
     def check(self, moment: datetime) -> str | None: ...
 
@@ -62,7 +63,7 @@ class Station:
         self,
         ledger: Ledger,
         *,
-        health: Callable[[bool], Health],
+        health: Callable[[str, bool], Health],
         keeper: Keeper,
         beside: Beside,
         recent: Recent,
@@ -83,13 +84,17 @@ class Station:
         self._due: float | None = None  # monotonic; when to commit beside the threads that inspect
         self.faults: dict[str, str] = {}
         """Camera -> what is wrong with it now."""
-        self.unwritable: str | None = None
+        self.unwritable: Trouble | None = None
         """Why nothing can be put on record now, or None."""
         self._failed: deque[bool] = deque(maxlen=_RECENT)
         self.answered = 0
-        """Images with a verdict since the start."""
+        """Images with a verdict of the active bundle since the start."""
+        self.paused: Callable[[], str | None] = lambda: None
+        """Why no part gets a verdict now, though the model could answer; or None."""
         self.tell: Callable[[Told], None] = lambda told: None
         """Called for each verdict that is on record; must not wait."""
+        self.choose: Callable[[str, Inspector], Inspector | str] = lambda product, active: active
+        """What judges a product, given the active bundle: that, another one, or why nothing does."""
         self.under_way = UnderWay(deadlines)
 
     @property
@@ -136,25 +141,33 @@ class Station:
         active = self._active
         if active is None:
             raise RuntimeError("there is no active bundle")
-        self.under_way.begin(capture.frame.camera, active)
-        inspection = active.inspect(capture)
+        paused = self.paused()
+        chosen = paused or capture.unjudged or self.choose(capture.frame.product, active)
+        inspector = active if isinstance(chosen, str) else chosen
+        self.under_way.begin(capture.frame.camera, inspector)
+        if not isinstance(chosen, str):
+            inspection = inspector.inspect(capture)
+        else:
+            inspection = active.unjudged(capture, chosen) if paused is None else active.passed_by(capture, paused)
         with turn or nullcontext():
-            due = self._conclude(inspection, active, source)
+            due = self._conclude(inspection, inspector, source, paused=paused is not None)
         self.under_way.end()
         return due
 
-    def _conclude(self, inspection: Inspection, active: Inspector, source: str) -> bool:
+    def _conclude(self, inspection: Inspection, active: Inspector, source: str, *, paused: bool) -> bool:
         events: list[Event] = []
         capture, pixels = inspection.capture, inspection.shown
         live = capture.sensor or (not capture.waiting and capture.reference is None)
-        fault = None if pixels is None else self._check(capture.frame, pixels, live, events)
+        fault = None
+        if pixels is not None and not paused:  # a hand before the lens is no fault while somebody works there
+            fault = self._check(capture.frame, pixels, live, events)
         if fault is not None:
             inspection = active.withheld(inspection, fault)
-        if active is self._active:
-            self._failed.append(inspection.model_failed)
-        self.answered += inspection.vector is not None
         keep = self._keeper.offer(inspection)
-        self._beside.offer(inspection)
+        if active is self._active and not paused:
+            self._failed.append(inspection.model_failed)
+            self.answered += inspection.vector is not None
+            self._beside.offer(inspection)
         return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep, active.runtime))
 
     def commit_soon(self, *, gather: bool = False) -> None:
@@ -190,7 +203,7 @@ class Station:
                 self._ledger.check_room()
             self._ledger.commit()
         except QuotaError as error:
-            self.unwritable = str(error)
+            self.unwritable = Trouble(str(error), code="unwritable", details=str(error))
             raise
         self._metrics.commit_seconds.observe(time.perf_counter() - started)
         self.unwritable = None
@@ -248,8 +261,8 @@ class Station:
         """Why the camera cannot be trusted now, or None; a change becomes an event. `live`: straight from a camera."""
         health = self._healths.get(frame.camera)
         if health is None:
-            health = self._healths.setdefault(frame.camera, self._make_health(live))
-        fault = health.update(pixels, frame.triggered_at)
+            health = self._healths.setdefault(frame.camera, self._make_health(frame.camera, live))
+        fault = health.update(pixels, frame.triggered_at, frame.product)
         fault = None if fault is None else str(fault)
         before = self.faults.get(frame.camera)
         if fault != before:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Protocol
 
 from pydantic import Field, ValidationError
 
@@ -18,6 +19,7 @@ from contracts.telemetry import Event, EventKind, ThresholdsReport
 from contracts.thresholds import SignedThresholds
 from edge_agent.outbox import Outbox
 from edge_agent.store import Store
+from edge_agent.trouble import Trouble
 from runtime.bundle import Bundle
 from runtime.thresholds import ThresholdBook
 
@@ -45,10 +47,10 @@ class SignedChoices:
         return self._kept.entries
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> Trouble | None:
         """Which signed thresholds are not followed, and why; None: all are."""
         told = [f"thresholds {number} are not followed: {why}" for number, why in self._kept.refused.items()]
-        return "; ".join(told) or None
+        return Trouble(text, code="thresholds-refused", details=text) if (text := "; ".join(told)) else None
 
     def book(self, bundle: Bundle) -> ThresholdBook:
         """What decides while this bundle does."""
@@ -118,7 +120,18 @@ def refusal(entry: SignedThresholds, *, highest_ng: float) -> str | None:
     return None
 
 
-def _read(store: Store) -> _Kept:
+class Remembering(Protocol):
+    """Whatever knows a fact of the agent's database."""
+
+    def fact(self, name: str) -> str | None: ...
+
+
+def kept_entries(store: Remembering) -> tuple[SignedThresholds, ...]:
+    """What the agent of this database follows."""
+    return _read(store).entries
+
+
+def _read(store: Remembering) -> _Kept:
     """As they were before a restart. Damaged, or of another version: none, until the channel is read again."""
     try:
         return _Kept.model_validate_json(store.fact(_FACT) or "{}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_agent.deadline import Deadlines
 from edge_agent.inspection import Inspector
+from edge_agent.trouble import Trouble
 
 _HANGS_AFTER_SECONDS = 1.0  # beyond the deadline
 _STUCK_AFTER_SECONDS = 20.0  # beyond being stopped
@@ -25,19 +27,19 @@ class _Image:
 class UnderWay:
     """One image for each thread that inspects."""
 
-    def __init__(self, deadlines: Deadlines) -> None:
-        self._deadlines = deadlines
+    def __init__(self, deadlines: Deadlines, clock: Callable[[], float] = time.monotonic) -> None:
+        self._deadlines, self._clock = deadlines, clock
         self._images: dict[int, _Image] = {}
 
     def begin(self, camera: str, inspector: Inspector) -> None:
         """This thread inspects an image from now on."""
-        self._images[threading.get_ident()] = _Image(camera, time.monotonic(), inspector)
+        self._images[threading.get_ident()] = _Image(camera, self._clock(), inspector)
 
     def end(self) -> None:
         """It has ended."""
         del self._images[threading.get_ident()]
 
-    def hanging(self) -> str | None:
+    def hanging(self) -> Trouble | None:
         """Why inspection seems to hang: an image under way for longer than its deadline; or None."""
         for _, image in self._late():
             return self._told(image)
@@ -49,26 +51,27 @@ class UnderWay:
         stopped = []
         for thread, image in self._late():
             if image.noticed and image.stopped is None:
-                image.stopped = time.monotonic()
+                image.stopped = self._clock()
                 image.inspector.session.stop(thread)
                 stopped.append(image.inspector)
             image.noticed = True
         return stopped
 
-    def stuck(self) -> str | None:
+    def stuck(self) -> Trouble | None:
         """Of an image that was given up and still does not end; or None. Only the end of the process helps."""
-        now = time.monotonic()
+        now = self._clock()
         stopped = [image for _, image in self._late() if image.stopped is not None]
         return next((self._told(each) for each in stopped if now - (each.stopped or now) > _STUCK_AFTER_SECONDS), None)
 
     def _late(self) -> list[tuple[int, _Image]]:
-        now = time.monotonic()
+        now = self._clock()
         return [
             (thread, image)
             for thread, image in list(self._images.items())
             if now - image.began > self._deadlines.of(image.camera) + _HANGS_AFTER_SECONDS
         ]
 
-    def _told(self, image: _Image) -> str:
-        seconds = time.monotonic() - image.began
-        return f"the inspection of an image of camera {image.camera} has not ended for {seconds:.0f} s"
+    def _told(self, image: _Image) -> Trouble:
+        seconds = f"{self._clock() - image.began:.0f}"
+        text = f"the inspection of an image of camera {image.camera} has not ended for {seconds} s"
+        return Trouble(text, code="inspection-hangs", camera=image.camera, seconds=seconds)

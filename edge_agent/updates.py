@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
-from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, RepositoryError
+from tuf.api.exceptions import BadVersionNumberError, DownloadError, DownloadLengthMismatchError, RepositoryError
 from tuf.api.metadata import TargetFile
 from tuf.ngclient import Updater, UpdaterConfig
 
@@ -76,6 +76,11 @@ class UpdateClient:
         self._max_bytes = max_bytes
         self._fetcher = fetcher or BoundedFetcher(headers=headers, ca_file=ca_file)
 
+    @property
+    def received_bytes(self) -> int:
+        """Of all answers, since the start."""
+        return self._fetcher.received_bytes
+
     def channel(self) -> Channel:
         """The newest signed channel of the site; the floor is raised to it.
 
@@ -114,6 +119,10 @@ class UpdateClient:
         except (DownloadError, RepositoryError, OSError) as error:
             if self._fetcher.expired:
                 raise LinkError(f"the registry took longer than {self._deadline_seconds:g} s; trying again") from error
+            if isinstance(error, BadVersionNumberError):
+                raise UntrustedError(
+                    f"the registry's answer is not to be believed: it is older than what is known here ({error})"
+                ) from error
             if isinstance(error, RepositoryError | DownloadLengthMismatchError):
                 raise UntrustedError(f"the registry's answer is not to be believed: {error}") from error
             raise LinkError(f"cannot update from {self._metadata_url}: {error}") from error

@@ -62,6 +62,8 @@ class Uplink:
         self.connected = threading.Event()
         self.acknowledged_at: datetime | None = None
         """When the monitor last acknowledged something."""
+        self.sent_bytes = self.received_bytes = 0
+        """Of messages, since the start."""
 
     def start(self) -> None:
         """Begin to connect, in the background."""
@@ -119,6 +121,7 @@ class Uplink:
         client.will_set(self._topic("status"), self._status(online=False), qos=1, retain=True)
 
     def _when_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        self.received_bytes += len(message.payload)
         if len(message.payload) > LARGEST_PAYLOAD_BYTES:
             _log.warning("a message of %d bytes was ignored", len(message.payload))
         elif message.topic == self._topic("ack"):
@@ -187,7 +190,9 @@ class Uplink:
 
     def _publish(self, message: Message) -> None:
         kind = "event" if isinstance(message.envelope.body, Event) else "telemetry"
-        self._client.publish(self._topic(kind), message.envelope.model_dump_json(), qos=1)
+        text = message.envelope.model_dump_json()
+        self.sent_bytes += len(text)
+        self._client.publish(self._topic(kind), text, qos=1)
 
     def _topic(self, kind: str) -> str:
         return topic(self._site, self._agent, kind)

@@ -19,6 +19,8 @@ class ImageUploader:
     def __init__(self, url: str, *, token: str | None, ca_file: str | None = None) -> None:
         self._url = f"{url.rstrip('/')}/v1/images"
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self.sent_bytes = 0
+        """Of images, since the start."""
         self._pool = urllib3.PoolManager(num_pools=1, maxsize=1, ca_certs=ca_file)
 
     def post(self, upload: ImageUpload, image: bytes, suffix: str) -> None:
@@ -33,6 +35,7 @@ class ImageUploader:
             )
         except urllib3.exceptions.HTTPError as error:
             raise LinkError(f"the monitor at {self._url} cannot be reached: {error}") from error
+        self.sent_bytes += len(image)
         if response.status in _NEVER:
             raise OrderError(
                 f"the monitor refuses the image of part {upload.verdict.frame.part_id}: {_brief(response)}"

@@ -1,7 +1,7 @@
 """Telemetry windows: sums over the images of one camera x product x bundle. Values in, values out; no I/O, no clock.
 
 A window ends when the frame clock has moved on by `seconds`, or after `images` frames where that is set, and when
-another bundle, or another runtime of the same one, takes over its camera.
+another bundle, or another runtime of the same one, takes over its camera and product.
 """
 
 from __future__ import annotations
@@ -233,8 +233,8 @@ class Windows:
             sums.idle_frames += 1
             late = self.images is None and not 0.0 <= moment - sums.started_at < self.seconds
             unused = self.images is not None and sums.idle_frames > self.images
-            others = other.bundle_hash != key.bundle_hash or sums.runtime not in ("", runtime)
-            if late or unused or others:
+            taken_over = other.bundle_hash != key.bundle_hash or sums.runtime not in ("", runtime)
+            if late or unused or (taken_over and other.product == key.product):
                 outlived.append(other)
         return outlived
 

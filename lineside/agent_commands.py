@@ -17,6 +17,8 @@ records_app = typer.Typer(help="The record of verdicts.", no_args_is_help=True)
 agent_app.add_typer(records_app, name="records")
 agent_app.add_typer(bundle_app, name="bundle")
 agent_app.add_typer(telemetry_app, name="telemetry")
+thresholds_app = typer.Typer(help="Thresholds that decide at this station.", no_args_is_help=True)
+agent_app.add_typer(thresholds_app, name="thresholds")
 Config = Annotated[Path, typer.Option(help="The agent's TOML file.")]
 _CONFIG = Path("/etc/lineside/agent.toml")
 _MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
@@ -121,3 +123,29 @@ def telemetry_export(
     from lineside.carrying import run_telemetry_export
 
     carry_out(run_telemetry_export, place, config)
+
+
+@thresholds_app.command("preview")
+def thresholds_preview(
+    config: Config = _CONFIG,
+    product: Annotated[str | None, typer.Option(help="Default: the newest on record.")] = None,
+    days: Annotated[int, typer.Option(help="Of the record, up to now.", min=1, max=31)] = 7,
+    ng: Annotated[float | None, typer.Option(help="NG at this defect score or above.", min=0, max=1)] = None,
+    review_from: Annotated[float | None, typer.Option(help="REVIEW from here on, OK below.", min=0, max=1)] = None,
+    cost_escape: Annotated[float | None, typer.Option(help="Of a missed defect, against the others.", min=1e-9)] = None,
+    cost_false_reject: Annotated[float, typer.Option(help="Of a good part that is stopped.", min=1e-9)] = 1.0,
+    cost_review: Annotated[float | None, typer.Option(help="Of a part that a person looks at.", min=1e-9)] = None,
+    most_reviewed: Annotated[float, typer.Option(help="Share that people have time for.", min=0, max=1)] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """What other thresholds, or the cheapest ones, would have said on this station's record.
+
+    Changes nothing: thresholds come signed, from the monitor or on a stick.
+    """
+    from lineside.thresholds import run_preview
+    from runtime.band import Prices
+
+    prices = None if cost_escape is None else Prices(cost_escape, cost_false_reject, cost_review, most_reviewed)
+    carry_out(
+        run_preview, config, product=product, days=days, ng=ng, review_from=review_from, prices=prices, as_json=as_json
+    )

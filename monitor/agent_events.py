@@ -40,6 +40,8 @@ class AgentEvents:
             EventKind.SHADOW_STARTED: self._shadow_started,
             EventKind.THRESHOLDS_APPLIED: self._thresholds,
             EventKind.THRESHOLDS_REFUSED: self._thresholds,
+            EventKind.INSPECTION_PAUSED: self._paused,
+            EventKind.INSPECTION_RESUMED: self._resumed,
             EventKind.REPLAY_FINISHED: self._replay_finished,
             EventKind.ORDER_DONE: self._order_done,
             EventKind.ORDER_FAILED: self._order_failed,
@@ -51,6 +53,12 @@ class AgentEvents:
         deed = self._deeds.get(event.event)
         if deed is not None:
             deed(session, message, agent, event)
+
+    def _paused(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
+        self._note(session, message, event, "agent.paused", why=event.reason)
+
+    def _resumed(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
+        self._note(session, message, event, "agent.resumed", why=event.reason)
 
     def _camera_fault(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
         self._set_fault(session, agent, event, event.reason or "fault")

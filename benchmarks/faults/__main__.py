@@ -3,7 +3,8 @@
     python -m benchmarks.faults --older --json benchmarks/reports/faults.json
     python -m benchmarks.faults --only kills --trials 5
 
-Every trial is kept in `--folder` as it ends; Ctrl-C at any moment, then the same command again. All of them take hours.
+Every trial is kept in `--folder` as it ends; Ctrl-C at any moment, then the same command again, or `--recall` for the
+figures so far. All of them take hours.
 Linux, with `strace` and `mosquitto` (`scripts/services`).
 """
 
@@ -12,11 +13,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.faults import activation, kills, models
+from benchmarks.faults import activation, disk, images, kills, models, outage, overload, updates
 from benchmarks.harness import Measured, Parts, add_parts, main, measure_parts
 
 TRIALS = Path("benchmarks/results/faults")
-PARTS: Parts = {"kills": kills.measure, "activation": activation.measure, "models": models.measure}
+PARTS: Parts = {
+    "kills": kills.measure,
+    "activation": activation.measure,
+    "models": models.measure,
+    "outage": outage.measure,
+    "overload": overload.measure,
+    "images": images.measure,
+    "disk": disk.measure,
+    "updates": updates.measure,
+}
 
 
 def measure(options: argparse.Namespace) -> Measured:
@@ -28,6 +38,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, default=TRIALS, help=f"keeps the trials; default: {TRIALS}")
     parser.add_argument("--trials", type=int, metavar="N", help="at most N trials of each part")
     parser.add_argument("--older", action="store_true", help="count the trials that other code has played, too")
+    parser.add_argument("--recall", action="store_true", help="play nothing; report what was played")
     add_parts(parser, PARTS)
 
 

@@ -71,17 +71,21 @@ class Scene:
 
 def measure(options: argparse.Namespace) -> Measured:
     """Every point; every tenth where `--quick`."""
+    ledger = Ledger.of(options, "activation", *_MODULES)
+    outcomes = ledger.kept() if options.recall else _played(options, ledger)
+    kinds = Counter(outcome.trial.partition("-")[2] for outcome in outcomes)
+    details = {**provenance(outcomes), "calls": dict(kinds), "failures": _failures(outcomes)}
+    return Measured(_figures(outcomes) if outcomes else [], details)
+
+
+def _played(options: argparse.Namespace, ledger: Ledger) -> list[Outcome]:
     if not killed.AVAILABLE:
         raise ConfigurationError("strace is missing or may not trace here: scripts/services installs it where it may")
     with tempfile.TemporaryDirectory(prefix="lineside-activation-") as name, scene(Path(name)) as found:
         points = found.points[::10] if options.quick else found.points
         points = points[: count(options, all_of_them=len(points), quick=len(points))]
         trials = [f"{number}-{killed.name_of(found.calls[number])}" for number in points]
-        ledger = Ledger.of(options, "activation", *_MODULES)
-        outcomes = ledger.play(trials, partial(play, found), at_once=_AT_ONCE)
-    kinds = Counter(outcome.trial.partition("-")[2] for outcome in outcomes)
-    details = {**provenance(outcomes), "calls": dict(kinds), "failures": _failures(outcomes)}
-    return Measured(_figures(outcomes, whole=len(found.points)), details)
+        return ledger.play(trials, partial(play, found), at_once=_AT_ONCE)
 
 
 @contextlib.contextmanager
@@ -126,7 +130,8 @@ def play(scene: Scene, trial: str) -> dict[str, Any]:
     state = scene.folder / f"killed-{number}"
     shutil.copytree(scene.before, state)
     killed.run_killed_at(number, scene.calls, _PROGRAM, _written(scene, state), alone=True)
-    found = {"call": scene.calls[number].replace(str(scene.folder), "")[:200], "problem": _problem(scene, state)}
+    call = scene.calls[number].replace(str(scene.folder), "")[:200]
+    found = {"call": call, "of": len(scene.points), "problem": _problem(scene, state)}
     shutil.rmtree(state)
     return found
 
@@ -159,6 +164,7 @@ def _wrong_start(scene: Scene, core: Core) -> str | None:
 
 
 def _wrong_end(scene: Scene, state: Path, core: Core) -> str | None:
+    core.bundles.stop()
     core.store.close()
     core = activating.activate(scene.settings(state))
     try:
@@ -177,13 +183,13 @@ def _failures(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     return [outcome.found for outcome in outcomes if outcome.found["problem"] is not None]
 
 
-def _figures(outcomes: Sequence[Outcome], *, whole: int) -> list[Figure]:
-    failures = len(_failures(outcomes))
+def _figures(outcomes: Sequence[Outcome]) -> list[Figure]:
+    failures, whole = len(_failures(outcomes)), max((outcome.found["of"] for outcome in outcomes), default=0)
     return [
         Figure(
             name="activation_calls",
             value=len(outcomes) / whole if whole else None,
             note=f"share of an activation's {whole} calls that change a file, at which the agent was killed",
         ),
-        Figure(name="activation_invalid_starts", value=failures, note=f"{told(failures, len(outcomes))} kills"),
+        Figure(name="activation_invalid_starts", value=failures, note=f"kills: {told(failures, len(outcomes))}"),
     ]

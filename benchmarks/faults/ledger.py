@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from benchmarks.accuracy.cells import code_hash
 from lineside.machine import describe_commit
 from lineside.progress import shown_progress
 
+_code = cache(code_hash)  # as it was at the start
 Play = Callable[[str], dict[str, Any]]
 """Plays the trial of that name and returns what was found, as JSON."""
 
@@ -37,28 +39,37 @@ class Outcome:
 
 class Ledger:
     """The trials of one part, in `folder/PART.jsonl`; lines are only ever added. `modules` are those whose code, with
-    all that they import, decides the outcomes. What other code has played counts only where `older` is set."""
+    all that they import, decides the outcomes. What other code has played counts only where `older` is set;
+    nothing is played where `recall` is."""
 
-    def __init__(self, folder: Path, part: str, modules: Sequence[str], *, older: bool = False) -> None:
-        self.part = part
+    def __init__(
+        self, folder: Path, part: str, modules: Sequence[str], *, older: bool = False, recall: bool = False
+    ) -> None:
+        self.part, self._recall = part, recall
         self._path = folder / f"{part}.jsonl"
         self._older = older
         self._writing = threading.Lock()
-        self._code = hashlib.sha256("".join(map(code_hash, modules)).encode()).hexdigest()[:16]
+        self._code = hashlib.sha256("".join(map(_code, modules)).encode()).hexdigest()[:16]
 
     @classmethod
     def of(cls, options: argparse.Namespace, part: str, *modules: str) -> Ledger:
         """As the command line says."""
-        return cls(options.folder, part, modules, older=options.older)
+        return cls(options.folder, part, modules, older=options.older, recall=options.recall)
+
+    def kept(self) -> list[Outcome]:
+        """All that were played; of a trial played twice the last one."""
+        return list({outcome.trial: outcome for outcome in self._read() if outcome.current or self._older}.values())
 
     def outcomes(self, trials: Sequence[str]) -> list[Outcome]:
         """Of those trials that were played, in their order; of a trial played twice the last one."""
-        known = {outcome.trial: outcome for outcome in self._read() if outcome.current or self._older}
+        known = {outcome.trial: outcome for outcome in self.kept()}
         return [known[trial] for trial in trials if trial in known]
 
     def play(self, trials: Sequence[str], play: Play, *, at_once: int = 1) -> list[Outcome]:
         """Play those trials that were not, so many `at_once`, and keep each as it ends; returns all outcomes. An error
         of a trial or Ctrl-C ends the run, after the trials under way, which are kept."""
+        if self._recall:
+            return self.kept()
         played = {outcome.trial for outcome in self.outcomes(trials)}
         missing = [trial for trial in trials if trial not in played]
         began = time.monotonic()
@@ -126,7 +137,7 @@ def told(failures: int, trials: int) -> str:
     >>> told(2, 10)
     '2 in 10'
     """
-    if failures or not trials:
+    if failures or trials < 10:
         return f"{failures} in {trials}"
     return f"0 in {trials}: a rate below {300 / trials:.2g} % (95 %)"
 

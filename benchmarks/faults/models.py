@@ -41,7 +41,7 @@ def measure(options: argparse.Namespace) -> Measured:
     models = 1 if options.quick else A_ROUND
     trials = [f"{kind}:{number}:{models}" for number in range(rounds) for kind in KINDS]
     outcomes = Ledger.of(options, "models", *_MODULES).play(trials, play, at_once=_STATIONS)
-    return Measured(_figures(outcomes), {**provenance(outcomes), "kinds": _kinds(outcomes)})
+    return Measured(_figures(outcomes) if outcomes else [], {**provenance(outcomes), "kinds": _kinds(outcomes)})
 
 
 def play(trial: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is at the other end of a station's cables: a real broker, somebody who acknowledges, a registry, a door for images.
+"""What is at the other end of a station's cables: a real broker, a registry, and who acknowledges and takes images.
 
 All but the broker are threads of the benchmark, which gives way to the station: in a plant they are other machines.
 """
@@ -130,7 +130,7 @@ class Centre:
 
 
 def behind(begin: Callable[[], ResultT]) -> ResultT:
-    """What `begin` gives; the threads that it starts run behind all others of this machine (Linux: each has its own)."""
+    """What `begin` gives; the threads that it starts run behind the station (in Linux each thread has its own rank)."""
     found: list[ResultT] = []
 
     def begin_behind() -> None:

@@ -17,14 +17,24 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from benchmarks.line.cadence import Cadence
 
 PATIENCE_SECONDS = 15.0
 """After that a part counts as one without an answer; the station's own deadline is 10 s."""
+LATER = "later"
 _IDLE_SECONDS = 3.0  # the station hangs up after 5
+
+
+class Reply(NamedTuple):
+    """Status, header and body of an answer, and when it was complete (monotonic seconds)."""
+
+    status: int
+    head: bytes
+    body: bytes
+    at: float
 
 
 class Answering(asyncio.Protocol):
@@ -32,18 +42,16 @@ class Answering(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._answer: asyncio.Future[tuple[int, bytes, float]] | None = None
-        self.transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[Reply] | None = None
+        self.transport: asyncio.Transport
         self.used_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It can be used from now on."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
-    def ask(self, request: bytes) -> asyncio.Future[tuple[int, bytes, float]]:
-        """(status, body, monotonic seconds) once it has come. Raises ConnectionError where the station hangs up."""
-        assert self.transport is not None
+    def ask(self, request: bytes) -> asyncio.Future[Reply]:
+        """The answer once it has come. Raises ConnectionError where the station hangs up."""
         self._buffer, self._answer, self.used_at = b"", asyncio.get_running_loop().create_future(), time.monotonic()
         self.transport.write(request)
         return self._answer
@@ -54,7 +62,7 @@ class Answering(asyncio.Protocol):
         self._buffer += data
         head, found, body = self._buffer.partition(b"\r\n\r\n")
         if found and self._answer is not None and not self._answer.done() and len(body) >= _length(head):
-            self._answer.set_result((int(head.split(b" ", 2)[1]), body, now))
+            self._answer.set_result(Reply(int(head.split(b" ", 2)[1]), head, body, now))
 
     def connection_lost(self, error: Exception | None) -> None:
         """The station hung up."""
@@ -87,8 +95,8 @@ class Line:
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 connection = self._idle() or await self._connect()
-                status, told, at = await connection.ask(self._request(camera, part_id, body))
-                answered, decision = at - self._began, _decision(told, part_id)
+                reply = await connection.ask(self._request(camera, part_id, body))
+                status, answered, decision = reply.status, reply.at - self._began, _decision(reply, part_id)
                 self._free.append(connection)
         self._ledger.write(f"{part_id} {camera} {due:.6f} {sent:.6f} {answered:.6f} {status} {decision}\n")
 
@@ -96,7 +104,6 @@ class Line:
         """A connection that waits and that the station will not close just now."""
         while self._free:
             connection = self._free.pop()
-            assert connection.transport is not None
             if time.monotonic() - connection.used_at < _IDLE_SECONDS and not connection.transport.is_closing():
                 return connection
             connection.transport.close()
@@ -104,7 +111,7 @@ class Line:
 
     async def _connect(self) -> Answering:
         place = urlsplit(self._cadence.url)
-        made = await asyncio.get_running_loop().create_connection(Answering, place.hostname, place.port)
+        made = await asyncio.get_running_loop().create_connection(Answering, place.hostname or "", place.port or 80)
         return made[1]
 
     def _request(self, camera: str, part_id: str, body: bytes) -> bytes:
@@ -124,12 +131,15 @@ def _length(head: bytes) -> int:
     return next(int(line[1]) for line in lines if line[0].lower() == b"content-length")
 
 
-def _decision(told: bytes, part_id: str) -> str:
-    """Of the verdict on that very part, whether it came with a reason for having none; else `-`."""
-    answer = json.loads(told)
-    verdict = answer.get("verdict", answer)
-    same = verdict.get("frame", {}).get("part_id") == part_id
-    return str(verdict["decision"]) if same else "-"
+def _decision(reply: Reply, part_id: str) -> str:
+    """Of the verdict on that very part, whether it came with a reason for having none; `later` of a refusal that says
+    when to come back; else `-`."""
+    with suppress(ValueError):  # an answer of somebody else
+        answer = json.loads(reply.body)
+        verdict = answer.get("verdict", answer)
+        if verdict.get("frame", {}).get("part_id") == part_id:
+            return str(verdict["decision"])
+    return LATER if b"\r\nretry-after:" in reply.head.lower() else "-"
 
 
 def main(ledger: Path, cadence: Cadence) -> None:

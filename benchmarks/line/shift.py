@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import re
 import subprocess
 import sys
@@ -14,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.line.cadence import Cadence
+from benchmarks.line.cameras import triggering
 from benchmarks.line.centre import AGENT, SITE, Centre
 from benchmarks.line.outage import fill_outbox
-from benchmarks.serving.servers import Server, environment, free_port, running, wait_until_ready
-from contracts.errors import ConfigurationError
+from benchmarks.serving.servers import Server, free_port, running, wait_until_ready
 from runtime.bundle import Bundle
 
 CAMERAS = ("cam-a", "cam-b")
@@ -106,32 +105,19 @@ class Shift:
         """The cameras trigger; the outage ends, bundles are released, images are asked for, or nothing of that where it
         is not `eventful`. The station is on."""
         diary = Diary()
-        with subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.line.client", str(ledger)],
-            stdin=subprocess.PIPE,
-            text=True,
-            env=environment(),
-        ) as client:
-            try:
-                assert client.stdin is not None
-                client.stdin.write(json.dumps(cadence.as_dict()))
-                client.stdin.close()
-                self._live(self._plan(cadence.seconds) if eventful else [], diary, client)
-            finally:
-                client.kill()
-        if client.returncode != 0:
-            raise ConfigurationError("the cameras' process failed; see above")
+        with triggering(cadence, ledger) as cameras:
+            self._live(self._plan(cadence.seconds) if eventful else [], diary, cameras)
         return diary
 
-    def _live(self, plan: Sequence[Step], diary: Diary, client: subprocess.Popen[str]) -> None:
+    def _live(self, plan: Sequence[Step], diary: Diary, cameras: subprocess.Popen[str]) -> None:
         began = time.monotonic()
         for at, what, do in plan:
-            while time.monotonic() - began < at and client.poll() is None:
+            while time.monotonic() - began < at and cameras.poll() is None:
                 self._scrape(diary, time.monotonic() - began)
                 time.sleep(max(0.0, min(_SCRAPE_SECONDS, began + at - time.monotonic())))
             do()
             diary.entries.append((round(time.monotonic() - began, 3), what))
-        client.wait()
+        cameras.wait()
         self._scrape(diary, time.monotonic() - began)
 
     def _plan(self, seconds: float) -> list[Step]:

@@ -48,7 +48,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Processor time of the process and of what it has started."""
-        return sum(map(_cpu_of, [self.process.pid, *_children(self.process.pid)]))
+        return sum(map(cpu_of, [self.process.pid, *_children(self.process.pid)]))
 
     def resident_bytes(self) -> int:
         """Proportional, so that what processes share counts once."""
@@ -179,7 +179,8 @@ def _children(pid: int) -> list[int]:
     return [each for child in found for each in (child, *_children(child))]
 
 
-def _cpu_of(pid: int) -> float:
+def cpu_of(pid: int) -> float:
+    """Processor time of one process, in seconds; 0 where it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -323,6 +323,23 @@ def station(builder: Dashboard) -> Dashboard:
         )
         .with_panel(
             lines(
+                "Outputs",
+                [
+                    ("lineside_agent_output_failing", "{{instance}}/{{output}} fails"),
+                    ("lineside_agent_output_waiting", "{{instance}}/{{output}} waiting"),
+                ],
+                "1 while an output cannot deliver, and how many answers wait for it.",
+            )
+        )
+        .with_panel(
+            lines(
+                "Cameras opened again",
+                [("increase(lineside_agent_camera_restarts_total[1h])", "{{instance}}/{{camera}}")],
+                "How often in the last hour a camera failed, hung or fell silent.",
+            )
+        )
+        .with_panel(
+            lines(
                 "Connected to the broker",
                 [("lineside_agent_broker_connected", "{{instance}}")],
                 "1 while connected.",

@@ -77,7 +77,9 @@ def owner(folder: Path) -> Iterator[Finding]:
         yield fault("state folder", f"{min(strangers)} belongs to another user than {folder}", _give(folder))
     if os.geteuid() == 0 and folder.stat().st_uid != 0:
         name = pwd.getpwuid(folder.stat().st_uid).pw_name
-        yield warning("state folder", f"you are root, the agent is {name}", f"ask as the agent: sudo -u {name} ...")
+        yield warning(
+            "state folder", f"you are root, the agent is {name}", f"ask as the agent: runuser -u {name} -- ..."
+        )
 
 
 def _writable(folder: Path) -> Finding:

@@ -23,22 +23,38 @@ from runtime.choice import candidates
 from runtime.machine import device_class
 from runtime.trial import try_bundle
 
+_INSTALL = "install another: `lineside agent bundle import`, or a release of the monitor"
+
 
 def model(settings: AgentSettings, *, tried_already: bool) -> Iterator[Finding]:
-    """Every byte of the bundle, whether it may serve here, and its golden samples in a process of its own, unless an
-    agent runs: that one has tried it."""
+    """Every byte of the bundles, whether they may serve here, and their golden samples in a process of its own, unless
+    an agent runs: that one has tried them."""
+    own = {product.name: product.bundle for product in settings.products if product.bundle is not None}
     try:
         found = _installed(settings)
-        if found is None:
-            yield _none_yet(settings)
-            return
-        bundle = open_bundle(found[0], expected_hash=found[1])
-        yield from _fit(bundle, settings)
-        if not tried_already:
-            answer = try_bundle(bundle, variant=settings.inspection.variant, threads=settings.inspection.threads)
-            yield ok("model", f"answers its golden samples here, in {answer.seconds:.1f} s with loading")
     except BundleError as error:
-        yield fault("model", str(error), "install another: `lineside agent bundle import`, or a release of the monitor")
+        yield fault("model", str(error), _INSTALL)
+    else:
+        if found is not None:
+            yield from _looked_at("model", *found, settings, tried_already=tried_already)
+        elif not own:
+            yield _none_yet(settings)
+    for name, bundle in own.items():
+        yield from _looked_at(f"model of {name}", bundle.path, bundle.hash, settings, tried_already=tried_already)
+
+
+def _looked_at(
+    name: str, place: Path, bundle_hash: str, settings: AgentSettings, *, tried_already: bool
+) -> Iterator[Finding]:
+    variant, threads = settings.inspection.variant, settings.inspection.threads
+    try:
+        bundle = open_bundle(place, expected_hash=bundle_hash)
+        yield from _fit(name, bundle, settings)
+        if not tried_already:
+            answer = try_bundle(bundle, variant=variant, threads=threads)
+            yield ok(name, f"answers its golden samples here, in {answer.seconds:.1f} s with loading")
+    except BundleError as error:
+        yield fault(name, str(error), _INSTALL)
 
 
 def _installed(settings: AgentSettings) -> tuple[Path, str] | None:
@@ -64,26 +80,26 @@ def _none_yet(settings: AgentSettings) -> Finding:
     return warning("model", "none is installed yet", remedy)
 
 
-def _fit(bundle: Bundle, settings: AgentSettings) -> Iterator[Finding]:
-    manifest, name = bundle.manifest, f"bundle {bundle.hash[:12]}"
+def _fit(name: str, bundle: Bundle, settings: AgentSettings) -> Iterator[Finding]:
+    manifest, called = bundle.manifest, f"bundle {bundle.hash[:12]}"
     if settings.production and not manifest.licence.production:
-        yield fault("model", f"{name} is not for production", "train from a base model that is, or production = false")
+        yield fault(name, f"{called} is not for production", "train from a base model that is, or production = false")
     if manifest.site != settings.site:
-        text = f"{name} was made for site {manifest.site}, this is {settings.site}"
-        yield warning("model", text, "is it the right one?")
-    yield _certified(manifest, name, settings.inspection.variant)
+        text = f"{called} was made for site {manifest.site}, this is {settings.site}"
+        yield warning(name, text, "is it the right one?")
+    yield _certified(name, manifest, called, settings.inspection.variant)
 
 
-def _certified(manifest: Manifest, name: str, wanted: str | None) -> Finding:
+def _certified(name: str, manifest: Manifest, called: str, wanted: str | None) -> Finding:
     here, found = device_class(), candidates(manifest)
     certified = [each.variant.name for each in found.certified if wanted in (None, each.variant.name)]
     if certified:
-        return ok("model", f"{name} is whole and certified for {here}: {', '.join(certified)}")
+        return ok(name, f"{called} is whole and certified for {here}: {', '.join(certified)}")
     if not found.serving:
         reasons = "; ".join(f"{variant}: {reason}" for variant, reason in found.passed_over.items())
-        return fault("model", f"no variant of {name} may serve here: {reasons}", "export it for this class of devices")
+        return fault(name, f"no variant of {called} may serve here: {reasons}", "export it for this class of devices")
     remedy = "it serves where its golden samples come out right; for a certificate, export on a machine of this class"
-    return warning("model", f"{name} is whole and not certified for {here}", remedy)
+    return warning(name, f"{called} is whole and not certified for {here}", remedy)
 
 
 def signatures(settings: AgentSettings) -> Iterator[Finding]:

@@ -28,6 +28,8 @@ def agent(neighbour: Neighbour) -> Iterator[Finding]:
         yield ok("agent", f"runs and can inspect: {neighbour.url}")
     else:
         yield fault("agent", f"runs and cannot inspect: {reason}", "mend what it names; the page says more")
+    for trouble in neighbour.ask("GET", "/v1/troubles", seconds=_SECONDS).json()["troubles"]:
+        yield warning("agent", trouble["text"], "it says what to check; the page says it in your language")
 
 
 def ports(settings: AgentSettings) -> Iterator[Finding]:

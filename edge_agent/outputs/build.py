@@ -37,8 +37,11 @@ def make_switchboard(
     triggers: Triggers,
     *,
     unready: Callable[[], str | None],
+    makes: Callable[[str, str], None] = lambda camera, code: None,
 ) -> Switchboard:
-    """A lane for each configured output. Raises ConfigurationError where a secret or a plug-in is missing."""
+    """A lane for each configured output. `makes` is called with a camera and the product that a PLC names.
+
+    Raises ConfigurationError where a secret or a plug-in is missing."""
     outputs = settings.outputs
     letterhead = Letterhead(settings.site, settings.agent, outputs.safe_action)
     lanes = [
@@ -52,13 +55,17 @@ def make_switchboard(
             unready=unready,
             count=_counter(metrics, chosen.name),
         )
-        for chosen, output in _outputs(settings, station, metrics, triggers)
+        for chosen, output in _outputs(settings, station, metrics, triggers, makes)
     ]
     return Switchboard(lanes)
 
 
 def _outputs(
-    settings: AgentSettings, station: Station, metrics: Metrics, triggers: Triggers
+    settings: AgentSettings,
+    station: Station,
+    metrics: Metrics,
+    triggers: Triggers,
+    makes: Callable[[str, str], None],
 ) -> Iterator[tuple[OutputSettings, Output]]:
     outputs = settings.outputs
     for mqtt in outputs.mqtt:
@@ -68,7 +75,7 @@ def _outputs(
     for webhook in outputs.webhook:
         yield webhook, _webhook(webhook)
     for plc in outputs.opcua:
-        yield plc, _opcua(plc, outputs, triggers, station.deadlines.of(plc.camera))
+        yield plc, _opcua(plc, outputs, triggers, station.deadlines.of(plc.camera), makes)
     for lines in outputs.gpio:
         yield lines, Gpio(lines.name, find_pins(lines.plugin), lines.options, hold_seconds=lines.hold_seconds)
 
@@ -111,7 +118,13 @@ def _webhook(chosen: WebhookSettings) -> Webhook:
     )
 
 
-def _opcua(chosen: OpcUaSettings, outputs: OutputsSettings, triggers: Triggers, deadline_seconds: float) -> Output:
+def _opcua(
+    chosen: OpcUaSettings,
+    outputs: OutputsSettings,
+    triggers: Triggers,
+    deadline_seconds: float,
+    makes: Callable[[str, str], None],
+) -> Output:
     try:
         from edge_agent.outputs.opcua import OpcUa
         from edge_agent.outputs.opcua_server import Door
@@ -141,6 +154,7 @@ def _opcua(chosen: OpcUaSettings, outputs: OutputsSettings, triggers: Triggers, 
         camera_latency_seconds=chosen.camera_latency_seconds,
         heartbeat_seconds=outputs.heartbeat_seconds,
         safe_action=outputs.safe_action,
+        makes=makes,
     )
 
 

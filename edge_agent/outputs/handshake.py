@@ -51,12 +51,13 @@ CODES = {
 
 @dataclass(frozen=True)
 class Levels:
-    """What the PLC has written. `trigger_id` and `part_id` count at the moment when `trigger` rises."""
+    """What the PLC has written. `trigger_id`, `part_id` and `product` count at the moment when `trigger` rises."""
 
     trigger: bool = False
     acknowledge: bool = False
     trigger_id: int = 0
     part_id: str = ""
+    product: str = ""
 
 
 @dataclass(frozen=True)

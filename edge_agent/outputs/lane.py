@@ -16,6 +16,7 @@ from contracts.frame import Decision, Verdict
 from contracts.part import PartVerdict
 from edge_agent.deadline import in_time
 from edge_agent.outputs.output import Output, Pulse, Refused
+from edge_agent.trouble import Trouble
 
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 5.0  # a line notices each second without a heartbeat
@@ -109,7 +110,7 @@ class Lane:
         self._next_beat = 0.0  # monotonic
         self._beats = 0
         self._wait_seconds = _FIRST_WAIT_SECONDS
-        self.trouble: str | None = None
+        self.trouble: Trouble | None = None
         """Since when and why this output fails, or None."""
 
     @property
@@ -231,7 +232,13 @@ class Lane:
     def _note(self, reason: str) -> None:
         if self.trouble is None:
             since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-            self.trouble = f"output {self.output.name} has failed since {since}: {reason}"
+            self.trouble = Trouble(
+                f"output {self.output.name} has failed since {since}: {reason}",
+                code="output",
+                details=reason,
+                name=self.output.name,
+                since=since,
+            )
             _log.warning("%s", self.trouble)
 
     def _reopen_later(self) -> None:

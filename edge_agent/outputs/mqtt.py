@@ -45,6 +45,8 @@ class Mqtt:
         self._connected = threading.Event()
         self._client: mqtt.Client | None = None
         self._refusals: list[str] = []
+        self.sent_bytes = 0
+        """Of answers and heartbeats, since the start."""
 
     def open(self) -> None:
         """Raises LinkError where the broker is not there or refuses us."""
@@ -65,7 +67,7 @@ class Mqtt:
     def deliver(self, answer: Answer) -> None:
         """Raises LinkError unless the broker confirms it in time."""
         client = self._there()
-        said = client.publish(self._answers, answer.model_dump_json(), qos=1)
+        said = client.publish(self._answers, self._counted(answer.model_dump_json()), qos=1)
         limit = time.monotonic() + self._timeout_seconds
         while said.rc == mqtt.MQTT_ERR_SUCCESS and self._connected.is_set() and time.monotonic() < limit:
             said.wait_for_publish(_LOOK_SECONDS)
@@ -76,12 +78,17 @@ class Mqtt:
 
     def beat(self, pulse: Pulse) -> bool:
         """Raises LinkError where the broker is away."""
-        self._there().publish(self._beats, self._heartbeat(pulse).model_dump_json(), qos=0, retain=True)
+        beat = self._counted(self._heartbeat(pulse).model_dump_json())
+        self._there().publish(self._beats, beat, qos=0, retain=True)
         return True
 
     def close(self) -> None:
         """Say that nobody is here any more, and leave."""
         self._throw_away()
+
+    def _counted(self, text: str) -> str:
+        self.sent_bytes += len(text)
+        return text
 
     @property
     def _address(self) -> str:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -39,6 +39,7 @@ NODES = {
     "Trigger": Node(_BOOLEAN, False, written_by_plc=True),
     "TriggerId": Node(_UINT32, 0, written_by_plc=True),
     "PartId": Node(_STRING, "", written_by_plc=True),
+    "Product": Node(_STRING, "", written_by_plc=True),
     "Acknowledge": Node(_BOOLEAN, False, written_by_plc=True),
     "Ready": Node(_BOOLEAN, False),
     "Busy": Node(_BOOLEAN, False),
@@ -70,8 +71,10 @@ class OpcUa:
         camera_latency_seconds: float,
         heartbeat_seconds: float,
         safe_action: SafeAction,
+        makes: Callable[[str, str], None] = lambda camera, code: None,
     ) -> None:
-        self.name = name
+        """`makes` is called with the camera and the product that the PLC names before it, when it names another."""
+        self.name, self._makes = name, makes
         self._camera, self._triggers = camera, triggers
         self._deadline_seconds, self._latency_seconds = deadline_seconds, camera_latency_seconds
         self._door = door
@@ -163,6 +166,8 @@ class OpcUa:
         """The PLC has written something."""
         levels = _levels(self._cycle.levels, values)
         before, now = self._cycle, time.monotonic()
+        if levels.product and levels.product != before.levels.product:
+            self._makes(self._camera, levels.product)
         cycle = written(before, levels, now=now, deadline=self._deadline_seconds)
         begins = cycle.busy and not before.busy
         if begins and not _usable(levels.part_id):
@@ -174,7 +179,7 @@ class OpcUa:
 
     def _begin(self, cycle: Cycle, now: float) -> None:
         """Wait for the image of this trigger, and no longer than its deadline."""
-        self._order = order = Order(self._camera, now + self._latency_seconds, now, cycle.part_id)
+        self._order = order = Order(self._camera, now + self._latency_seconds, now, cycle.part_id, cycle.levels.product)
         self._triggers.open(order)
         expiry = asyncio.create_task(self._expire(order))
         self._expiries.add(expiry)
@@ -236,6 +241,7 @@ def _levels(before: Levels, values: Mapping[str, Any]) -> Levels:
         acknowledge=bool(values.get("Acknowledge", before.acknowledge)),
         trigger_id=int(values.get("TriggerId", before.trigger_id) or 0),
         part_id=str(values.get("PartId", before.part_id) or "")[:_LONGEST_PART_ID],
+        product=str(values.get("Product", before.product) or "")[:_LONGEST_PART_ID].strip(),
     )
 
 

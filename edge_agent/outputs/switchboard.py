@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from edge_agent.outputs.lane import Lane, Told
+from edge_agent.trouble import Trouble
 
 
 class Switchboard:
@@ -24,7 +25,7 @@ class Switchboard:
         for lane in self.lanes:
             lane.tell(told)
 
-    def troubles(self) -> list[str]:
+    def troubles(self) -> list[Trouble]:
         """Which output has failed since when, and why."""
         return [lane.trouble for lane in self.lanes if lane.trouble is not None]
 

@@ -17,6 +17,8 @@ class Order:
     since: float
     triggered: float
     part_id: str
+    product: str = ""
+    """As the PLC calls it; empty: it did not say."""
 
 
 class Triggers:
@@ -52,7 +54,10 @@ class Triggers:
             del self._open[frame.camera]
             self._claimed[frame.camera, frame.sequence] = order
         part_id = order.part_id or frame.part_id
-        return replace(capture, frame=frame.model_copy(update={"part_id": part_id}), since=order.triggered)
+        code = order.product or capture.product_code
+        return replace(
+            capture, frame=frame.model_copy(update={"part_id": part_id}), since=order.triggered, product_code=code
+        )
 
     def answers(self, camera: str, sequence: int) -> Order | None:
         """The order whose image this was, once; None where it was nobody's or is given up."""

@@ -39,6 +39,8 @@ class Webhook:
         self.name = name
         self._server = "{0.scheme}://{0.netloc}".format(urlsplit(url))  # a path or query may be secret
         self._url, self._secret, self._clock = url, secret, clock
+        self.sent_bytes = 0
+        """Of answers that reached the server, since the start."""
         self._timeout = urllib3.Timeout(total=timeout_seconds)
         self._pool = urllib3.PoolManager(num_pools=1, maxsize=1, ca_certs=ca_file)
 
@@ -64,6 +66,7 @@ class Webhook:
                 redirect=False,
                 preload_content=False,
             )
+            self.sent_bytes += len(body)
             try:
                 said = response.read(_READ_BYTES, decode_content=False)
             finally:

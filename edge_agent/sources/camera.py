@@ -15,6 +15,7 @@ from edge_agent.sources.attempt import Attempt
 from edge_agent.sources.device import Device
 from edge_agent.sources.supervisor import Supervisor
 from edge_agent.sources.tray import Pace, Shot, Tray, Trigger
+from edge_agent.trouble import Trouble
 
 _STOPPING = "the agent is stopping; trigger again in a moment"
 
@@ -57,7 +58,7 @@ class CameraSource:
         self._supervisor = supervisor
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> Trouble | None:
         """What is wrong with the camera, in plain words, or None."""
         return None if self._supervisor is None else self._supervisor.trouble
 
@@ -70,8 +71,8 @@ class CameraSource:
         """Take no more pictures."""
         self._tray.close()
 
-    def trigger(self, part_id: str | None = None) -> Future[Verdict]:
-        """Take a picture now; the future gets its verdict once that is on record.
+    def trigger(self, part_id: str | None = None, product_code: str | None = None) -> Future[Verdict]:
+        """Take a picture now, of the product that is named; the future gets its verdict once that is on record.
 
         Raises LinkError where the camera is away, QuotaError where too many wait or the agent stops.
         """
@@ -79,7 +80,7 @@ class CameraSource:
         if why is not None:
             self._draw()
             raise LinkError(why)
-        return self._tray.ask(part_id).answer
+        return self._tray.ask(part_id, product_code).answer
 
     def seen(self, attempt: Attempt, device: Device) -> None:
         """A frame was grabbed (in the device's thread): fetch it where somebody wants it."""
@@ -143,6 +144,7 @@ class CameraSource:
             image=image,
             reference=reference,
             waiting=True,
+            product_code=trigger.product_code,
             sensor=reference is None,
             recorded=lambda verdict: _settle(trigger.answer, verdict),
             refused=lambda error: _settle(trigger.answer, error),

@@ -67,6 +67,8 @@ def _make_camera(camera: CameraSettings, core: Core) -> CameraSource:
         advice=address.advice,
         backoff=Backoff(rng=random.Random()),
         again=camera.at_end == "again",
+        kind=address.kind,
+        shown=f"{camera.name} ({address.shown})",
     )
     _report(supervisor, core, lambda: {camera.name})
     source.watch(supervisor)
@@ -94,6 +96,8 @@ def make_image_broker(broker: ImageBrokerSettings, core: Core, *, max_bytes: int
         must_flow=False,
         advice="Check that the broker runs, the network cable, and host, port, user and password_file.",
         backoff=Backoff(rng=random.Random()),
+        kind="mqtt",
+        shown=f"{broker.host}:{broker.port}",
     )
     _report(supervisor, core, lambda: source.cameras)
     source.watch(supervisor)

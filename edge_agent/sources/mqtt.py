@@ -28,6 +28,7 @@ from edge_agent.sources.camera import Place
 from edge_agent.sources.device import Device, Picture
 from edge_agent.sources.supervisor import Supervisor
 from edge_agent.sources.topics import Template
+from edge_agent.trouble import Trouble
 
 _KEEPALIVE_SECONDS = 20
 _BEAT_SECONDS = 0.5
@@ -145,13 +146,15 @@ class MqttSource:
         self._losing = False
         self.cameras: set[str] = set()
         """From which images have come."""
+        self.sent_bytes = self.received_bytes = 0
+        """Of replies and of images, since the start."""
 
     def watch(self, supervisor: Supervisor) -> None:
         """Read what this one keeps going."""
         self._supervisor = supervisor
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> Trouble | None:
         """What is wrong with the connection, in plain words, or None."""
         return None if self._supervisor is None else self._supervisor.trouble
 
@@ -185,6 +188,7 @@ class MqttSource:
 
     def arrived(self, message: mqtt.MQTTMessage) -> None:
         """One message (in the client's thread)."""
+        self.received_bytes += len(message.payload)
         values = self._values(message.topic)
         if values is None:
             return
@@ -201,6 +205,7 @@ class MqttSource:
             frame=frame,
             image=bytes(message.payload),
             waiting=True,
+            product_code=frame.product if "{product}" in self._topic.text else None,
             recorded=lambda verdict: self._answer(reply, verdict),
             refused=lambda error: self._refuse(frame, reply, str(error)),
         )
@@ -258,6 +263,10 @@ class MqttSource:
         self._answer(reply, Verdict(frame=frame, decision=Decision.NO_VERDICT, reason=why[:500]))
 
     def _answer(self, reply: str | None, verdict: Verdict) -> None:
-        link = self._link
-        if reply is not None and (link is None or not link.publish(reply, verdict.model_dump_json())):
+        link, text = self._link, verdict.model_dump_json()
+        if reply is None:
+            return
+        if link is None or not link.publish(reply, text):
             _log.warning("%s: the verdict on part %s could not be sent", self.name, verdict.frame.part_id)
+        else:
+            self.sent_bytes += len(text)

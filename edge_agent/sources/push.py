@@ -28,6 +28,7 @@ class Pushed:
     line: str
     answer: Future[Verdict]
     since: float  # monotonic seconds of its arrival
+    product_code: str | None = None
 
 
 class PushSource:
@@ -40,12 +41,22 @@ class PushSource:
         self._next_sequence = next_sequence
         self._closed = threading.Event()
 
-    def push(self, image: bytes, *, part_id: str | None, product: str, camera: str, line: str) -> Future[Verdict]:
-        """Queue one image; the future gets its verdict once that is on record. Raises QuotaError when the queue is
+    def push(
+        self,
+        image: bytes,
+        *,
+        part_id: str | None,
+        product: str,
+        camera: str,
+        line: str,
+        product_code: str | None = None,
+    ) -> Future[Verdict]:
+        """Queue one image; the future gets its verdict once that is on record. `product_code`: what came with it says
+        so, `product`: what holds otherwise. Raises QuotaError when the queue is
         full or the agent is stopping."""
         if self._closed.is_set():
             raise QuotaError("the agent is stopping; send the image again in a moment")
-        pushed = Pushed(image, part_id, product, camera, line, Future(), time.monotonic())
+        pushed = Pushed(image, part_id, product, camera, line, Future(), time.monotonic(), product_code)
         try:
             self._queue.put_nowait(pushed)
         except queue.Full:
@@ -87,6 +98,7 @@ class PushSource:
             frame=frame,
             image=pushed.image,
             waiting=True,
+            product_code=pushed.product_code,
             since=pushed.since,
             recorded=_answer(pushed.answer),
             refused=_fail(pushed.answer),

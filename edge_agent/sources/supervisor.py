@@ -13,6 +13,7 @@ from collections.abc import Callable
 from edge_agent.sources.attempt import Attempt
 from edge_agent.sources.backoff import Backoff
 from edge_agent.sources.device import Device
+from edge_agent.trouble import Trouble
 
 MOST_HUNG = 3  # threads that hang in a library; more would only pile up
 OPENING_FACTOR = 3  # opening may take as many times the silence that is allowed later
@@ -25,7 +26,8 @@ class Supervisor:
     """One device under supervision.
 
     `silent_seconds`: no call of the device takes longer, and where pictures `must_flow` (a camera that runs freely,
-    not one that waits for its trigger) none stays away longer. `advice` tells people what to check.
+    not one that waits for its trigger) none stays away longer. `advice` tells people what to check;
+    `kind` (of `web/texts`) and `shown` are for those who read another language.
     """
 
     def __init__(
@@ -40,16 +42,19 @@ class Supervisor:
         advice: str,
         backoff: Backoff,
         again: bool = False,
+        kind: str = "",
+        shown: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
+        self._words = {"kind": kind, "name": shown or name}
         self._open_device, self._seen, self._changed = open_device, seen, changed
         self._silent_seconds, self._must_flow, self._advice = silent_seconds, must_flow, advice
         self._backoff, self._again, self._clock = backoff, again, clock
         self._attempt: Attempt | None = None
         self._due = clock()
         self._hung: list[Attempt] = []
-        self.trouble: str | None = None
+        self.trouble: Trouble | None = None
         """What is wrong now, in plain words; None while all is well or nothing is known yet."""
         self.ended = False
         """A file that has been read to its end and is not read again."""
@@ -66,7 +71,7 @@ class Supervisor:
             return self._maybe_open(now)
         if attempt.ended and attempt.delivered_at is not None:
             return self._end()
-        why = attempt.failure or ("it holds no frames" if attempt.ended else self._stalled(attempt, now))
+        why = self._wrong(attempt, now)
         if why is not None:
             return self._give_up(attempt, why, now)
         if self.trouble is not None and self._delivers(attempt):
@@ -85,26 +90,35 @@ class Supervisor:
             return self._due - now
         self._hung = [attempt for attempt in self._hung if attempt.running]
         if len(self._hung) >= MOST_HUNG:
-            self._say(f"{len(self._hung)} calls to it hang; switch the camera off and on, or restart the agent")
+            text = f"{len(self._hung)} calls to it hang; switch the camera off and on, or restart the agent"
+            self._say(Trouble(text, code="source-piled-up", count=len(self._hung)))
             return _BEAT_SECONDS
         self._attempt = Attempt(self.name, self._open_device, seen=self._seen, changed=self._changed, clock=self._clock)
         self._attempt.start()
         return _BEAT_SECONDS
 
-    def _stalled(self, attempt: Attempt, now: float) -> str | None:
+    def _wrong(self, attempt: Attempt, now: float) -> Trouble | None:
+        if attempt.failure:
+            return Trouble(attempt.failure, code="source-failed", details=attempt.failure)
+        if attempt.ended:
+            return Trouble("it holds no frames", code="source-empty")
+        return self._stalled(attempt, now)
+
+    def _stalled(self, attempt: Attempt, now: float) -> Trouble | None:
         limit = self._silent_seconds
         if attempt.holding:
             return None
         if not attempt.opened:
             limit *= OPENING_FACTOR
-            return f"opening it took longer than {limit:g} s" if now - attempt.started_at > limit else None
+            slow = Trouble(f"opening it took longer than {limit:g} s", code="source-slow", seconds=float(limit))
+            return slow if now - attempt.started_at > limit else None
         if now - attempt.beat_at > limit:
-            return f"it hangs: no answer for {limit:g} s"
+            return Trouble(f"it hangs: no answer for {limit:g} s", code="source-hangs", seconds=float(limit))
         if self._must_flow and now - attempt.frame_at > limit:
-            return f"no frames for {limit:g} s"
+            return Trouble(f"no frames for {limit:g} s", code="source-silent", seconds=float(limit))
         return None
 
-    def _give_up(self, attempt: Attempt, why: str, now: float) -> float:
+    def _give_up(self, attempt: Attempt, why: Trouble, now: float) -> float:
         attempt.leave()
         self._attempt = None
         if attempt.running:
@@ -116,9 +130,10 @@ class Supervisor:
         _log.warning("%s: %s; opening it again in %.0f s", self.name, why, wait)
         return wait
 
-    def _say(self, why: str) -> None:
+    def _say(self, why: Trouble) -> None:
         told = self.trouble is not None
-        self.trouble = f"{self.name}: {why}. {self._advice} It is opened again by itself."
+        sentence = f"{self.name}: {why}. {self._advice} It is opened again by itself."
+        self.trouble = why.within(sentence, **self._words)
         if not told:
             self.down(why)
 

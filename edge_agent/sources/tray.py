@@ -55,6 +55,7 @@ class Trigger:
     sequence: int
     asked_at: float
     answer: Future[Verdict] = field(default_factory=Future)
+    product_code: str | None = None
     shot: Shot | None = None
 
 
@@ -123,7 +124,7 @@ class Tray:
 
     # Whoever triggers:
 
-    def ask(self, part_id: str | None) -> Trigger:
+    def ask(self, part_id: str | None, product_code: str | None = None) -> Trigger:
         """A picture is wanted from now on. Raises QuotaError where too many wait; its number then stays unused."""
         with self._changed:
             sequence = self._draw()
@@ -131,7 +132,7 @@ class Tray:
                 raise QuotaError("the agent is stopping; trigger again in a moment")
             if len(self._triggers) >= MOST_TRIGGERS:
                 raise QuotaError("triggers come faster than pictures; trigger again in a moment")
-            trigger = Trigger(part_id, sequence, self._clock())
+            trigger = Trigger(part_id, sequence, self._clock(), product_code=product_code)
             self._triggers.append(trigger)
             self._changed.notify_all()
             return trigger

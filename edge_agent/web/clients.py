@@ -15,7 +15,12 @@ from contracts.settings import Settings
 
 Right = Literal["inspect", "outcomes", "read"]
 """`inspect`: images and triggers; `outcomes`: what parts turned out to be; `read`: record, parts, page, metrics."""
-_POSTS: dict[str, Right] = {"/v1/inspect": "inspect", "/v1/trigger": "inspect", "/v1/outcomes": "outcomes"}
+_POSTS: dict[str, Right] = {
+    "/v1/inspect": "inspect",
+    "/v1/trigger": "inspect",
+    "/v1/product": "inspect",
+    "/v1/outcomes": "outcomes",
+}
 
 
 class ClientSettings(Settings):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from contracts.frame import Frame, Outcome, Verdict
 from contracts.part import PartVerdict
+from edge_agent.products.settings import Code
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/bmp", "image/tiff")
 
@@ -85,7 +86,7 @@ IMAGE: dict[str, Any] = {
 
 def parameters(**meanings: str) -> dict[str, Any]:
     """Query parameters that may come as headers as well (`part_id`: `X-Part-Id`), for `openapi_extra`."""
-    patterns = Frame.model_json_schema()["properties"]
+    patterns = {**Frame.model_json_schema()["properties"], "product_code": TypeAdapter(Code).json_schema()}
     schemas = {
         name: {"type": "string", "pattern": patterns.get(name, patterns["camera"])["pattern"]} for name in meanings
     }

@@ -8,16 +8,21 @@ from fastapi import FastAPI
 
 from contracts.access import secret
 from contracts.frame import Outcome
+from edge_agent.outbound import connections
 from edge_agent.web.app import create_app
 from edge_agent.web.carrying import carrying_routes
 from edge_agent.web.clients import Clients
 from edge_agent.web.inspect import Defaults, inspect_routes
+from edge_agent.web.outbound import outbound_routes
 from edge_agent.web.outcomes import outcome_routes
 from edge_agent.web.page import page_routes
 from edge_agent.web.parts import part_routes
+from edge_agent.web.pausing import pause_routes
+from edge_agent.web.product import product_routes
 from edge_agent.web.records import record_routes
 from edge_agent.web.rendering import Rendering, static_routes
 from edge_agent.web.trigger import trigger_routes
+from edge_agent.web.troubles import trouble_routes
 from edge_agent.web.verdicts import verdict_routes
 
 if TYPE_CHECKING:
@@ -51,8 +56,10 @@ def web_app(agent: Agent) -> FastAPI:
             good_labels=lambda: agent.view().good_labels,
             recorded=recorded,
         ),
+        product_routes(agent.products.changeover),
         verdict_routes(core.record),
         part_routes(core.parts),
+        pause_routes(core.pause),
         carrying_routes(core.outbox, agent=agent.settings.agent, birth=agent.birth),
         page_routes(agent.view, core.recent, rendering, boot=boot),
         record_routes(
@@ -64,6 +71,8 @@ def web_app(agent: Agent) -> FastAPI:
                 "images": agent.settings.buffer.retention_days,
             },
         ),
+        outbound_routes(lambda: connections(agent), rendering),
+        trouble_routes(agent.troubles),
         static_routes(),
     ]
     return create_app(

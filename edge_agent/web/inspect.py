@@ -18,6 +18,7 @@ from contracts.errors import LinesideError, QuotaError
 from contracts.frame import Decision, Verdict
 from contracts.names import Identifier, Name
 from edge_agent.census import Census
+from edge_agent.products.settings import Code
 from edge_agent.sources.push import PushSource
 from edge_agent.web.described import IMAGE, JUDGING, parameters
 from edge_agent.web.errors import Refusal
@@ -27,6 +28,7 @@ _SEND_AN_IMAGE = "send the image file itself as the body, or as the part 'image'
 _OPAQUE_TYPES = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 PART_ID: TypeAdapter[str] = TypeAdapter(Identifier)
 NAME: TypeAdapter[str] = TypeAdapter(Name)
+CODE: TypeAdapter[str] = TypeAdapter(Code)
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,22 @@ def inspect_routes(
     @router.post(
         "/v1/inspect",
         responses=JUDGING,
-        openapi_extra={**IMAGE, **parameters(part_id="the part's", product="what it is", camera="which one saw it")},
+        openapi_extra={
+            **IMAGE,
+            **parameters(
+                part_id="the part's",
+                product="what it is",
+                product_code="as a barcode says it",
+                camera="which one saw it",
+            ),
+        },
     )
     async def inspect(request: Request) -> JSONResponse:
-        """The verdict on the image in the body; `part_id`, `product` and `camera` as query or `X-Part-Id` etc."""
+        """The verdict on the image in the body; `part_id`, `product` and `camera` as query or `X-Part-Id` etc.;
+        `product_code` instead of `product`: a code of [[products]], as a barcode reader gives it."""
         part_id, product, camera = _frame_values(request, defaults)
+        code = request_value(request, "product_code", CODE, "1 to 128 characters of one line")
+        code = code or request_value(request, "product", NAME, "1 to 64 of a-z 0-9 -")
         if not census.admit(camera, product):
             remedy = "put what changes from part to part into part_id, or raise web.most_pairs"
             raise Refusal(400, f"more than {most_pairs} pairs of camera and product", remedy)
@@ -68,7 +81,9 @@ def inspect_routes(
             count_refused()
             raise Refusal(503, reason, "try again when GET /ready answers 200", retry_after_seconds=5)
         try:
-            answer = source.push(image, part_id=part_id, product=product, camera=camera, line=defaults.line)
+            answer = source.push(
+                image, part_id=part_id, product=product, camera=camera, line=defaults.line, product_code=code
+            )
             verdict = await wait_for_verdict(answer)
         except QuotaError as error:
             count_refused()

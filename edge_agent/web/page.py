@@ -14,8 +14,10 @@ from contracts.frame import Decision
 from drift.camera import CameraFault
 from edge_agent.outcomes import confirmed_label
 from edge_agent.parts.parts import Parts
+from edge_agent.pause import Paused
 from edge_agent.recent import Glance, Recent
 from edge_agent.station import fault_reason
+from edge_agent.trouble import Trouble
 from edge_agent.web.rendering import Rendering
 
 _SHOWN = 24
@@ -43,7 +45,7 @@ class StationView:
     acknowledged_at: datetime | None
     waiting_messages: int
     cameras: Sequence[CameraView]
-    troubles: Sequence[str]
+    troubles: Sequence[Trouble]
     labels: Sequence[str]
     good_labels: Sequence[str]
     variant: str | None = None
@@ -51,6 +53,9 @@ class StationView:
     """Whether the bundle's certificate of this variant holds for this class of devices."""
     parts: Parts | None = None
     """Where several cameras see one part."""
+    paused: Paused | None = None
+    trained_at: datetime | None = None
+    """When the bundle that serves was made."""
 
 
 def page_routes(view: Callable[[], StationView], recent: Recent, rendering: Rendering, *, boot: str) -> APIRouter:
@@ -60,7 +65,7 @@ def page_routes(view: Callable[[], StationView], recent: Recent, rendering: Rend
     def pieces(request: Request, glances: Sequence[Glance]) -> dict[str, Any]:
         now = view()
         return {
-            "state": render("state.html", request, view=now, counts=recent.counts()),
+            "state": render("state.html", request, view=now, counts=recent.counts(), trend=recent.trend.minutes()),
             "cards": render("cards.html", request, glances=glances),
             "panel": render("panel.html", request, **_panel(glances[0], now)) if glances else None,
             "newest": recent.newest_number(),

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader
 
 from edge_agent.web.texts import choose_language, read_texts
+from edge_agent.web.troubles import say
 
 _FOLDER = Path(__file__).parent
 _STATIC = {
@@ -30,6 +31,7 @@ class Rendering:
         self._pages = Environment(
             loader=FileSystemLoader(_FOLDER / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
+        self._pages.globals["say"] = say
         self._common = {"site": site, "agent": agent, "boot": boot, "languages": sorted(self._texts)}
 
     def piece(self, template: str, request: Request, **values: Any) -> str:

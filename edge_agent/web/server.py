@@ -11,9 +11,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from contracts.errors import ConfigurationError
+from edge_agent.web.crowd import Crowd
 
 _START_SECONDS = 20.0
-_MOST_CONNECTIONS = 200  # more are answered with 503 at once
+_MOST_REQUESTS = 200  # at once; more are answered with 503
 
 
 class WebServer:
@@ -35,8 +36,7 @@ class WebServer:
         """Answer from now on."""
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         config = uvicorn.Config(
-            app,
-            limit_concurrency=_MOST_CONNECTIONS,
+            Crowd(app, most=_MOST_REQUESTS),
             log_config=None,
             access_log=False,
             lifespan="off",

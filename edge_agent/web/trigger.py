@@ -14,7 +14,7 @@ from edge_agent.parts.parts import Parts
 from edge_agent.sources.camera import CameraSource
 from edge_agent.web.described import JUDGING, parameters
 from edge_agent.web.errors import Refusal
-from edge_agent.web.inspect import NAME, PART_ID, request_value, verdict_response, wait_for_verdict
+from edge_agent.web.inspect import CODE, NAME, PART_ID, request_value, verdict_response, wait_for_verdict
 from edge_agent.web.parts import part_after
 
 _PART_SECONDS = 30.0
@@ -34,22 +34,28 @@ def trigger_routes(
     @router.post(
         "/v1/trigger",
         responses=JUDGING,
-        openapi_extra=parameters(camera="takes the picture", part_id="the part's", part="all its cameras take one"),
+        openapi_extra=parameters(
+            camera="takes the picture",
+            part_id="the part's",
+            part="all its cameras take one",
+            product_code="as a barcode says it",
+        ),
     )
     async def trigger(request: Request) -> JSONResponse:
         """The verdict on a picture of `camera` that is taken now, of the part `part_id` where that is given; or on the
         whole `part` with the id `part_id`, of which every camera that sees it takes one."""
         part_id = request_value(request, "part_id", PART_ID, "1 to 128 of A-Z a-z 0-9 _ . : -")
         part = request_value(request, "part", NAME, "1 to 64 of a-z 0-9 -")
+        code = request_value(request, "product_code", CODE, "1 to 128 characters of one line")
         views = [_camera(request, cameras)] if part is None else _views(part, part_id, parts, cameras)
         reason = unready()
         if reason is not None:
             count_refused()
             raise Refusal(503, reason, "try again when GET /ready answers 200", retry_after_seconds=5)
         if part is not None and part_id is not None:
-            return await _whole(views, part_id, parts)
+            return await _whole(views, part_id, parts, code)
         try:
-            verdict = await wait_for_verdict(views[0].trigger(part_id))
+            verdict = await wait_for_verdict(views[0].trigger(part_id, code))
         except QuotaError as error:
             count_refused()
             raise Refusal(503, str(error), "wait and trigger again", retry_after_seconds=1) from error
@@ -89,13 +95,13 @@ def _views(part: str, part_id: str | None, parts: Parts, cameras: Mapping[str, C
     return [cameras[name] for name in wanted]
 
 
-async def _whole(views: Sequence[CameraSource], part_id: str, parts: Parts) -> JSONResponse:
+async def _whole(views: Sequence[CameraSource], part_id: str, parts: Parts, code: str | None) -> JSONResponse:
     """The verdict on the part; a camera that takes no picture is a view that is missing."""
     before = await run_in_threadpool(parts.entries, limit=1, part_id=part_id)
     answers, refusals = [], []
     for camera in views:
         try:
-            answers.append(camera.trigger(part_id))
+            answers.append(camera.trigger(part_id, code))
         except (LinkError, QuotaError) as error:
             refusals.append(str(error))
     if not answers:

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from contracts.names import Label
 from monitor.rules.action import Kind, Symptom
 from monitor.rules.camera import CameraState
 from monitor.rules.reason import Parameter, Reason, because
@@ -109,25 +108,3 @@ def testimony(state: CameraState, sibling: CameraState, settings: RuleSettings) 
 
 def _mean_of(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([window[name] for window in windows])) for name in windows[-1]}
-
-
-def estimated_shares(
-    confusion: Mapping[Label, Mapping[Label, int]], answers: Mapping[Label, int]
-) -> dict[Label, float] | None:
-    """True shares of the classes from the shares of the answers: black-box shift estimation (Lipton, Wang and Smola
-    2018, "Detecting and correcting for label shift with black box predictors", ICML). `confusion` is the
-    certificate's: true -> predicted -> count. None where a class was never tested or the matrix is too near to
-    singular to be inverted."""
-    labels = sorted(confusion)
-    counts = np.array(
-        [[confusion[true].get(answer, 0) for true in labels] for answer in labels], float
-    )  # [answer, true]
-    total = float(sum(answers.get(label, 0) for label in labels))
-    if total == 0.0 or not labels or (counts.sum(axis=0) == 0).any():
-        return None
-    rates = counts / counts.sum(axis=0)
-    if np.linalg.cond(rates) > 50.0:
-        return None
-    answered = np.array([answers.get(label, 0) for label in labels]) / total
-    shares = np.clip(np.linalg.solve(rates, answered), 0.0, None)
-    return {label: float(share) for label, share in zip(labels, shares / shares.sum(), strict=True)}

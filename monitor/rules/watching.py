@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from drift.bbse import estimated_shares
 from monitor.rules import withdrawal
 from monitor.rules.action import Kind, Phase, QualityAlert
 from monitor.rules.camera import WATCHING, CameraState, first_state
 from monitor.rules.decision import released, see
-from monitor.rules.diagnosis import diagnose, estimated_shares
+from monitor.rules.diagnosis import diagnose
 from monitor.rules.facts import BundleFacts
 from monitor.rules.happening import WindowSeen
 from monitor.rules.incident import Incident, joined, new_incident, opened, settled, without_camera

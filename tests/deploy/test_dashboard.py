@@ -92,6 +92,8 @@ def start_agent(folder: Path, broker: Mosquitto, port: int, bundle: Bundle) -> s
         "web": {"port": port},
         "broker": {"port": broker.port},
         "bundle": {"path": bundle.path, "hash": bundle.hash},
+        "cameras": [{"name": "gone", "address": str(folder / "gone.avi")}],
+        "outputs": {"folder": [{"name": "line", "path": folder / "answers"}]},
     }
     config = write_toml(folder / "agent.toml", settings, comment="An agent.")
     process = start(folder, "agent", port, "agent", "--config", config)

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 import drift
+from drift.cusum import Cusum
 from drift.evaluate import Detector, PlantedLine, evaluate
+from drift.ewma import Ewma
+from drift.hotelling import HotellingT2
 from drift.nodrift import NoDrift
+from drift.plantcharts import PlantCharts
 from drift.profile import Commissioning, Profile, ProfileKey
 
 KEY = ProfileKey(bundle_hash="0" * 64, camera="agent/cam", product="cap", runtime="test")
@@ -67,3 +71,33 @@ def test_detector_finds_a_gross_drift_and_falls_silent_after_it(
     for window in line.windows(5):
         detector.update(np.array(window.mean), window.images)
     assert not detector.drift_detected
+
+
+def sigmas(profile: Profile, *names: str) -> np.ndarray:
+    """One standard deviation of window means [m] in these entries, 0 elsewhere."""
+    chosen = np.isin(profile.names, names)
+    return np.sqrt(np.diag(np.array(profile.covariance))) * chosen
+
+
+def test_a_drift_too_slow_for_single_windows_is_found_by_weighted_means(line: PlantedLine, profile: Profile) -> None:
+    slow = [line.windows(1, 0.06 * n * sigmas(profile, "mean", "contrast"))[0] for n in range(40)]
+    assert evaluate(HotellingT2(profile), [], slow).missed
+    assert not evaluate(Ewma(profile), [], slow).missed
+
+
+def test_cumulative_sums_find_a_shift_in_windows_of_few_images(profile: Profile) -> None:
+    few = PlantedLine(np.random.default_rng(0), images=10)  # the same line as `line`, before it went on
+    shift = 3.0 * sigmas(profile, "contrast")
+    for sign in (1.0, -1.0):
+        found = evaluate(Cusum(profile), few.windows(60), few.windows(60, sign * shift))
+        assert (found.false_alarms, found.missed) == (0, False)
+
+
+def test_plant_charts_see_brightness_and_rejects_and_nothing_of_the_embedding(
+    line: PlantedLine, profile: Profile
+) -> None:
+    for seen in ("mean", "sharpness", "class-defect"):
+        assert not evaluate(PlantCharts(profile), [], line.windows(8, 6.0 * sigmas(profile, seen))).missed
+    hidden = 6.0 * sigmas(profile, "pc-01", "pc-02", "pc-03", "mahalanobis")
+    assert evaluate(PlantCharts(profile), [], line.windows(8, hidden)).missed
+    assert not evaluate(HotellingT2(profile), [], line.windows(8, hidden)).missed

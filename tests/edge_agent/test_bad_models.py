@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +16,12 @@ import pytest
 
 from benchmarks.faults.bad_models import BRIGHT, bad_bundle, good_bundle
 from contracts.telemetry import EventKind
+from edge_agent.core import CRASH
 from edge_agent.settings import InspectionSettings
 from edge_agent.source import Capture
 from runtime.bundle import Bundle
-from runtime.trial import try_bundle
 from tests.edge_agent.conftest import MakeAgent, wait_for
-from tests.edge_agent.test_follower import Shelf, Site
+from tests.edge_agent.test_follower import Shelf, Site, die
 from tests.simulators.captures import frame
 from tests.simulators.small_bundle import picture
 
@@ -84,7 +87,33 @@ def test_a_model_that_hangs_on_the_line_is_stopped_and_gives_its_place_back(
     assert plant.agent.core.station.failures == 0
 
 
-def test_a_model_that_crashes_the_runtime_passes_its_trial_where_the_golden_samples_do_not_show_it(
-    tmp_path: Path,
+CRASHES = """
+import sys
+from pathlib import Path
+from benchmarks.faults.bad_models import BRIGHT
+from edge_agent.crash import written_down
+from runtime.bundle import open_bundle
+from runtime.preprocessing import prepare
+from runtime.session import Session
+from tests.simulators.small_bundle import picture
+bundle = open_bundle(Path(sys.argv[1]))
+with written_down(Path(sys.argv[2])):
+    Session(bundle).infer(prepare(picture(BRIGHT), bundle.manifest.preprocessing))
+"""
+
+
+def test_a_model_that_ends_the_agent_gives_its_place_back_at_the_next_start(
+    serving: Callable[..., tuple[Site, Bundle]], good: Bundle, make_agent: MakeAgent
 ) -> None:
-    assert try_bundle(bad_bundle(tmp_path / "bad", "crashes-after-30-s", 1)).reason == ""
+    plant, bad = serving("crashes-after-30-s")
+    assert plant.serving == bad.hash, "its trial shows nothing"
+    state = plant.agent.settings.state_folder
+    die(plant)
+    ended = subprocess.run([sys.executable, "-c", CRASHES, bad.path, state / CRASH], check=False)
+    assert ended.returncode == -signal.SIGFPE
+    again = make_agent(bundle=None, production=False)
+    active = again.core.station.active
+    assert active is not None
+    assert active.bundle.hash == good.hash
+    reason = "it ended the agent: Fatal Python error: Floating point exception"
+    assert again.core.bundles.slots.refused() == {bad.hash: reason}

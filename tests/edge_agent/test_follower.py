@@ -226,7 +226,7 @@ def test_a_bundle_under_which_the_agent_keeps_dying_gives_its_place_back(
     plant.follow(second)
     served = []
     for _ in range(3):
-        _die(plant)
+        die(plant)
         plant = site(first, second)
         served.append(plant.serving)
     assert served == [second.hash, first.hash, first.hash]
@@ -234,7 +234,7 @@ def test_a_bundle_under_which_the_agent_keeps_dying_gives_its_place_back(
     assert second.hash in plant.agent.core.bundles.slots.refused()
 
 
-def _die(plant: Site) -> None:
+def die(plant: Site) -> None:
     """As a kill leaves it: nothing is said to the slots."""
     plant.agent.failure = RuntimeError("killed")
     plant.agent.close()

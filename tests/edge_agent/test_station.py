@@ -7,10 +7,12 @@ import threading
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 from contracts.frame import Decision
 from contracts.telemetry import Event, EventKind
 from edge_agent.agent import Agent
+from edge_agent.focus import FocusBook
 from edge_agent.settings import InspectionSettings
 from tests.edge_agent.conftest import MakeAgent, wait_for
 from tests.simulators.captures import ListSource
@@ -70,6 +72,24 @@ def test_verdicts_of_a_faulty_camera_can_be_trusted_on_request(make_agent: MakeA
     assert source.finished.wait(30)
     assert decisions(agent) == [Decision.OK] * 12
     assert EventKind.CAMERA_FAULT in [event.event for event in events(agent)]
+
+
+def test_a_camera_out_of_focus_gets_no_verdicts_even_after_a_restart_that_it_did_not_see(make_agent: MakeAgent) -> None:
+    rng = np.random.default_rng(0)
+    plates = [np.kron(rng.integers(60, 200, (16, 16, 3)), np.ones((6, 6, 1))).astype(np.uint8) for _ in range(115)]
+    soft = [np.asarray(Image.fromarray(plate).filter(ImageFilter.GaussianBlur(3))) for plate in plates[:7]]
+    for images in (plates, soft):
+        source = ListSource(images)
+        agent = make_agent(source)
+        assert source.finished.wait(30)
+        assert (decisions(agent)[-1] is Decision.NO_VERDICT) is (images is soft)
+        assert agent.core.station.faults == ({"cam-a": "out-of-focus"} if images is soft else {})
+        agent.close()
+    rest = ListSource(soft)
+    unwatched = make_agent(rest, inspection=InspectionSettings(watch_focus=False))
+    assert rest.finished.wait(30)
+    assert not unwatched.core.station.faults
+    assert not FocusBook(unwatched.core.store, "cam-a")
 
 
 def test_a_silent_camera_is_reported_where_that_is_asked_for(make_agent: MakeAgent) -> None:

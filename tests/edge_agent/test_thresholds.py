@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from contracts.bundle import Thresholds
 from contracts.errors import QuotaError
@@ -17,6 +19,7 @@ from contracts.scores import Scores
 from contracts.telemetry import Event, EventKind
 from contracts.thresholds import SignedThresholds
 from edge_agent.source import Capture
+from lineside.main import app
 from runtime.bundle import Bundle
 from runtime.preview import Tally, tally
 from tests.edge_agent.conftest import MakeAgent, wait_for
@@ -192,3 +195,27 @@ def test_scores_of_a_bundle_that_is_gone_are_refused_with_the_reason(
     assert [b.reason for b in bodies if isinstance(b, Event) and b.event is EventKind.ORDER_FAILED] == [
         f"bundle {second.hash[:12]} no longer lies on this device; its classes are not known here"
     ]
+
+
+def test_a_station_previews_its_own_record_and_changes_nothing(
+    site: Callable[[], Site], bundles: list[Bundle], tmp_path: Path
+) -> None:
+    plant, (first, _) = site(), bundles
+    plant.follow(first, thresholds=(entry(1, first, 0.9),))
+    for number in range(3):
+        decided(plant, number)
+    config = tmp_path / "agent.toml"
+    state = plant.agent.settings.state_folder
+    config.write_text(f'site = "plant"\nagent = "agent-1"\nstate_folder = "{state}"\n')
+    for _ in ("while it runs", "afterwards"):
+        shown = CliRunner().invoke(
+            app, ["agent", "thresholds", "preview", "--config", str(config), "--ng", "0.5", "--json"]
+        )
+        assert shown.exit_code == 0, shown.output
+        seen = json.loads(shown.output)
+        assert (seen["now"]["ng"], seen["then"]["ng"]) == (0.9, 0.5)
+        assert seen["all"] == {"now": {"ok": 3, "review": 0, "ng": 0}, "then": {"ok": 0, "review": 0, "ng": 3}}
+        plant.agent.close()
+    wrong = CliRunner().invoke(app, ["agent", "thresholds", "preview", "--config", str(config), "--product", "nut"])
+    assert wrong.exit_code == 1
+    assert "nothing of product nut was decided in the last 7 days" in wrong.output

@@ -36,8 +36,21 @@ def test_every_text_that_a_template_asks_for_exists_and_every_text_is_asked_for(
     asked = set(re.findall(r"\bt\.(\w+)\.(?!get\b)(\w+)", source))
     known = {(section, key) for section, texts in TEXTS["en"].items() for key in texts}
     assert asked <= known
-    by_value = {"drift", "fault", "decision"}  # looked up by a value
+    by_value = {
+        "drift",
+        "fault",
+        "decision",
+        "trouble",
+        "source",
+        "advice",
+        "purpose",
+        "carries",
+    }  # looked up by a value
     assert {(section, key) for section, key in known - asked if section not in by_value} == set()
+
+
+def test_no_section_of_texts_is_called_like_something_that_every_dictionary_has() -> None:
+    assert not [section for section in TEXTS["en"] if hasattr(dict, section)], "a template would get a method"
 
 
 def test_every_decision_and_every_camera_fault_has_a_text() -> None:

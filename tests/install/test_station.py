@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from benchmarks.footprint import installed_bytes
 from runtime.bundle import Bundle
 from tests.simulators.port import free_port, wait_until_it_listens
 from tests.simulators.small_bundle import encoded, picture
+from tests.simulators.unit_root import OWN_UNITS, PREFIX, UNITS, lay_out, verify
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_FOR_STATIONS = (
@@ -69,7 +71,8 @@ def copy_sources(folder: Path) -> None:
 def station(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     sources = tmp_path_factory.mktemp("sources")
     copy_sources(sources)
-    environment = Environment(tmp_path_factory.mktemp("station") / "venv")
+    environment = Environment(tmp_path_factory.mktemp("station") / PREFIX / ".venv")
+    environment.folder.parent.mkdir(parents=True)
     subprocess.run([sys.executable, "-m", "venv", environment.folder], check=True, env=clean_environment())
     environment.run("pip", "install", "--quiet", "--constraint", sources / "constraints.txt", f"{sources}[edge]")
     return environment
@@ -146,6 +149,27 @@ def test_agent_inspects_over_http(agent: str, small_bundle: Bundle) -> None:
     assert verdict["label"] == "scratch"
     assert verdict["frame"]["part_id"] == "P-1"
     assert verdict["bundle_hash"] == small_bundle.hash
+
+
+def test_units_fit_the_installed_tree(station: Environment, require_program: Callable[[str], str]) -> None:
+    """Any word of systemd's verifier is a failure, and so is a command that the installed program does not know."""
+    root = lay_out(station.folder.parents[2])
+    assert verify(require_program("systemd-analyze"), root) == ""
+    for name in UNITS:
+        unit = (root / OWN_UNITS / name).read_text(encoding="utf-8")
+        command = re.search(r"ExecStart=/opt/lineside/.venv/bin/(\S+) (.*) --config", unit)
+        assert command is not None
+        assert "--config" in station.run(command[1], *command[2].split(), "--help").stdout
+        guide = re.search(r"Documentation=file:///opt/lineside/(\S+)", unit)
+        assert guide is not None
+        assert (ROOT / guide[1]).is_file()
+
+
+def test_doctor_of_the_example_settings_needs_nothing_but_the_station(station: Environment) -> None:
+    told = station.run("lineside", "agent", "doctor", "--config", ROOT / "deploy" / "agent.toml", "--json", check=False)
+    assert told.returncode == 2, "broker, monitor and root of trust are not there"
+    names = {finding["name"] for finding in json.loads(told.stdout)}
+    assert {"settings", "secrets", "signatures", "broker", "monitor", "folder"} <= names
 
 
 def test_training_says_what_to_install(station: Environment, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_release_on_a_stick_serves_and_an_older_stick_is_refused(
     assert agent.core.bundles.serving == second.hash
     done, text = brought(lonely, Stick(old, SITE), capsys)
     assert not done
-    assert "not to be believed" in text
+    assert "older than what is known here" in text
     assert agent.core.bundles.serving == second.hash
     assert [path.name for path in (agent.settings.state_folder / "luggage").iterdir()] == []
 

@@ -52,6 +52,10 @@ class Browser:
             assert time.monotonic() < end, f"never true: {script}; complaints: {self.complaints}"
             time.sleep(0.05)
 
+    def prefer(self, scheme: str) -> None:
+        """`light` or `dark`, as the system would say."""
+        self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
     def press(self, key: str) -> None:
         """Press and release one key."""
         for kind in ("keyDown", "keyUp"):

@@ -22,6 +22,7 @@ _TYPES = {
     "Acknowledge": ua.VariantType.Boolean,
     "TriggerId": ua.VariantType.UInt32,
     "PartId": ua.VariantType.String,
+    "Product": ua.VariantType.String,
 }
 
 

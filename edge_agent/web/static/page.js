@@ -6,6 +6,7 @@ const BEAT_MS = 1500;
 const query = new URLSearchParams(location.search);
 const element = (id) => document.getElementById(id);
 const panel = element("panel"), cards = element("cards"), live = element("live"), resume = element("resume");
+const pause = element("pause");
 let newest = Number(document.body.dataset.newest);
 let chosen = null; // number of the image the operator looks at; null: the newest
 let notOk = false;
@@ -19,8 +20,17 @@ function address(path, values) {
 
 function localTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
-    time.textContent = new Date(time.dateTime).toLocaleTimeString(document.documentElement.lang);
+    const moment = new Date(time.dateTime), language = document.documentElement.lang;
+    time.textContent = "day" in time.dataset ? moment.toLocaleDateString(language) : moment.toLocaleTimeString(language);
   }
+}
+
+function showState(html) {
+  const state = element("state");
+  const held = state.contains(document.activeElement) && document.activeElement.matches("[data-pause]");
+  state.innerHTML = html;
+  localTimes(state);
+  if (held) state.querySelector("[data-pause]").focus();
 }
 
 function showPanel(html) {
@@ -40,7 +50,7 @@ function busy() {
 
 function mark() {
   const held = chosen !== null || busy();
-  live.hidden = held;
+  live.hidden = pause.hidden = held;
   resume.hidden = !held;
   for (const card of cards.children) card.classList.toggle("chosen", Number(card.dataset.number) === chosen);
 }
@@ -57,7 +67,7 @@ async function beat(replace = false) {
     if (!answer.ok) throw new Error(String(answer.status));
     const pieces = await answer.json();
     if (pieces.newest < newest) return location.reload(); // the station was started again
-    element("state").innerHTML = pieces.state;
+    showState(pieces.state);
     showCards(pieces.cards, replace);
     newest = pieces.newest;
     if (pieces.panel) waiting = pieces.panel;
@@ -102,9 +112,52 @@ async function say(form, values) {
   }
 }
 
+async function pauseInspection(paused) {
+  const request = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ paused }) };
+  try {
+    await fetch("/v1/pause", request);
+  } finally {
+    beat();
+  }
+}
+
+function neighbour(steps) {
+  const shown = Number(panel.querySelector("article")?.dataset.number ?? newest);
+  const numbers = [...cards.children].map((card) => Number(card.dataset.number)); // newest first
+  const at = numbers.indexOf(shown);
+  const next = numbers[at < 0 ? 0 : at + steps];
+  if (next !== undefined) choose(next);
+}
+
+const KEYS = {
+  ArrowLeft: () => neighbour(1),
+  ArrowRight: () => neighbour(-1),
+  Escape: () => resume.click(),
+  r: () => panel.querySelector("[data-right]")?.click(),
+  w: () => panel.querySelector("select[name=label]")?.focus(),
+  p: () => document.querySelector("[data-pause]").focus(), // Enter then presses it: no single slip stops a line
+};
+document.addEventListener("keydown", (event) => {
+  const field = event.target.matches("input, select, textarea");
+  if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || (field && event.key !== "Escape")) return;
+  const deed = KEYS[event.key] ?? KEYS[event.key.toLowerCase()];
+  if (deed) {
+    event.preventDefault();
+    deed();
+  }
+});
+element("state").addEventListener("click", (event) => {
+  const button = event.target.closest("[data-pause]");
+  if (button) pauseInspection(button.dataset.pause === "true");
+});
 cards.addEventListener("click", (event) => {
   const card = event.target.closest(".card");
   if (card) choose(Number(card.dataset.number));
+});
+pause.addEventListener("click", () => {
+  const part = panel.querySelector("article");
+  if (part) chosen = Number(part.dataset.number);
+  mark();
 });
 resume.addEventListener("click", () => {
   chosen = null;

@@ -17,6 +17,7 @@ from monitor.store.rollout_tables import BundleRow, ReleaseRow
 from monitor.store.rule_tables import CameraRow
 from monitor.store.telemetry_tables import AgentRow, MessageRow, WindowRow
 from monitor.web.reading.fleet import CameraKey, recent_windows
+from monitor.web.reading.labelfree import Estimate, estimated_accuracy
 from runtime.metrics import wilson_interval
 
 SPANS = (120, 480, 1440)
@@ -68,6 +69,7 @@ class CameraFacts:
     last_seen_at: datetime | None
     release: ReleaseRow | None
     score: Score
+    estimate: Estimate | None
 
     @property
     def state(self) -> str:
@@ -108,6 +110,7 @@ def camera_facts(session: Session, key: CameraKey) -> CameraFacts | None:
         last_seen_at=agent.last_seen_at if agent is not None else None,
         release=_release(session, key.site, bundle_hash),
         score=_total(label_points(session, key, bundle_hash=bundle_hash)),
+        estimate=None if row is None else estimated_accuracy(session, row),
     )
 
 

@@ -91,12 +91,15 @@ def test_every_planted_fault_is_found_with_its_remedy(tmp_path: Path, small_bund
             cameras=[{"name": "top", "address": str(tmp_path / "missing.avi"), "silent_seconds": 0.5}],
             outputs={"webhook": [{"name": "hook", "url": f"http://127.0.0.1:{free_port()}/"}]},
             buffer={"quota_bytes": 10**15},
+            products=[{"name": "cap", "bundle": {"path": tmp_path / "nothing", "hash": "0" * 64}}],
         )
     level = {finding.name: finding.level for finding in findings if not finding.good}
     warnings = {name for name, found in level.items() if found is Level.WARNING}
     faults = {name for name, found in level.items() if found is Level.FAULT}
     assert warnings == {"secrets", "disk"} | ({"state folder"} & set(level))
-    assert faults == {"clock", "model", "signatures", "broker", "monitor", "camera", "folder", "output hook", "agent"}
+    assert faults == {
+        "clock", "model", "model of cap", "signatures", "broker", "monitor", "camera", "folder", "output hook", "agent",
+    }  # fmt: skip
     assert all(finding.remedy for finding in findings if not finding.good)
     assert "secret" not in " ".join(finding.text for finding in findings if finding.name != "secrets")
 

@@ -59,9 +59,9 @@ def test_every_output_hears_every_verdict_and_a_broken_one_delays_nothing(
     metrics = ask(agent, "GET", "/metrics")[1]
     assert 'lineside_agent_output_failing{output="dead"} 1.0' in metrics
     assert 'lineside_agent_output_failing{output="mes"} 0.0' in metrics
-    page = ask(agent, "GET", "/")[1]
-    assert "output dead has failed since 2" in page
-    assert "output mes" not in page
+    page = ask(agent, "GET", "/?lang=en")[1]
+    assert "Output dead has failed since 2" in page
+    assert "Output mes" not in page
     hanging.close()
 
 

@@ -21,6 +21,7 @@ from edge_agent.outputs.opcua_server import Door
 from edge_agent.outputs.output import Pulse
 from edge_agent.outputs.settings import OpcUaSettings, OutputsSettings
 from edge_agent.outputs.triggers import Triggers
+from edge_agent.products.settings import ProductSettings
 from edge_agent.settings import AgentSettings, InspectionSettings
 from edge_agent.source import Capture
 from runtime.bundle import Bundle
@@ -65,7 +66,8 @@ def outputs(port: int, action: SafeAction = SafeAction.DIVERT) -> OutputsSetting
 
 def settings(folder: Path, bundle: Bundle | None, port: int, *, deadline: float = 60.0) -> AgentSettings:
     options = InspectionSettings(deadline_seconds=deadline)
-    return agent_settings(folder, bundle, inspection=options, outputs=outputs(port))
+    products = (ProductSettings(name="cap"), ProductSettings(name="nut", codes=("4711",)))
+    return agent_settings(folder, bundle, inspection=options, outputs=outputs(port), products=products)
 
 
 class Station:
@@ -111,6 +113,24 @@ def test_good_bad_and_doubtful_parts_in_turn(station: Station) -> None:
     assert [one.part_id for one in found] == ["P-0", "P-1", "P-2", "P-3"]
     decisions = [agent.core.record.latest_of(f"P-{n}").verdict.decision for n in range(4)]  # type: ignore[union-attr]
     assert decisions == ["OK", "NG", "REVIEW", "OK"]
+
+
+def test_the_products_tag_counts_when_trigger_rises_and_an_unknown_one_is_no_verdict(station: Station) -> None:
+    async def line() -> list[Judgement]:
+        async with Plc(station.port) as plc:
+            found = []
+            for number, code in enumerate(("4711", "nobody", "cap")):
+                await plc.wait_for(Ready=True)
+                await plc.write(Product=code)
+                found.append(await plc.judge(f"T-{number}"))
+            await plc.write(Product="")
+            return found
+
+    found = asyncio.run(line())
+    assert [one.action for one in found] == ["pass", "divert", "pass"]
+    assert found[1].reason == "product 'nobody' is not one of the [[products]] of this station"
+    products = [station.agent.core.record.latest_of(f"T-{n}").verdict.frame.product for n in range(3)]  # type: ignore[union-attr]
+    assert products == ["nut", "unknown", "cap"]
 
 
 def test_a_faulty_camera_gives_no_verdict_and_the_reason(station: Station) -> None:

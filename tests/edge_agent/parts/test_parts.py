@@ -274,6 +274,8 @@ def test_a_database_of_the_version_before_is_brought_up_to_date(tmp_path: Path) 
     path = tmp_path / "agent.sqlite"
     Store(path).close()
     with closing(sqlite3.connect(path)) as db:
+        for column in ("review_from", "thresholds_number"):
+            db.execute(f"ALTER TABLE verdicts DROP COLUMN {column}")
         db.executescript("DROP TABLE parts; PRAGMA user_version = 2;")
     bench = Bench(path, HOUSING)
     bench.see("cam-a")

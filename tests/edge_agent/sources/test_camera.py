@@ -18,6 +18,7 @@ from contracts.settings import parse_settings
 from contracts.telemetry import Event, EventKind
 from edge_agent.agent import Agent
 from edge_agent.parts.settings import PartSettings
+from edge_agent.products.settings import ProductSettings
 from edge_agent.settings import AgentSettings, BundleSettings
 from edge_agent.sources import making
 from edge_agent.sources.settings import CameraSettings
@@ -32,7 +33,7 @@ Plug = Callable[..., FakeLibrary]
 def plug(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plug]:
     """`plug("cam-a", "fails")` puts a fake library behind the camera of that name."""
     libraries: dict[str, FakeLibrary] = {}
-    monkeypatch.setattr(making, "_opener", lambda camera: libraries[camera.name].open)
+    monkeypatch.setattr(making, "opener_of", lambda camera: libraries[camera.name].open)
 
     def put(name: str, mode: str = "delivers", **more: Any) -> FakeLibrary:
         libraries[name] = FakeLibrary(mode, **more)
@@ -208,6 +209,16 @@ class TestTrigger:
         status, refusal = trigger(agent, "camera=cam-a&part_id=P-2")
         assert status == 503
         assert "camera cam-a" in refusal["error"]
+
+    def test_a_products_code_that_comes_with_it_is_looked_up(self, plug: Plug, make_agent: MakeAgent) -> None:
+        plug("cam-a")
+        products = (ProductSettings(name="default"), ProductSettings(name="cap", codes=("4711/A",)))
+        agent = make_agent(cameras=(camera(trigger="software"),), products=products)
+        assert trigger(agent, "camera=cam-a&product_code=4711%2FA")[1]["frame"]["product"] == "cap"
+        assert trigger(agent, "camera=cam-a")[1]["frame"]["product"] == "default"
+        status, answer = trigger(agent, "camera=cam-a&product_code=0815")
+        assert (status, answer["verdict"]["frame"]["product"]) == (422, "unknown")
+        assert "product '0815' is not one of the [[products]]" in answer["error"]
 
     def test_of_a_camera_that_is_not_triggered_names_those_that_are(self, plug: Plug, make_agent: MakeAgent) -> None:
         plug("cam-a")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from monitor.rules.action import Kind, OpenIncident, OpenTicket, Phase, QualityAlert, Symptom
-from monitor.rules.diagnosis import estimated_shares
 from monitor.rules.happening import WindowSeen
 from monitor.rules.symptom import symptoms_of
 from tests.simulators.planted_model import A, B, Moved, PlantedModel
@@ -169,22 +168,3 @@ def test_symptoms_name_what_a_person_would_see(changes: tuple[float, ...], sympt
 
 def test_changes_that_are_not_sure_are_no_symptoms() -> None:
     assert symptoms_of({"mean": 2.0}, {"mean": -0.5}) == (Symptom.UNCLEAR,)
-
-
-def test_true_shares_are_recovered_from_the_answers_of_a_model_that_errs() -> None:
-    confusion = {"good": {"good": 90, "pit": 10}, "pit": {"good": 20, "pit": 80}}
-    answers = {"good": 900 * 0.6 + 200 * 0.4, "pit": 100 * 0.6 + 800 * 0.4}
-    shares = estimated_shares(confusion, answers)  # type: ignore[arg-type]
-    assert shares == pytest.approx({"good": 0.6, "pit": 0.4})
-
-
-@pytest.mark.parametrize(
-    "confusion",
-    [
-        {"good": {"good": 50, "pit": 50}, "pit": {"good": 50, "pit": 50}},
-        {"good": {"good": 90, "pit": 10}, "pit": {}},
-        {},
-    ],
-)
-def test_shares_are_not_estimated_from_a_model_that_cannot_tell(confusion: dict[str, dict[str, int]]) -> None:
-    assert estimated_shares(confusion, {"good": 50, "pit": 50}) is None

@@ -16,6 +16,7 @@ from monitor.store.rule_tables import EventRow
 from monitor.works import Works
 from tests.monitor.web.conftest import make_pages
 from tests.monitor.web.test_pages import CAMERA, LOOK, PAGES
+from tests.simulators.axe import SCHEMES, violations
 from tests.simulators.browser import PROGRAM, Browser, browser
 from tests.simulators.seeded_store import HASHES, SITE
 
@@ -51,6 +52,19 @@ def test_no_page_complains(chromium: Browser, address: str) -> None:
         )
         assert chromium.complaints == [], path
         assert chromium.run("document.getElementById('offline').hidden"), path
+
+
+def test_no_page_keeps_anybody_out(chromium: Browser, address: str) -> None:
+    """axe-core finds nothing of level A or AA, in light and dark; in German once, whose words are longer."""
+    found = []
+    for scheme in SCHEMES:
+        chromium.prefer(scheme)
+        for path in (*PAGES, "/?lang=de"):
+            chromium.open(address + path)
+            found += [f"{scheme} {path} {line}" for line in violations(chromium)]
+    chromium.prefer("light")
+    chromium.open(address + "/?lang=en")  # the choice is kept in a cookie
+    assert not found, "\n".join(found)
 
 
 def test_a_camera_has_its_charts_and_can_show_more(chromium: Browser, address: str) -> None:

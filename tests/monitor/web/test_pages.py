@@ -333,3 +333,26 @@ def test_scripts_of_the_pages_hold_no_addresses_of_elsewhere() -> None:
 def test_words_handed_to_scripts_survive_the_way(reader: TestClient) -> None:
     words = json.loads(Elements(reader.get("/labels", params={"lang": "de"}).text).values("data-words")[0])
     assert words["undo"] == "Zurücknehmen"
+
+
+@pytest.mark.parametrize(
+    ("state", "language", "said"),
+    [
+        ("OK", "en", "an estimate, void while drifting: it decides nothing"),
+        ("OK", "de", "eine Schätzung, bei Drift ungültig: sie entscheidet nichts"),
+        ("DRIFT", "en", "void while drifting: confidence says nothing now"),
+        ("SUSPECT", "de", "bei Drift ungültig: Die Konfidenz sagt jetzt nichts"),
+        ("LEARNING", "en", None),
+    ],
+)
+def test_accuracy_without_labels_is_an_estimate_in_control_and_void_otherwise(
+    works: Works, client: TestClient, state: str, language: str, said: str | None
+) -> None:
+    with works.store.write() as session:
+        row = session.get(CameraRow, (SITE, "press-4", "cam-b", "cap"))
+        assert row is not None
+        row.state = state
+    text = Elements(client.get(CAMERA, params={"lang": language}).text).text
+    assert (said or "") in text
+    assert bool(re.search(r"9\d[.,]\d\s*% ?, (from confidence|allein aus)", text)) is (state == "OK")
+    assert ("Estimate without labels" in text or "Schätzung ohne Labels" in text) is (state != "LEARNING")

@@ -1,0 +1,34 @@
+"""The agent's process: what it does with its own memory and with what libraries print."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import warnings
+from pathlib import Path
+
+from edge_agent.agent import run_agent
+from runtime.bundle import Bundle
+from tests.edge_agent.conftest import agent_settings
+
+
+def test_the_collector_leaves_alone_what_stays_and_image_libraries_are_quiet(
+    tmp_path: Path, small_bundle: Bundle
+) -> None:
+    """A full collection over everything that was loaded would stop all threads for 60 ms."""
+    stop, seen = threading.Event(), []
+
+    def started(_: str) -> None:
+        kept_alone, still_watched = gc.get_freeze_count(), len(gc.get_objects())
+        seen.append((kept_alone > 10_000, still_watched < kept_alone / 10))
+        with warnings.catch_warnings(record=True) as told:
+            warnings.warn_explicit("damaged", UserWarning, "TiffImagePlugin.py", 1, module="PIL.TiffImagePlugin")
+            warnings.warn_explicit("something else", UserWarning, "other.py", 1, module="other")
+        seen.append((len(told),))
+        stop.set()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        run_agent(agent_settings(tmp_path, small_bundle), stop=stop, started=started)
+    gc.unfreeze()
+    assert seen == [(True, True), (1,)]
