@@ -71,7 +71,7 @@ def watch_fleet(
     """Commission a fleet, watch `windows` windows of each camera, then plant shifts; adds to `found`."""
     truth = Truth(rng, cameras)
     plant = Plant(rng, truth, memory)
-    minutes = calendar(8 + ceil(windows / (60 if changeovers else 120) / 60), changeovers=changeovers)
+    minutes = calendar(10 + ceil(windows / (2_500 if changeovers else 7_000)), changeovers=changeovers)
     learners, day = learn(plant, minutes, cameras)
     watches = [Watch(learner.profile) for learner in learners if learner.profile is not None]
     before = [Watch(old.profile) for old in _learners_of_before(rng, truth, memory, minutes) if old.profile]
