@@ -45,7 +45,7 @@ def plug(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plug]:
 
 
 def camera(name: str = "cam-a", **changes: Any) -> CameraSettings:
-    return CameraSettings(name=name, **{"address": "usb:0", "every_seconds": 0.0, "silent_seconds": 0.3, **changes})
+    return CameraSettings(name=name, **{"address": "usb:0", "every_seconds": 0.0, "silent_seconds": 1.0, **changes})
 
 
 def verdicts(agent: Agent, name: str = "cam-a") -> list[Verdict]:
