@@ -392,7 +392,8 @@ def test_a_store_of_the_version_before_gets_the_table(tmp_path: Path) -> None:
         session.add(RefusedRow(site=SITE, bundle_hash="a", reason="worse", at=START))
     store.close()
     with sqlite3.connect(tmp_path / "monitor.db") as database:
-        database.execute("DROP TABLE benchmarks")
+        for table in ("benchmarks", "scores", "thresholds"):
+            database.execute(f"DROP TABLE {table}")
         database.execute("UPDATE alembic_version SET version_num = '0001'")
     store = Store(tmp_path / "monitor.db")
     with store.read() as session:
