@@ -6,12 +6,16 @@ on disk, and sums of them to the monitor. Reading order:
 - what comes in: `settings`, `source`, `sources/` (folder, HTTP, MQTT, cameras), `feed`, `census`, `sequences`
 - the hot path: `inspection` (image -> verdict), `station` (all sources), `under_way` (what does not end), `window`
   (sums), `ledger` (one commit for all)
-- what stays: `store`, `record`, `parts/` (several views, one part), `buffer`, `recent`
+- what decides: `products/` (which product, which bundle), `thresholds` (signed), `pause`, `pulse` (does it answer)
+- what stays: `store`, `record` with `extract` and `parquet`, `parts/` (several views, one part), `buffer`, `focus`,
+  `recent`, `trend`
 - what the line is told: `deadline`, `outputs/`
-- what leaves: `outbox`, `shrink`, `merging`, `broker`, `uplink`, `sampling`, `upload`, `outcomes`
-- what the monitor asks: `orders`, `shadow`, `replay`, `benchmarking`
+- what leaves: `outbox`, `shrink`, `merging`, `broker`, `uplink`, `sampling`, `upload`, `outcomes`;
+  by hand: `luggage`
+- what the monitor asks: `orders`, `shadow`, `replay`, `benchmarking`, `scores`
 - bundles: `updates`, `download`, `slots`, `durable`, `evidence`, `selection`, `engines`, `pace`, `crash`,
   `activation`, `follower`
-- what it says of itself: `state`, `metrics`, `web/`
+- what it says of itself: `state`, `trouble`, `outbound`, `metrics`, `watchdog`, `web/`
+- beside a running one: `claim`, `neighbour`, `doctor/`
 - `caretaker` with its `duties`, `memory`, and `core`, `links` and `agent`, which put it all together.
 """

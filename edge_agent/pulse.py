@@ -11,8 +11,7 @@ from edge_agent.inspection import Inspector
 from edge_agent.trouble import Trouble
 from runtime.probe import probe_sample
 
-QUIET_SECONDS = 5.0
-"""Without an image of the line for so long, a golden sample is asked."""
+_QUIET_SECONDS = 5.0  # without an image of the line for so long, a golden sample is asked
 _FRESH_SECONDS = 1.0  # an answer that old still says that the model answers
 _LIMIT_SECONDS = 5.0  # of a test inference
 
@@ -30,9 +29,8 @@ class Pulse:
         answered: Callable[[], int],
         *,
         beat: Callable[[float | None], None] = lambda last: None,
-        quiet_seconds: float = QUIET_SECONDS,
     ) -> None:
-        self._active, self._answered, self._beat, self._quiet = active, answered, beat, quiet_seconds
+        self._active, self._answered, self._beat = active, answered, beat
         self._state = threading.Condition()
         self._asked = False
         self._seen, self._sample = 0, 0
@@ -60,7 +58,7 @@ class Pulse:
             with self._state:
                 self._state.wait_for(lambda: self._asked, 1.0)
                 self._look()
-                wanted = self._asked or not self._is_newer(time.monotonic() - self._quiet)
+                wanted = self._asked or not self._is_newer(time.monotonic() - _QUIET_SECONDS)
             active = self._active()
             if active is not None and wanted:
                 self._test(active)
