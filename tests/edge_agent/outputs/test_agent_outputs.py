@@ -47,9 +47,9 @@ def test_every_output_hears_every_verdict_and_a_broken_one_delays_nothing(
     levels = [80, 180, 128, 80, 180, 128, 80, 180, 128, 80]
     told = [inspect(agent, encoded(picture(level, n)), f"?part_id=p-{n}")[1] for n, level in enumerate(levels)]
     assert [answer["decision"] for answer in told] == ["OK", "NG", "REVIEW", *["OK", "NG", "REVIEW"] * 2, "OK"]
-    wait_for(lambda: len(server.answers) == len(list((tmp_path / "out").iterdir())) == 10)
+    wait_for(lambda: len(server.answers) == len(list((tmp_path / "out").glob("*.answer.json"))) == 10)
     assert [answer.decision for answer in server.answers] == [answer["decision"] for answer in told]
-    files = [Answer.model_validate_json(path.read_bytes()) for path in (tmp_path / "out").iterdir()]
+    files = [Answer.model_validate_json(path.read_bytes()) for path in (tmp_path / "out").glob("*.answer.json")]
     assert {answer.part_id for answer in files} == {f"p-{n}" for n in range(10)}
     value = agent.core.metrics.registry.get_sample_value
     name = "lineside_agent_output_answers_total"

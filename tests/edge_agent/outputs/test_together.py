@@ -127,8 +127,8 @@ def test_line_of_an_agent_hears_the_part(make_agent: MakeAgent, tmp_path: Path) 
         inspect(agent, dark, f"?camera=cam-a&part_id={part_id}")
         inspect(agent, second, f"?camera=cam-b&part_id={part_id}")
     inspect(agent, dark, "?camera=cam-c&part_id=P-3")
-    wait_for(lambda: len(list((tmp_path / "out").iterdir())) == 5)
-    answers = [Answer.model_validate_json(path.read_bytes()) for path in (tmp_path / "out").iterdir()]
+    wait_for(lambda: len(list((tmp_path / "out").glob("*.answer.json"))) == 5)
+    answers = [Answer.model_validate_json(path.read_bytes()) for path in (tmp_path / "out").glob("*.answer.json")]
     assert sorted((answer.part_id, answer.camera, answer.decision, answer.recorded.decision) for answer in answers) == [
         ("P-1", "cam-a", NG, OK),
         ("P-1", "cam-b", NG, NG),
