@@ -27,6 +27,7 @@ from typing import Any
 from benchmarks.table import report_table
 from contracts.report import Figure, Report, judge, read_goals
 from lineside.machine import describe_commit, describe_machine
+from runtime.durable import write_whole
 
 GOALS_FOLDER = Path(__file__).parent / "goals"
 
@@ -71,10 +72,7 @@ def run_benchmark(
 
 def write_report(report: Report, path: Path) -> None:
     """Write the report as indented JSON; a reader of a half-written file is not possible."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    write_whole(path, report.model_dump_json(indent=1) + "\n")
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:

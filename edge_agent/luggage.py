@@ -20,8 +20,8 @@ from contracts.channel import Channel, site_role
 from contracts.errors import BundleError, ConfigurationError, LinesideError, LinkError
 from contracts.names import Wire
 from edge_agent.activation import Bundles, Channels
-from edge_agent.durable import write_durably
 from runtime.bundle import LARGEST_BUNDLE_BYTES
+from runtime.durable import write_durably
 
 _log = logging.getLogger(__name__)
 _MOST_FILES = 5000

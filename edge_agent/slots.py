@@ -22,8 +22,8 @@ from pydantic import TypeAdapter, ValidationError
 from contracts import BundleError
 from contracts.bundle import MANIFEST_NAME
 from contracts.names import Sha256, Wire
-from edge_agent.durable import flush, flush_tree, write_durably
 from runtime.bundle import open_bundle
+from runtime.durable import flush, flush_tree, write_durably
 
 _REFUSED = TypeAdapter(dict[Sha256, str])
 

@@ -24,8 +24,8 @@ from contracts.channel import Channel, bundle_target, channel_target
 from contracts.names import Sha256, Wire
 from edge_agent.carried import FolderFetcher
 from edge_agent.download import BoundedFetcher
-from edge_agent.durable import write_durably
 from runtime.bundle import LARGEST_MANIFEST_BYTES, open_bundle
+from runtime.durable import write_durably
 
 LARGEST_CHANNEL_BYTES = 256 * 1024
 _FREE_BYTES = 64 * 1024 * 1024

@@ -17,6 +17,7 @@ from lineside.benchmark_plot import plot
 from lineside.progress import shown_progress
 from runtime.benchmark import Labelled, Plan, benchmark
 from runtime.bundle import Bundle, open_bundle
+from runtime.durable import write_whole
 from trainer.dataset import gather
 
 _MOST_CORES = 4  # that are tried without being asked for
@@ -175,10 +176,7 @@ def _gist(found: Benchmark) -> Sequence[str]:
 
 
 def _write(file: Path, text: str) -> None:
-    draft = file.with_name(file.name + ".draft")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(file)
+        write_whole(file, text)
     except OSError as error:
         raise ConfigurationError(f"cannot write {file}: {error.strerror}; choose another place") from error

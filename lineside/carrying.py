@@ -19,6 +19,7 @@ from contracts.errors import ConfigurationError, LinesideError, LinkError
 from contracts.settings import read_settings
 from contracts.stick import Stick
 from contracts.telemetry import Ack
+from runtime.durable import write_durably
 
 _PIECE = 500  # messages of one file
 _PATIENCE_SECONDS = 180.0
@@ -84,7 +85,7 @@ def run_telemetry_export(place: Path, config: Path) -> None:
         if not told["messages"]:
             break
         lines = [_line(message) for message in told["messages"]]
-        _write(folder / f"{stamp}-{number // _PIECE:05d}.jsonl", "\n".join(lines) + "\n")
+        write_durably(folder / f"{stamp}-{number // _PIECE:05d}.jsonl", ("\n".join(lines) + "\n").encode())
         number, after = number + len(lines), told["next"]
     for path in stale:  # all of it was acknowledged, or has just been written anew
         path.unlink()
@@ -181,13 +182,3 @@ def _mounted(place: Path) -> Path:
 
 def _line(message: Any) -> str:
     return json.dumps(message, separators=(",", ":"))
-
-
-def _write(path: Path, text: str) -> None:
-    """On the stick before anybody pulls it out."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -24,6 +24,7 @@ from contracts.bundle import Manifest
 from contracts.errors import BundleError, LinesideError, LinkError
 from contracts.names import Label, Wire
 from runtime.bundle import open_bundle
+from runtime.durable import write_whole
 from runtime.preprocessing import decode, prepare
 from runtime.session import Session
 
@@ -167,9 +168,7 @@ def main() -> None:
     arguments = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
     request = Request.model_validate_json(arguments.request.read_bytes())
-    draft = arguments.answer.with_suffix(".draft")
-    draft.write_text(answer_all(request).model_dump_json(), encoding="utf-8")
-    os.replace(draft, arguments.answer)
+    write_whole(arguments.answer, answer_all(request).model_dump_json())
 
 
 if __name__ == "__main__":

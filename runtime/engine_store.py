@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from contracts.errors import BundleError
+from runtime.durable import write_durably
 
-_SUFFIXES = {".engine", ".timings", ".draft"}
+_SUFFIXES = {".engine", ".timings", ".partial"}
 _LARGEST_BYTES = 4 * 1024**3
 _log = logging.getLogger(__name__)
 
@@ -97,13 +98,7 @@ class EngineStore:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._trusted():
             raise BundleError(f"others may write to {self._folder}, so no engine is kept there; run: chmod 700 on it")
-        draft = self._folder / f"{name}.draft"
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(hashlib.sha256(data).hexdigest().encode())
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, self._folder / name)
+        write_durably(self._folder / name, hashlib.sha256(data).hexdigest().encode() + data, mode=0o600)
 
     def _trusted(self) -> bool:
         """Whether the folder is this user's, and no other may write to it."""

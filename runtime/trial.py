@@ -25,6 +25,7 @@ from pydantic import Field, ValidationError
 from contracts.errors import BundleError
 from contracts.names import Sha256, Wire
 from runtime.bundle import Bundle, open_bundle
+from runtime.durable import write_whole
 from runtime.graph import check_graph
 from runtime.interpreter import ROOT, fresh, go_first
 from runtime.machine import describe_machine
@@ -152,10 +153,8 @@ class Trials:
         return [key for key in found if isinstance(key, str)] if isinstance(found, list) else []
 
     def _remember(self, passed: list[str]) -> None:
-        draft = self._file.with_name(self._file.name + ".draft")
         with contextlib.suppress(OSError):  # a full disk costs another trial, not the bundle
-            draft.write_text(json.dumps(passed), encoding="utf-8")
-            os.replace(draft, self._file)
+            write_whole(self._file, json.dumps(passed))
 
 
 def _patient(limits: Limits) -> Limits:

@@ -9,7 +9,6 @@ the values from the trials before. What is finished lies in `tuning.json`, so th
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import create_trial
 from torch import Tensor
 
+from runtime.durable import write_whole
 from trainer.attempt import Attempt, Task
 from trainer.clock import now
 from trainer.contest import Outcome
@@ -156,10 +156,7 @@ class _Record:
         return [Trial(**row) for row in about["trials"]] if about["key"] == self.key else []
 
     def keep(self, trials: Sequence[Trial]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_suffix(".fresh")
-        fresh.write_text(json.dumps({"key": self.key, "trials": [asdict(t) for t in trials]}, indent=1) + "\n")
-        os.replace(fresh, self.path)
+        write_whole(self.path, json.dumps({"key": self.key, "trials": [asdict(t) for t in trials]}, indent=1) + "\n")
 
 
 def recipe_values(settings: TrainingSettings) -> dict[str, float]:

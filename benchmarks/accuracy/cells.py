@@ -6,7 +6,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lineside.machine import describe_commit
+from runtime.durable import write_whole
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,12 +63,8 @@ class Shelf:
         work = self.folder / "work" / key_of(cell)[:16]
         work.mkdir(parents=True, exist_ok=True)
         commit, found = describe_commit(), cell.measure(work)
-        path = self._path(cell)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".unfinished")
         kept = {"key": key_of(cell), "commit": commit, "inputs": cell.inputs, "found": found}
-        unfinished.write_text(json.dumps(kept), "utf-8")
-        os.replace(unfinished, path)
+        write_whole(self._path(cell), json.dumps(kept))
         shutil.rmtree(work)
         return Kept(found, commit)
 

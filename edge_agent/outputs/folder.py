@@ -11,8 +11,8 @@ from pathlib import Path
 
 from contracts.answer import Answer
 from contracts.errors import LinkError
-from edge_agent.durable import write_durably
 from edge_agent.outputs.output import Pulse
+from runtime.durable import write_durably
 
 _SUFFIX = ".answer.json"
 _TRIMMED_TO = 0.95  # of the quota, so that the folder is not read again for every file

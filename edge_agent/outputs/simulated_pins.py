@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_agent.outputs.gpio import LINES
+from runtime.durable import write_whole
 
 
 class SimulatedPins:
@@ -23,9 +24,7 @@ class SimulatedPins:
                 raise KeyError(name)
             self._levels[name] = level
         text = json.dumps(self._levels)
-        partial = self._file.with_name(f".{self._file.name}.partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self._file)
+        write_whole(self._file, text)
         with self._file.with_name(f"{self._file.name}.log").open("a", encoding="utf-8") as log:
             log.write(text + "\n")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import Field
@@ -10,6 +9,7 @@ from pydantic import Field
 from contracts.settings import Settings, parse_settings
 from lineside.line import Conditions
 from lineside.stream.pictures import PictureConditions
+from runtime.durable import write_whole
 
 
 class LineControl(Settings):
@@ -26,9 +26,7 @@ class LineControl(Settings):
 
 def write_control(path: Path, control: LineControl) -> None:
     """Replace the file at `path` in one step."""
-    fresh = path.with_suffix(".fresh")
-    fresh.write_text(control.model_dump_json(indent=1), encoding="utf-8")
-    os.replace(fresh, path)
+    write_whole(path, control.model_dump_json(indent=1))
 
 
 class ControlFile:

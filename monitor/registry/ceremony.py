@@ -11,10 +11,10 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, Snapsho
 from contracts import ConfigurationError
 from contracts.channel import site_role
 from contracts.names import Name
-from monitor.registry.durable import write_durably
 from monitor.registry.keys import OFFLINE_README, ROOT_KEYS, ROOT_THRESHOLD, TARGETS_KEY, KeyFolder
 from monitor.registry.metadata import State
 from monitor.registry.workplace import Workplace
+from runtime.durable import write_durably
 
 DEEPEST_TARGET = 6
 """Path parts of the longest target, `SITE/bundles/HASH/folder/folder/file`. In TUF a `*` never matches a `/`."""

@@ -20,7 +20,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timest
 from tuf.api.serialization import DeserializationError
 
 from contracts import ConfigurationError
-from monitor.registry.durable import flush_folder, write_durably
+from runtime.durable import flush, write_durably
 
 KEPT_VERSIONS = 20
 """Older versions of snapshot and site metadata are deleted; a client in the middle of an update still finds its own."""
@@ -126,7 +126,7 @@ class MetadataFolder:
             for old in self._versions(role):
                 if old <= version - KEPT_VERSIONS:
                     (self.folder / f"{old}.{role}.json").unlink(missing_ok=True)
-        flush_folder(self.folder)
+        flush(self.folder)
 
     def _versions(self, role: str) -> list[int]:
         pattern = re.compile(rf"([0-9]+)\.{re.escape(role)}\.json")

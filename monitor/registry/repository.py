@@ -18,11 +18,11 @@ from contracts.channel import Channel, bundle_target, channel_target, site_role
 from contracts.errors import LinkError
 from monitor.registry import ceremony
 from monitor.registry.carrying import carry
-from monitor.registry.durable import flush_folder, write_durably
 from monitor.registry.keys import KeyFolder
 from monitor.registry.metadata import Lifetimes, State
 from monitor.registry.workplace import Workplace
 from runtime.bundle import Bundle, open_bundle
+from runtime.durable import flush, write_durably
 
 
 def utc_now() -> datetime:
@@ -67,7 +67,7 @@ class Registry:
         place = Workplace(making, clock=clock, lifetimes=lifetimes or Lifetimes())
         ceremony.found(place, sites, passphrase=passphrase)
         os.rename(making, folder)
-        flush_folder(folder.parent)
+        flush(folder.parent)
         return cls.open(folder, clock=clock, lifetimes=lifetimes)
 
     @classmethod

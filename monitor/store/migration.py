@@ -6,7 +6,6 @@ the old database, and the version that wrote it, usable.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from contracts.errors import ConfigurationError
+from runtime.durable import move_durably
 
 STEPS = Path(__file__).parent / "migrations"
 
@@ -89,22 +89,12 @@ def _settle(path: Path) -> None:
         if broken != "ok":
             raise sqlite3.DatabaseError(f"integrity check of the migrated copy says: {broken}")
         connection.execute("PRAGMA journal_mode=DELETE")  # one file, so that one rename moves all of it
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _swap(copy: Path, path: Path) -> None:
     for suffix in ("-wal", "-shm"):  # emptied in _copy; left behind they would be taken for the new file's
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-    os.replace(copy, path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    move_durably(copy, path)
 
 
 def _remove(copy: Path) -> None:

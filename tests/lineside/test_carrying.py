@@ -104,7 +104,7 @@ def test_a_release_on_a_stick_serves_and_an_older_stick_is_refused(
     assert not done
     assert "older than what is known here" in text
     assert agent.core.bundles.serving == second.hash
-    assert [path.name for path in (agent.settings.state_folder / "luggage").iterdir()] == []
+    wait_for(lambda: not list((agent.settings.state_folder / "luggage").iterdir()))
 
 
 def test_what_is_not_signed_is_never_loaded(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from runtime.durable import write_whole
 from trainer.bases.backbone import sha256_of
 from trainer.network import Network
 from trainer.rounds.kept import Check, Tuned
@@ -62,9 +62,7 @@ class Checkpoint:
             "checks": [(check.step, check.loss, check.held_out_loss, check.pace) for check in tuned.checks],
             "jumps": tuned.jumps,
         }
-        fresh = path.with_suffix(".fresh")
-        fresh.write_text(json.dumps(about), encoding="utf-8")
-        os.replace(fresh, path.with_suffix(".json"))
+        write_whole(path.with_suffix(".json"), json.dumps(about))
         self.midway(number).remove()
 
     def midway(self, number: int) -> Midway:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from runtime.durable import beside, move_durably
 from trainer.rounds.standing import Standing
 
 EVERY_SECONDS = 60.0  # at most one is written; how often does not change what comes out
@@ -31,12 +31,9 @@ class Midway:
         now = time.monotonic()
         if now - self.written < EVERY_SECONDS:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_suffix(".fresh")
+        fresh = beside(self.path)
         save_file(standing.tensors(), fresh, metadata={"key": self.key, "about": json.dumps(standing.about())})
-        with fresh.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(fresh, self.path)
+        move_durably(fresh, self.path)
         self.written = now
 
     def recall(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
