@@ -62,6 +62,19 @@ def markdown_table(report: Report, names: Sequence[str] = ()) -> str:
     return "\n".join([*lines, "", *_heading(report)])
 
 
+def headline_table(chosen: Iterable[tuple[str, Figure]]) -> str:
+    """Markdown for a reader who wants the outcome; each row is what a figure is in words, and the figure."""
+    heads = ("what", "measured", "goal", "holds")
+    cells = [(words, *_outcome(figure)) for words, figure in chosen]
+    lines = ([text.replace("|", "\\|") for text in row] for row in [heads, ("---",) * len(heads), *cells])
+    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+
+
+def _outcome(figure: Figure) -> tuple[str, str, str]:
+    holds, _, value, interval, goal, _ = rows([figure])[0]
+    return (f"{value} ({interval})" if interval else value), goal, holds
+
+
 def _heading(report: Report) -> list[str]:
     machine = report.machine
     gib = (machine.get("memory_bytes") or 0) / 1024**3

@@ -104,9 +104,26 @@ def test_marked_tables_are_made_from_the_report(goals_folder: Path, tmp_path: Pa
     assert fill(filled, tmp_path) == filled
 
 
+def test_headlines_pick_single_figures_and_say_them_in_words(goals_folder: Path, tmp_path: Path) -> None:
+    write_report(report_of(goals_folder), tmp_path / "r.json")
+    chosen = "r.json slow: how slow it is\nr.json free: what is free\n"
+    filled = fill(f"<!-- headlines:\n{chosen}-->\nstale\n<!-- end of headlines -->\n", tmp_path)
+    slow, free = (
+        next(line for line in filled.splitlines() if f"| {words} |" in line)
+        for words in ("how slow it is", "what is free")
+    )
+    assert slow.endswith("| NO |")
+    assert free.endswith("|  |  |")
+    assert "stale" not in filled
+    assert fill(filled, tmp_path) == filled
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("<!-- headlines:\nr.json missing: x\n-->\n<!-- end of headlines -->", "no figure 'missing'"),
+        ("<!-- headlines:\nr.json slow\n-->\n<!-- end of headlines -->", "REPORT FIGURE: words"),
+        ("<!-- headlines:\nr.json slow: x\n-->\n", "has no"),
         ("<!-- table: r.json missing -->\n<!-- end of table -->", "no figure 'missing'"),
         ("<!-- table: nowhere.json -->\n<!-- end of table -->", r"nowhere\.json"),
         ("<!-- table: r.json -->\n", "has no"),
