@@ -102,7 +102,12 @@ class EProcess(BaseModel):
     @property
     def drift_detected(self) -> bool:
         """Whether the evidence has ever amounted to proof."""
-        return self.log_peak >= log(self.proof) - 1e-9
+        return self.reached(self.proof)
+
+    def reached(self, e_value: float) -> bool:
+        """Whether the evidence has ever been worth so much; it is with probability 1 / `e_value` at most where there is
+        nothing to prove."""
+        return self.log_peak >= log(e_value) - 1e-9
 
 
 _LOSSES = tuple(log1p(-bet) for bet in BETS)

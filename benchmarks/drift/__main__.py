@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.drift import false_alarms, frames, labels, planted
+from benchmarks.drift import false_alarms, frames, gate, labels, planted
 from benchmarks.harness import Measured, Parts, add_parts, main, measure_parts
 
 PARTS: Parts = {
@@ -18,6 +18,7 @@ PARTS: Parts = {
     "false_alarms": false_alarms.measure,
     "frames": frames.measure,
     "labels": labels.measure,
+    "gate": gate.measure,
 }
 
 
