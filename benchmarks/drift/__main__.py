@@ -10,10 +10,16 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.drift import false_alarms, frames, planted
+from benchmarks.drift import false_alarms, frames, gate, labels, planted
 from benchmarks.harness import Measured, Parts, add_parts, main, measure_parts
 
-PARTS: Parts = {"planted": planted.measure, "false_alarms": false_alarms.measure, "frames": frames.measure}
+PARTS: Parts = {
+    "planted": planted.measure,
+    "false_alarms": false_alarms.measure,
+    "frames": frames.measure,
+    "labels": labels.measure,
+    "gate": gate.measure,
+}
 
 
 def measure(options: argparse.Namespace) -> Measured:

@@ -1,4 +1,4 @@
-"""Short runs on a planted line: alarm-free runs, shifts found, right diagnoses, labels to proof and false proofs.
+"""Short runs on a planted line: alarm-free runs, shifts found, right diagnoses.
 
 Only the line is planted (`drift.evaluate.PlantedLine`), so that its truth is known. Windows are of 100 images and
 commissioning is as short as in a demo, so the memories of the wander are of images, not of hours.
@@ -15,7 +15,6 @@ from benchmarks.harness import Measured
 from contracts.frame import Decision
 from contracts.report import Figure
 from contracts.telemetry import CONFIDENCE_EDGES, LATENCY_EDGES_SECONDS, Histogram, Window
-from drift.eprocess import EProcess
 from drift.evaluate import PlantedLine
 from drift.hotelling import HotellingT2
 from drift.profile import Commissioning, Profile, ProfileKey
@@ -43,7 +42,6 @@ def measure(options: argparse.Namespace) -> Measured:
             _month(rng, round(100 * scale)),
             *_detection(rng, round(500 * scale)),
             *_diagnoses(rng, round(200 * scale)),
-            *_proofs(rng, scale),
         ]
     )
 
@@ -194,39 +192,3 @@ def _seen(camera: str, mean: WindowMean, number: int) -> WindowSeen:
         latency_seconds_sum=0.0,
     )
     return WindowSeen(at=window.ended_at, camera=camera, window=window)
-
-
-def _proofs(rng: np.random.Generator, scale: float) -> list[Figure]:
-    labels, length = round(2_400_000 * scale), 1000
-    false = sum(_proven_after(rng, 0.02, length) is not None for _ in range(labels // length))
-    figures = [
-        Figure(
-            name="false_proofs",
-            value=false,
-            unit="proofs",
-            note=f"error exactly the tolerated 2 %, {labels} labels in sequences of {length}, e-value 10,000",
-        )
-    ]
-    for error in (0.45, 0.19, 0.10):
-        needed = [_proven_after(rng, error, 5000) or 5000 for _ in range(round(300 * scale))]
-        spread = 1.96 * float(np.std(needed)) / np.sqrt(len(needed))
-        mean = float(np.mean(needed))
-        figures.append(
-            Figure(
-                name=f"labels_to_proof_at_{round(100 * error)}_percent",
-                value=mean,
-                unit="labels",
-                interval=(mean - spread, mean + spread),
-                note=f"tolerated 2 %, e-value 10,000, mean of {len(needed)} sequences",
-            )
-        )
-    return figures
-
-
-def _proven_after(rng: np.random.Generator, error: float, most: int) -> int | None:
-    process = EProcess(tolerated=0.02)
-    for number, wrong in enumerate(rng.random(most) < error, start=1):
-        process = process.update(bool(wrong))
-        if process.drift_detected:
-            return number
-    return None

@@ -94,13 +94,14 @@ def _share_of(side: str, evidence: Evidence, noise: float) -> float:
     return (low - noise) / (1.0 - 2.0 * noise)
 
 
-def harms(evidence: Evidence, settings: RuleSettings) -> list[Reason]:
-    """All that the labels prove; empty while they prove nothing."""
+def harms(evidence: Evidence, settings: RuleSettings, *, proof: float | None = None) -> list[Reason]:
+    """All that the labels prove; empty while they prove nothing. `proof`: an e-value instead of the settings'."""
+    needed = proof or settings.proof
     found = []
     for code, process in (("harm-escapes", evidence.escapes), ("harm-false-rejects", evidence.false_rejects)):
-        if process.drift_detected:
+        if process.reached(needed):
             found.append(because(code, wrong=process.wrong, labels=process.labels, tolerated=process.tolerated))
-    if not found and evidence.log_peak_of_both >= log(settings.proof):
+    if not found and evidence.log_peak_of_both >= log(needed):
         found.append(because("harm-both", wrong=evidence.wrong, labels=evidence.random))
     for label, parts in sorted(evidence.unseen.items()):
         if parts >= settings.unseen_class_parts:

@@ -4,7 +4,10 @@ On the gold set (parts of the home condition that no model was trained on) the c
 and defective parts apart and for every class with enough parts: the lower bound of the paired difference must lie above
 minus the margin. On the new, gate-labelled parts it must be better, good and defective parts weighed by their costs.
 What the numbers cannot decide is UNDECIDED, never PASS: it goes on to the shadow when nothing speaks against it, and to
-a person when something does (`doubt_level`: a part or two lost by chance does not). The statistics are in `paired`.
+a person when something does (`doubt_level`: a part or two lost by chance does not). A group with parts enough to
+exclude a loss of `grave_loss` that looks worse and does not exclude it asks a person too: the shadow sees no labels
+that could. A candidate that is truly that much worse then goes on by itself in one case of twenty. The statistics are
+in `paired`.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.names import Label, Sha256
 from contracts.settings import Settings
-from monitor.rules.paired import Balance, Difference, PairedPart, balanced, by_group, compare, sign_test
+from monitor.rules.paired import Balance, Difference, PairedPart, balanced, by_group, compare, sign_test, tango_interval
 from monitor.rules.reason import Parameter, Reason, because
 
 
@@ -27,6 +30,9 @@ class GateSettings(Settings):
     level: float = Field(default=0.05, gt=0, lt=0.5, description="of the sign test on new parts")
     doubt_level: float = Field(
         default=0.2, gt=0, lt=0.5, description="of the sign test on gold parts, from which on a person is asked"
+    )
+    grave_loss: float = Field(
+        default=0.05, gt=0, lt=0.5, description="not excluded by gold parts that could have: a person is asked"
     )
     gold_parts: int = Field(default=20, ge=1, description="fewer gold parts of a class: that class is undecided")
     new_parts: int = Field(default=20, ge=1, description="fewer new parts: 'better' is undecided")
@@ -139,10 +145,16 @@ def _judge_gold(
         against.append(because("gate-gold-worse", **said))
     elif found.parts < settings.gold_parts:
         missing.append(because("gate-gold-few", **said))
-    elif found.difference < -settings.margin and chance <= settings.doubt_level:
+    elif (found.difference < -settings.margin and chance <= settings.doubt_level) or _may_be_grave(found, settings):
         doubts.append(because("gate-gold-doubtful", **said))
     elif found.lower < -settings.margin:
         missing.append(because("gate-gold-undecided", **said, lower=found.lower))
+
+
+def _may_be_grave(found: Difference, settings: GateSettings) -> bool:
+    """Whether it looks worse, and parts that would exclude a grave loss, had all stayed right, do not."""
+    at_best, _ = tango_interval(0, 0, found.parts)
+    return found.lost > found.gained and found.lower < -settings.grave_loss <= at_best
 
 
 def _judge_new(

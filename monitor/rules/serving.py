@@ -62,11 +62,11 @@ def judge_release(turn: Turn, facts: BundleFacts) -> None:
     watch = turn.state.watch
     if watch is None or watch.acted:
         return
-    proofs = withdrawal.proven(watch, turn.settings)
+    young = withdrawal.on_probation(facts, (turn.at - facts.activated_at).total_seconds(), turn.settings)
+    proofs = withdrawal.proven(watch, turn.settings, young=young)
     if not proofs:
         return
-    age = (turn.at - facts.activated_at).total_seconds()
-    if facts.previous is not None and withdrawal.on_probation(facts, age, turn.settings):
+    if facts.previous is not None and young:
         turn.actions.append(Withdraw(bundle_hash=facts.bundle_hash, to=facts.previous, reason=proofs[0]))
         turn.set(watch=watch.model_copy(update={"acted": True}))
         return

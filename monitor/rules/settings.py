@@ -82,3 +82,6 @@ class RuleSettings(Settings):
     maintenance: tuple[MaintenanceWindow, ...] = ()
 
     probation_days: float = Field(default=7.0, ge=0, description="a release this young is withdrawn on proof of harm")
+    withdrawal_proof: float = Field(
+        default=80.0, gt=1, description="e-value taken for proof against a release on probation"
+    )

@@ -2,9 +2,14 @@
 
 Audit labels are random draws and feed the same e-processes as an incident's labels. Overrides are found by looking, so
 they feed a process of their own in which every inspected part that nobody overrode counts as right: people miss errors
-but hardly invent them (what they do invent is covered by the label noise), so the process can only under-state the
-error rate, and an e-process fed with fewer errors than there are stays valid. An override waits for the window that
-counts its part, and then counts once as right and once as wrong, which under-states again.
+but hardly invent them. What they do invent is a share of what they *say* (the label noise), not of all parts: silence
+is no statement. So the process can only under-state the error rate, and an e-process fed with fewer errors than there
+are stays valid. An override waits for the window that counts its part, and then counts once as right and once as
+wrong, which under-states again.
+
+A release on probation has a predecessor to go back to, which makes an error cheap and delay dear: it is withdrawn at
+`withdrawal_proof`. Four processes look at it (escapes, false rejects, their product, overrides), so that of the
+releases that keep their promise at most 5 in 100 are withdrawn at the default of 80, however long one looks.
 """
 
 from __future__ import annotations
@@ -33,12 +38,12 @@ class Watch(BaseModel):
 
 
 def watch_of(facts: BundleFacts, settings: RuleSettings) -> Watch:
-    """Nothing known yet against a release. Overrides tolerate the error over all parts at the certified mix."""
+    """Nothing known yet against a release. Overrides tolerate the error over all parts at the certified mix, and the
+    invented ones that come with so many true ones."""
     share = facts.defect_share
-    overall = share * facts.escapes_tolerated + (1.0 - share) * facts.false_rejects_tolerated + settings.label_noise
-    return Watch(
-        evidence=no_evidence(facts, settings), overrides=EProcess(tolerated=min(overall, 0.95), proof=settings.proof)
-    )
+    overall = share * facts.escapes_tolerated + (1.0 - share) * facts.false_rejects_tolerated
+    tolerated = min(overall / (1.0 - settings.label_noise), 0.95)
+    return Watch(evidence=no_evidence(facts, settings), overrides=EProcess(tolerated=tolerated, proof=settings.proof))
 
 
 def inspected(watch: Watch, camera: str, parts: int, until: Moment) -> Watch:
@@ -64,11 +69,12 @@ def labelled(watch: Watch, label: LabelSeen, facts: BundleFacts, settings: RuleS
     return watch.model_copy(update=changes)
 
 
-def proven(watch: Watch, settings: RuleSettings) -> list[Reason]:
-    """Everything proven against the release; empty while nothing is."""
-    reasons = harms(watch.evidence, settings)
+def proven(watch: Watch, settings: RuleSettings, *, young: bool = False) -> list[Reason]:
+    """Everything proven against the release; empty while nothing is. Against a `young` one less is proof enough."""
+    proof = settings.withdrawal_proof if young else settings.proof
+    reasons = harms(watch.evidence, settings, proof=proof)
     process = watch.overrides
-    if process.drift_detected:
+    if process.reached(proof):
         reasons.append(
             because("harm-overrides", wrong=process.wrong, parts=process.labels, tolerated=process.tolerated)
         )

@@ -115,6 +115,13 @@ def test_two_parts_lost_by_chance_are_no_doubt() -> None:
     assert (verdict.verdict, verdict.next, codes(verdict)) == (Verdict.UNDECIDED, "shadow", {"gate-gold-undecided"})
 
 
+def test_a_class_that_could_exclude_a_grave_loss_and_does_not_goes_to_a_person() -> None:
+    """Of 100 parts one may be lost; of 45 none being lost would exclude nothing."""
+    for parts_, lost, to in ((100, 1, "shadow"), (100, 2, "person"), (45, 1, "shadow")):
+        verdict = judged(gold=(*parts("good", both=400), *parts("pit", both=parts_ - lost, lost=lost)))
+        assert (verdict.verdict, verdict.next) == (Verdict.UNDECIDED, to), (parts_, lost)
+
+
 def test_a_small_gold_set_cannot_exclude_a_loss_and_says_so() -> None:
     verdict = judged(gold=(*parts("good", both=60), *parts("pit", both=40)))
     assert (verdict.verdict, verdict.next, codes(verdict)) == (Verdict.UNDECIDED, "shadow", {"gate-gold-undecided"})

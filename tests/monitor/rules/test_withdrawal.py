@@ -153,3 +153,30 @@ def test_while_the_product_drifts_the_release_is_not_blamed() -> None:
     model.labels(150, A, error=0.6, source=AUDIT)
     assert not model.all_of(Withdraw)
     assert model.phase() is Phase.HARMFUL
+
+
+def test_a_release_on_probation_is_withdrawn_on_less_proof_than_an_incident_needs() -> None:
+    early, late = young(), young()
+    late.wait(24 * 8)
+    for model in (early, late):
+        while not model.all_of(Withdraw) and not model.all_of(OpenIncident):
+            model.labels(1, A, error=0.6, source=AUDIT)
+    labels = [model.state.watch.evidence.random if model.state.watch else 0 for model in (early, late)]
+    assert early.all_of(Withdraw)
+    assert late.all_of(OpenIncident)
+    assert labels[0] < labels[1]
+
+
+def test_what_operators_invent_is_a_share_of_what_they_say() -> None:
+    """Clicks on one part in twenty are more than 2 % of errors can explain; clicks on one in fifty are not."""
+    found = {}
+    for clicks in (2, 5):
+        model = PlantedModel((A,))
+        model.learn()
+        model.serve(2, escapes_tolerated=0.02, false_rejects_tolerated=0.02)
+        for _ in range(30):
+            overruled(model, clicks)
+            model.windows(1)
+        found[clicks] = model.all_of(Withdraw)
+    assert not found[2]
+    assert found[5][0].reason.code == "harm-overrides"
