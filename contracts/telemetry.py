@@ -3,6 +3,9 @@
 Every one of birth, window and event travels in an `Envelope` with (agent, boot, sequence). Sequences start at 1 in each
 boot and have no gaps: what the outbox had to drop is replaced by an `Event` of kind `dropped` under the first dropped
 sequence, whose `last_sequence` covers the range. The monitor answers with an `Ack` after its own commit.
+
+A boot is one run of numbers: that of a start, or of what is said after a long outage, with the full state near its
+beginning. A monitor that says `takes_late` gets such a run beside the messages of older ones, which are then `late`.
 """
 
 from __future__ import annotations
@@ -58,6 +61,7 @@ class CameraState(Wire):
     product: Name
     source: str
     line: Name = Field(default="line-1", description="cameras of one line and product are siblings")
+    fault: str | None = Field(default=None, description='hard fault now; "": none, missing: an older agent')
 
 
 class Birth(Wire):
@@ -190,6 +194,11 @@ class Envelope(Wire):
         description="lowest sequence of this boot that the outbox still holds: everything below was acknowledged once, "
         "so a monitor with a younger database need not wait for it",
     )
+    late: bool = Field(
+        default=False,
+        description="the agent has begun a newer boot, whose messages do not wait for this one: it tells what was, "
+        "not what is",
+    )
     body: Body
 
 
@@ -213,6 +222,7 @@ class Ack(Wire):
     cameras: dict[Name, str] = Field(
         default={}, description="camera -> state of the monitor's machine (e.g. OK, DRIFT), for the operator's page"
     )
+    takes_late: bool = Field(default=False, description="newer boots may be sent before older ones are delivered")
 
 
 Window.model_rebuild()

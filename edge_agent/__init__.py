@@ -10,8 +10,8 @@ on disk, and sums of them to the monitor. Reading order:
 - what stays: `store`, `record` with `extract` and `parquet`, `parts/` (several views, one part), `buffer`, `focus`,
   `recent`, `trend`
 - what the line is told: `deadline`, `outputs/`
-- what leaves: `outbox`, `shrink`, `merging`, `broker`, `uplink`, `sampling`, `upload`, `outcomes`;
-  by hand: `luggage`
+- what leaves: `outbox`, `shrink`, `merging`, `lanes`, `broker`, `uplink`, `sampling`, `upload`,
+  `outcomes`; by hand: `luggage`
 - what the monitor asks: `orders`, `shadow`, `replay`, `benchmarking`, `scores`
 - bundles: `updates`, `download`, `slots`, `durable`, `evidence`, `selection`, `engines`, `pace`, `crash`,
   `activation`, `follower`

@@ -1,16 +1,19 @@
 """Telemetry that waits on disk until the monitor has committed it: nothing leaves the outbox without an `Ack`.
 
-Sequences start at 1 in each boot and have no gaps. Where the disk cap forces the outbox to forget, births and events
-go first, then windows are merged with their successors (their sums add up), and an event `dropped` stands in
-for every sequence that lost its message. What was sent already is never changed: the monitor may have it.
+Sequences start at 1 in each boot and have no gaps. A start begins a boot, and so does `divide` after an outage: what
+waits from before may then be sent behind what is new, each with numbers of its own (`edge_agent.lanes`). Where the disk
+cap forces the outbox to forget, births and events go first, then windows are merged with their successors (their sums
+add up), and an event `dropped` stands in for every sequence that lost its message. What was sent already is never
+changed: the monitor may have it.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from sqlite3 import Row
 
 from pydantic import TypeAdapter
 
@@ -29,6 +32,21 @@ class Message:
     envelope: Envelope
 
 
+@dataclass
+class Lane:
+    """A part of the outbox that is sent oldest first: numbers above `after`, up to `through` (None: no end). `cursor`
+    is the newest that was sent, `most` how many may be under way."""
+
+    after: int
+    through: int | None
+    most: int
+    late: bool = False
+    cursor: int = 0
+
+    def __post_init__(self) -> None:
+        self.cursor = max(self.cursor, self.after)
+
+
 class Outbox:
     """Messages of this and earlier boots, in the agent's database."""
 
@@ -36,12 +54,30 @@ class Outbox:
         self._store = store
         self._agent = agent
         self._max_bytes = max_bytes
-        self.boot = uuid.uuid4().hex
-        with store.transaction() as db:
-            db.execute(
-                "INSERT INTO boots (boot, last_sequence, started_at) VALUES (?, 0, ?)",
-                (self.boot, datetime.now(UTC).timestamp()),
-            )
+        self.started = uuid.uuid4().hex
+        """Names this start of the agent, as does its first boot."""
+        self.boot = self.started
+        """The run of numbers that new messages belong to."""
+        self.newest_late = 0
+        """The newest message that an earlier boot may have left."""
+        self._begin(self.boot)
+
+    def divide(self) -> None:
+        """Begin another boot: from now on numbers start at 1 again, and all that waits is of an earlier one."""
+        self._begin(uuid.uuid4().hex)
+
+    def _begin(self, boot: str) -> None:
+        with self._store.transaction() as db:
+            row = (boot, datetime.now(UTC).timestamp())
+            db.execute("INSERT INTO boots (boot, last_sequence, started_at) VALUES (?, 0, ?)", row)
+        with self._store.transaction() as db:  # it is on disk, and nobody adds meanwhile
+            self.newest_late = int(db.execute("SELECT COALESCE(MAX(id), 0) FROM outbox").fetchone()[0])
+            self.boot = boot
+
+    def announce(self, make: Callable[[], Body]) -> int:
+        """Keep what `make` says of the present, while nothing else is committed that could change it."""
+        with self._store.transaction():
+            return self.add(make())
 
     def add(self, body: Body) -> int:
         """Keep a message for the monitor; returns its sequence. Joins an open transaction."""
@@ -57,7 +93,9 @@ class Outbox:
 
     def waiting(self, *, after: int, limit: int) -> list[Message]:
         """The oldest messages whose number is above `after`."""
-        rows = self._store.rows("SELECT * FROM outbox WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        return self._messages(self._store.rows(_BETWEEN, (after, _NO_END, limit)))
+
+    def _messages(self, rows: Sequence[Row], *, late: bool = False) -> list[Message]:
         held = {boot: self._store.rows(_HELD, (boot,))[0]["held"] for boot in {row["boot"] for row in rows}}
         return [
             Message(
@@ -68,6 +106,7 @@ class Outbox:
                     sequence=row["sequence"],
                     sent_at=datetime.fromtimestamp(row["made_at"], UTC),
                     oldest_held=held.get(row["boot"]),
+                    late=late,
                     body=_BODY.validate_json(row["body"]),
                 ),
             )
@@ -93,36 +132,52 @@ class Outbox:
             db.executemany("UPDATE outbox SET sent = 1 WHERE id = ?", [(message.number,) for message in taken])
         return taken
 
-    def mark_sent(self, through: int) -> None:
-        """Messages up to this number are about to be handed to the broker; they stay as they are from now on."""
-        with self._store.transaction() as db:
-            db.execute("UPDATE outbox SET sent = 1 WHERE id <= ? AND sent = 0", (through,))
-
     def acknowledge(self, boot: str, sequence: int) -> int:
         """Forget what the monitor has committed; returns how many messages that were."""
         with self._store.transaction() as db:
             gone = db.execute("DELETE FROM outbox WHERE boot = ? AND sequence <= ? AND sent = 1", (boot, sequence))
             return int(gone.rowcount)
 
-    def exchange(self, acknowledged: Mapping[str, int], *, after: int, most: int) -> tuple[int, list[Message]]:
-        """Forget what the monitor has committed (boot -> sequence) and hand out the oldest messages above `after`,
-        marked as sent, until `most` are in flight; all in one commit. Returns (how many went, those to send)."""
+    def exchange(
+        self, acknowledged: Mapping[str, int], lanes: Sequence[Lane], *, most: int
+    ) -> tuple[int, list[Message]]:
+        """Forget what the monitor has committed (boot -> sequence) and hand out what each lane may send next, marked as
+        sent, until `most` are under way; the first lanes first, all in one commit. Returns (how many went, those to
+        send); the lanes' cursors are theirs to move."""
         with self._store.transaction():
             gone = sum(self.acknowledge(boot, sequence) for boot, sequence in acknowledged.items())
-            room = most - self.in_flight(after)
-            messages = self.waiting(after=after, limit=room) if room > 0 else []
-            if messages:
-                self.mark_sent(messages[-1].number)
+            room = most - sum(self.under_way(lane)[0] for lane in lanes)
+            messages: list[Message] = []
+            for lane in lanes:
+                taken = self._take(lane, min(room, lane.most - self.under_way(lane)[0]))
+                messages += taken
+                room -= len(taken)
         return gone, messages
+
+    def _take(self, lane: Lane, limit: int) -> list[Message]:
+        """The lane's next messages, marked as sent; they stay as they are from now on."""
+        if limit <= 0:
+            return []
+        end = _NO_END if lane.through is None else lane.through
+        rows = self._store.rows(_BETWEEN, (lane.cursor, end, limit))
+        with self._store.transaction() as db:
+            db.executemany("UPDATE outbox SET sent = 1 WHERE id = ? AND sent = 0", [(row["id"],) for row in rows])
+        return self._messages(rows, late=lane.late)
 
     def size(self) -> tuple[int, int]:
         """(messages, bytes) that wait."""
         row = self._store.rows("SELECT COUNT(*) AS messages, COALESCE(SUM(bytes), 0) AS bytes FROM outbox")[0]
         return int(row["messages"]), int(row["bytes"])
 
-    def in_flight(self, through: int) -> int:
-        """How many messages up to that number wait for their acknowledgement."""
-        return int(self._store.rows("SELECT COUNT(*) AS n FROM outbox WHERE id <= ?", (through,))[0]["n"])
+    def under_way(self, lane: Lane) -> tuple[int, int | None]:
+        """Of a lane's messages that were sent: how many wait for their acknowledgement, and the oldest one's number."""
+        row = self._store.rows(_UNDER_WAY_IN, (lane.after, lane.cursor))[0]
+        return int(row["n"]), row["oldest"]
+
+    def is_behind(self, lane: Lane, most: int) -> bool:
+        """Whether more than `most` of a lane's messages have not been sent yet."""
+        end = _NO_END if lane.through is None else lane.through
+        return bool(self._store.rows(f"{_BETWEEN} OFFSET ?", (lane.cursor, end, 1, most)))
 
     def shrink(self) -> int:
         """Bring the outbox under its cap; returns how many messages lost their place. Sent ones are never touched."""
@@ -136,5 +191,8 @@ class Outbox:
         return lost
 
 
+_NO_END = 2**62
+_BETWEEN = "SELECT * FROM outbox WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+_UNDER_WAY_IN = "SELECT COUNT(*) AS n, MIN(id) AS oldest FROM outbox WHERE id > ? AND id <= ?"
 _UNDER_WAY = "SELECT COALESCE(SUM(bytes), 0) FROM outbox WHERE sent = 1"
 _HELD = "SELECT MIN(sequence) AS held FROM outbox WHERE boot = ?"

@@ -75,7 +75,12 @@ def birth(settings: AgentSettings, core: Core, started_at: datetime) -> Birth:
         software_version=software_version(),
         started_at=started_at,
         cameras=tuple(
-            CameraState(camera=row["camera"], product=row["product"], source=row["source"])
+            CameraState(
+                camera=row["camera"],
+                product=row["product"],
+                source=row["source"],
+                fault=core.station.faults.get(row["camera"], ""),
+            )
             for row in core.store.rows("SELECT * FROM cameras ORDER BY camera")
         ),
         bundle_hash=bundle_hash,

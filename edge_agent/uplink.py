@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -20,9 +19,9 @@ from pydantic import ValidationError
 from contracts.errors import QuotaError
 from contracts.telemetry import Ack, Birth, Event, Status, topic
 from edge_agent.broker import Address
+from edge_agent.lanes import IN_FLIGHT, Lanes
 from edge_agent.outbox import Message, Outbox
 
-IN_FLIGHT = 64  # messages sent and not acknowledged
 LARGEST_PAYLOAD_BYTES = 64 * 1024
 _KEEPALIVE_SECONDS = 20
 _BEAT_SECONDS = 1.0
@@ -49,14 +48,14 @@ class Uplink:
     ) -> None:
         self._outbox, self._address, self._site, self._agent = outbox, address, site, agent
         self._birth, self._on_order, self._on_states = birth, on_order, on_states
-        self._resend_seconds = resend_seconds
+        self._lanes = Lanes(outbox, resend_seconds=resend_seconds)
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._fresh = threading.Event()  # a connection whose birth has not been written yet
+        self._fresh = threading.Event()  # a connection over which nothing was sent yet
+        self._owes_birth = False
         self._lock = threading.Lock()
         self._acks: dict[str, int] = {}  # boot -> sequence that the monitor has committed, to be forgotten
-        self._cursor = 0  # number of the newest message sent over this connection
-        self._progress = time.monotonic()
+        self._takes_late = False  # the monitor behind this connection
         self._sender = threading.Thread(target=self._send_for_ever, name="uplink", daemon=True)
         self._client = self._make_client(longest_wait_seconds)
         self.connected = threading.Event()
@@ -138,6 +137,7 @@ class Uplink:
             return
         with self._lock:
             self._acks[ack.boot] = max(ack.sequence, self._acks.get(ack.boot, 0))
+            self._takes_late = ack.takes_late
         self._wake.set()
         if ack.cameras:
             self._on_states(ack.cameras)
@@ -159,33 +159,32 @@ class Uplink:
     def _begin_connection(self) -> None:
         """Everything that waits is sent over a new connection, and a birth after it."""
         if self._fresh.is_set():
-            self._outbox.add(self._birth())
             self._fresh.clear()
-            self._cursor = 0
-            self._progress = time.monotonic()
+            self._owes_birth, self._takes_late = True, False
+            self._lanes.begin()
+        self._announce()
+
+    def _announce(self) -> None:
+        if self._owes_birth:
+            self._outbox.announce(self._birth)
+            self._owes_birth = False
 
     def _exchange(self) -> None:
         """Forget what is acknowledged, send what may be in flight beside the rest."""
         with self._lock:
             acks = dict(self._acks)
-        gone, messages = self._outbox.exchange(acks, after=self._cursor, most=IN_FLIGHT)
+        if acks and self._takes_late and self._lanes.take_late():
+            self._owes_birth = True
+            self._announce()
+        gone, messages = self._lanes.exchange(acks)
         with self._lock:
             self._acks = {boot: last for boot, last in self._acks.items() if acks.get(boot) != last}
         if gone:
             self.acknowledged_at = datetime.now(UTC)
         for message in messages:
             self._publish(message)
-            self._cursor = message.number
-        self._watch_progress(moved=bool(gone))
-
-    def _watch_progress(self, *, moved: bool) -> None:
-        """Where nothing is acknowledged for a while, everything is sent again."""
-        in_flight = self._outbox.in_flight(self._cursor)
-        if moved or in_flight == 0:
-            self._progress = time.monotonic()
-        elif time.monotonic() - self._progress > self._resend_seconds:
-            _log.warning("no acknowledgement for %g s; sending %d messages again", self._resend_seconds, in_flight)
-            self._cursor, self._progress = 0, time.monotonic()
+        if again := self._lanes.stalled():
+            _log.warning("no acknowledgement for a while; sending %d messages again", again)
             self._wake.set()
 
     def _publish(self, message: Message) -> None:
@@ -198,5 +197,5 @@ class Uplink:
         return topic(self._site, self._agent, kind)
 
     def _status(self, *, online: bool) -> str:
-        status = Status(agent=self._agent, boot=self._outbox.boot, online=online, at=datetime.now(UTC))
+        status = Status(agent=self._agent, boot=self._outbox.started, online=online, at=datetime.now(UTC))
         return status.model_dump_json()

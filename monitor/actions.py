@@ -28,6 +28,7 @@ from monitor.rules.action import (
     OpenIncident,
     OpenTicket,
     OrderRetrain,
+    PastDrift,
     PhaseChanged,
     QualityAlert,
     VerdictsUnsafe,
@@ -49,6 +50,7 @@ class Actions:
         self._orders = orders
         self._deeds: dict[type[Any], Callable[..., ReleaseRow | None]] = {
             PhaseChanged: self._phase_changed,
+            PastDrift: self._past_drift,
             OpenIncident: self._open_incident,
             ChangeIncident: self._change_incident,
             CloseIncident: self._close_incident,
@@ -106,6 +108,11 @@ class Actions:
             before=action.before.value,
             after=action.after.value,
         )
+
+    def _past_drift(self, session: Session, action: PastDrift, state: ModelState, at: datetime) -> None:
+        agent, camera, product = camera_parts(action.camera)
+        place = {"agent": agent, "camera": camera, "product": product}
+        timeline.note_reason(session, "phase", action.reason, site=state.site, at=at, **place)
 
     def _open_incident(self, session: Session, action: OpenIncident, state: ModelState, at: datetime) -> None:
         row = session.get(IncidentRow, action.incident_id)

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from contracts.errors import ConfigurationError
-from contracts.telemetry import Event, EventKind, OutcomeReport, ShadowSummary, ThresholdsReport
+from contracts.telemetry import Birth, Event, EventKind, OutcomeReport, ShadowSummary, ThresholdsReport
 from monitor import benchmarks, labels, releases, thresholds, timeline
 from monitor.actions import withdraw
 from monitor.candidates import Candidates
@@ -47,10 +47,18 @@ class AgentEvents:
             EventKind.ORDER_FAILED: self._order_failed,
             EventKind.OUTCOME: self._outcome,
         }
+        self._late_deeds = self._deeds | {
+            EventKind.CAMERA_FAULT: self._note_fault,
+            EventKind.CAMERA_RECOVERED: self._note_recovery,
+            EventKind.BUNDLE_ACTIVATED: self._note_activation,
+            EventKind.SHADOW_STARTED: self._note_shadow,
+            EventKind.OUTCOME: self._late_outcome,
+        }
 
-    def take(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
-        """Do what the event calls for. `dropped` is ingest's, by its tombstones."""
-        deed = self._deeds.get(event.event)
+    def take(self, session: Session, message: MessageRow, agent: AgentRow, event: Event, *, late: bool = False) -> None:
+        """Do what the event calls for; a `late` one changes nothing of what the agent is now. `dropped` is ingest's, by
+        its tombstones."""
+        deed = (self._late_deeds if late else self._deeds).get(event.event)
         if deed is not None:
             deed(session, message, agent, event)
 
@@ -61,17 +69,29 @@ class AgentEvents:
         self._note(session, message, event, "agent.resumed", why=event.reason)
 
     def _camera_fault(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
-        self._set_fault(session, agent, event, event.reason or "fault")
+        self._set_fault(session, agent, event.camera, event.reason or "fault")
+        self._note_fault(session, message, agent, event)
+
+    def _note_fault(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
         self._note(session, message, event, "camera.fault", why=event.reason)
 
     def _camera_recovered(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
-        self._set_fault(session, agent, event, None)
+        self._set_fault(session, agent, event.camera, None)
+        self._note_recovery(session, message, agent, event)
+
+    def _note_recovery(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
         self._note(session, message, event, "camera.recovered", why=event.reason)
 
-    def _set_fault(self, session: Session, agent: AgentRow, event: Event, fault: str | None) -> None:
+    def set_faults(self, session: Session, agent: AgentRow, birth: Birth) -> None:
+        """As the agent says of its cameras, where it does."""
+        for camera in birth.cameras:
+            if camera.fault is not None:
+                self._set_fault(session, agent, camera.camera, camera.fault or None)
+
+    def _set_fault(self, session: Session, agent: AgentRow, camera: str | None, fault: str | None) -> None:
         for row in session.scalars(
             select(CameraRow).where(
-                CameraRow.site == agent.site, CameraRow.agent == agent.agent, CameraRow.camera == event.camera
+                CameraRow.site == agent.site, CameraRow.agent == agent.agent, CameraRow.camera == camera
             )
         ):
             row.fault = fault
@@ -81,7 +101,11 @@ class AgentEvents:
         agent.release_number = event.details.get("release")
         if agent.shadow_hash == event.bundle_hash:
             agent.shadow_hash = None
-        self._note(session, message, event, "bundle.activated", why=event.reason, release=agent.release_number)
+        self._note_activation(session, message, agent, event)
+
+    def _note_activation(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
+        release = event.details.get("release")
+        self._note(session, message, event, "bundle.activated", why=event.reason, release=release)
 
     def _refused(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
         self._note(session, message, event, "bundle.refused", why=event.reason)
@@ -118,6 +142,9 @@ class AgentEvents:
 
     def _shadow_started(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
         agent.shadow_hash = event.bundle_hash
+        self._note_shadow(session, message, agent, event)
+
+    def _note_shadow(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
         self._note(session, message, event, "bundle.shadow-started")
         row = self._candidates.in_shadow(session, agent.site)
         if row is not None and row.bundle_hash == event.bundle_hash:
@@ -192,7 +219,12 @@ class AgentEvents:
             return None
         return row
 
-    def _outcome(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
+    def _late_outcome(self, session: Session, message: MessageRow, agent: AgentRow, event: Event) -> None:
+        self._outcome(session, message, agent, event, late=True)
+
+    def _outcome(
+        self, session: Session, message: MessageRow, agent: AgentRow, event: Event, *, late: bool = False
+    ) -> None:
         try:
             report = OutcomeReport.model_validate(event.details)
         except ValidationError as error:
@@ -200,7 +232,7 @@ class AgentEvents:
             return
         row = labels.record_outcome(session, report, site=agent.site, agent=agent.agent, at=datetime.now(UTC))
         if row is not None:
-            self._rulebook.tell_label(session, row)
+            self._rulebook.tell_label(session, row, late=late)
 
     def _unusable(self, session: Session, message: MessageRow, event: Event, error: ValidationError) -> None:
         why = f"{event.event}: {error.errors()[0]['loc']} {error.errors()[0]['msg']}"

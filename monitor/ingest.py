@@ -56,6 +56,7 @@ class _Numbered:
     body: dict[str, Any]
     covers: int
     oldest_held: int
+    late: bool = False
 
 
 class _Poison(Exception):
@@ -134,6 +135,7 @@ class Ingest:
             body=body.model_dump(mode="json"),
             covers=covers,
             oldest_held=min(envelope.oldest_held or 1, envelope.sequence),
+            late=envelope.late,
         )
 
     def _count(self, arrival: Arrival, reason: str, session: Session) -> None:
@@ -182,6 +184,7 @@ def _salvage(site: str, agent: str, arrival: Arrival) -> _Numbered:
 def _insert(message: _Numbered, session: Session) -> None:
     boot = _boot(message.site, message.agent, message.boot, message.received_at, session)
     boot.last_seen_at = message.received_at
+    boot.late = boot.late or message.late
     if message.kind == "tombstone":
         _bury(message, session)
     if message.sequence <= boot.contiguous:
@@ -224,7 +227,14 @@ def _boot(site: str, agent: str, boot: str, moment: datetime, session: Session) 
     row = session.get(BootRow, (site, agent, boot))
     if row is None:
         row = BootRow(
-            site=site, agent=agent, boot=boot, contiguous=0, processed=0, first_seen_at=moment, last_seen_at=moment
+            site=site,
+            agent=agent,
+            boot=boot,
+            contiguous=0,
+            processed=0,
+            late=False,
+            first_seen_at=moment,
+            last_seen_at=moment,
         )
         session.add(row)
         session.flush()
@@ -252,7 +262,7 @@ def _acknowledge(boot: tuple[str, str, str], held_before: int, session: Session)
     row.contiguous = highest_contiguous(start, sequences, ((first, last) for first, last in ranges))
     cameras = session.scalars(select(CameraRow).where(CameraRow.site == site, CameraRow.agent == agent))
     states = {camera.camera: camera.state for camera in cameras}
-    return site, Ack(agent=agent, boot=name, sequence=row.contiguous, cameras=states)
+    return site, Ack(agent=agent, boot=name, sequence=row.contiguous, cameras=states, takes_late=True)
 
 
 def highest_contiguous(start: int, sequences: Iterable[int], ranges: Iterable[tuple[int, int]]) -> int:

@@ -1,6 +1,8 @@
 """The loop: committed telemetry, message by message, into rules, rows and timeline, each exactly once.
 
-A boot's messages are taken in the order of their sequence, boots side by side in the order of sending. How far a boot
+A boot's messages are taken in the order of their sequence, boots side by side in the order of sending; those of late
+boots, which an agent's newer one has overtaken, behind all others. They tell what was: it is put down at its own time,
+and what is now stays as newer messages have told it. How far a boot
 has been worked through is committed together with everything that came of it.
 """
 
@@ -23,7 +25,7 @@ from monitor.orders import OrderDesk
 from monitor.rulebook import Rulebook, Sight
 from monitor.settings import LabelSettings
 from monitor.store.database import Store
-from monitor.store.rule_tables import CameraRow
+from monitor.store.rule_tables import CameraRow, EventRow
 from monitor.store.telemetry_tables import AgentRow, BootRow, MessageRow, TombstoneRow, WindowRow
 
 BATCH_MESSAGES = 50
@@ -65,7 +67,7 @@ class Loop:
             boots, messages = _waiting(session, most)
             for message in messages:
                 if skip is None:
-                    self._take(session, message)
+                    self._take(session, message, late=boots[message.site, message.agent, message.boot].late)
                 else:
                     self._pass_over(session, message, skip)
                 boots[message.site, message.agent, message.boot].processed = message.sequence
@@ -75,14 +77,14 @@ class Loop:
             self._note_drops(session)
             return len(messages)
 
-    def _take(self, session: Session, message: MessageRow) -> None:
+    def _take(self, session: Session, message: MessageRow, *, late: bool) -> None:
         agent = self._agent(session, message)
         if message.kind == "birth":
-            self._birth(session, message, agent, Birth.model_validate(message.body))
+            self._birth(session, message, agent, Birth.model_validate(message.body), late=late)
         elif message.kind == "window":
-            self._window(session, message, agent, Window.model_validate(message.body))
+            self._window(session, message, agent, Window.model_validate(message.body), late=late)
         elif message.kind == "event":
-            self._events.take(session, message, agent, Event.model_validate(message.body))
+            self._events.take(session, message, agent, Event.model_validate(message.body), late=late)
         elif message.kind == "unreadable":
             self._pass_over(session, message, "unreadable")
 
@@ -100,14 +102,17 @@ class Loop:
         row.last_seen_at = max(row.last_seen_at, message.received_at)
         return row
 
-    def _birth(self, session: Session, message: MessageRow, agent: AgentRow, birth: Birth) -> None:
-        known = agent.birth is not None and Birth.model_validate(agent.birth).started_at == birth.started_at
-        agent.birth = message.body
-        agent.bundle_hash, agent.release_number = birth.bundle_hash, birth.release_number
-        agent.shadow_hash, agent.channel_sequence = birth.shadow_hash, birth.channel_sequence
+    def _birth(self, session: Session, message: MessageRow, agent: AgentRow, birth: Birth, *, late: bool) -> None:
+        known = _is_noted(session, message, birth)
+        if not late:
+            agent.birth = message.body
+            agent.bundle_hash, agent.release_number = birth.bundle_hash, birth.release_number
+            agent.shadow_hash, agent.channel_sequence = birth.shadow_hash, birth.channel_sequence
+            self._events.set_faults(session, agent, birth)
         if known:
             return  # it has only reconnected
-        agent.audit_fraction = None
+        if not late:
+            agent.audit_fraction = None
         timeline.note(
             session,
             "agent.born",
@@ -119,11 +124,15 @@ class Loop:
             cameras=[f"{camera.camera} ({camera.product})" for camera in birth.cameras],
         )
 
-    def _window(self, session: Session, message: MessageRow, agent: AgentRow, window: Window) -> None:
-        sight = self._rulebook.tell_window(session, message.site, message.agent, window, line=_line(agent, window))
+    def _window(self, session: Session, message: MessageRow, agent: AgentRow, window: Window, *, late: bool) -> None:
+        line = _line(agent, window)
+        sight = self._rulebook.tell_window(session, message.site, message.agent, window, line=line, late=late)
         session.add(_window_row(message, window, sight))
-        _update_camera(session, message, window, sight)
-        configure_audit(session, self._orders, agent, window, self._settings)
+        camera = _camera(session, message, window)
+        _count(camera, window)
+        if not sight.past:
+            _update(camera, window, sight)
+            configure_audit(session, self._orders, agent, window, self._settings)
 
     def _pass_over(self, session: Session, message: MessageRow, why: str) -> None:
         timeline.note(
@@ -155,8 +164,9 @@ class Loop:
 
 
 def _waiting(session: Session, most: int) -> tuple[dict[tuple[str, str, str], BootRow], list[MessageRow]]:
-    """Boots with something to do, and their next messages, side by side in the order of sending."""
-    rows = session.scalars(select(BootRow).where(BootRow.processed < BootRow.contiguous).limit(most)).all()
+    """Boots with something to do, and their next messages, side by side in the order of sending, late boots last."""
+    behind = select(BootRow).where(BootRow.processed < BootRow.contiguous)
+    rows = session.scalars(behind.order_by(BootRow.late, BootRow.last_seen_at).limit(most)).all()
     boots = {(row.site, row.agent, row.boot): row for row in rows}
     queues = [
         session.scalars(
@@ -173,7 +183,11 @@ def _waiting(session: Session, most: int) -> tuple[dict[tuple[str, str, str], Bo
         ).all()
         for row in rows
     ]
-    merged = heapq.merge(*_monotone(queues), key=lambda item: item[0])
+    lines = [
+        [((row.late, moment), message) for moment, message in line]
+        for row, line in zip(rows, _monotone(queues), strict=True)
+    ]
+    merged = heapq.merge(*lines, key=lambda item: item[0])
     return boots, [message for _, message in merged][:most]
 
 
@@ -197,6 +211,18 @@ def _has_more(session: Session, boot: BootRow) -> bool:
         MessageRow.boot == boot.boot,
         MessageRow.sequence > boot.processed,
         MessageRow.sequence <= boot.contiguous,
+    )
+    return session.scalars(query.limit(1)).first() is not None
+
+
+def _is_noted(session: Session, message: MessageRow, birth: Birth) -> bool:
+    """Whether the timeline has this start of the agent."""
+    session.flush()
+    query = select(EventRow.id).where(
+        EventRow.code == "agent.born",
+        EventRow.site == message.site,
+        EventRow.agent == message.agent,
+        EventRow.at == birth.started_at,
     )
     return session.scalars(query.limit(1)).first() is not None
 
@@ -236,7 +262,7 @@ def _window_row(message: MessageRow, window: Window, sight: Sight) -> WindowRow:
     )
 
 
-def _update_camera(session: Session, message: MessageRow, window: Window, sight: Sight) -> None:
+def _camera(session: Session, message: MessageRow, window: Window) -> CameraRow:
     key = (message.site, message.agent, window.camera, window.product)
     row = session.get(CameraRow, key)
     if row is None:
@@ -250,11 +276,19 @@ def _update_camera(session: Session, message: MessageRow, window: Window, sight:
             decisions={},
         )
         session.add(row)
-    row.bundle_hash, row.runtime, row.state = window.bundle_hash, window.runtime, sight.phase
-    row.learned_windows, row.windows_needed = sight.learned_windows, sight.windows_needed
-    row.t2, row.limit, row.incident_id = sight.t2, sight.limit, sight.incident_id
-    row.windows, row.images, row.last_window_at = row.windows + 1, row.images + window.images, window.ended_at
+    return row
+
+
+def _count(row: CameraRow, window: Window) -> None:
+    row.windows, row.images = row.windows + 1, row.images + window.images
     counts: dict[str, int] = dict(row.decisions)
     for decision, count in window.decisions.items():
         counts[decision.value] = counts.get(decision.value, 0) + count
     row.decisions = counts
+
+
+def _update(row: CameraRow, window: Window, sight: Sight) -> None:
+    row.bundle_hash, row.runtime, row.state = window.bundle_hash, window.runtime, sight.phase
+    row.learned_windows, row.windows_needed = sight.learned_windows, sight.windows_needed
+    row.t2, row.limit, row.incident_id = sight.t2, sight.limit, sight.incident_id
+    row.last_window_at = window.ended_at

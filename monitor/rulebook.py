@@ -19,7 +19,7 @@ from contracts.telemetry import Window
 from drift.hotelling import HotellingT2
 from drift.window import window_mean
 from monitor import releases
-from monitor.rules.action import Action
+from monitor.rules.action import Action, Phase
 from monitor.rules.camera import CameraState
 from monitor.rules.happening import (
     CandidateMoved,
@@ -31,6 +31,7 @@ from monitor.rules.happening import (
     WindowSeen,
 )
 from monitor.rules.model import ModelState, step
+from monitor.rules.past import is_past, profile_of
 from monitor.rules.reason import Reason
 from monitor.rules.settings import RuleSettings
 from monitor.store.label_tables import LabelRow
@@ -54,7 +55,7 @@ class Hands(Protocol):
 @dataclass(frozen=True)
 class Sight:
     """What the rules saw in one window. `t2` and `limit` are None where it was not judged (learning, no images);
-    `contributions` holds T2 over limit (1 is the limit) per group of entries."""
+    `contributions` holds T2 over limit (1 is the limit) per group of entries. `past`: newer ones were judged before."""
 
     phase: str
     t2: float | None
@@ -63,6 +64,7 @@ class Sight:
     learned_windows: int
     windows_needed: int
     incident_id: str | None
+    past: bool = False
 
 
 def camera_name(agent: str, camera: str, product: str) -> str:
@@ -101,16 +103,18 @@ class Rulebook:
         release = releases.active_release(session, site)
         return ModelState(site=site, product=release.product if release is not None else "default")
 
-    def tell_window(self, session: Session, site: str, agent: str, window: Window, *, line: str) -> Sight:
-        """A committed window; returns what it looked like."""
+    def tell_window(
+        self, session: Session, site: str, agent: str, window: Window, *, line: str, late: bool = False
+    ) -> Sight:
+        """A committed window, `late` where its agent did not wait for it; returns what it looked like."""
         camera = camera_name(agent, window.camera, window.product)
         place = f"{line}/{window.product}"  # siblings look at the same product on the same line
-        seen = WindowSeen(at=window.ended_at, camera=camera, line=place, window=window)
+        seen = WindowSeen(at=window.ended_at, camera=camera, line=place, window=window, late=late)
         state = self._tell(session, site, [seen])
         self._set_clock(session, site, window.ended_at)
-        return _sight(state, state.cameras.get(camera), window, self._settings)
+        return _sight(state, state.cameras.get(camera), seen, self._settings)
 
-    def tell_label(self, session: Session, row: LabelRow) -> None:
+    def tell_label(self, session: Session, row: LabelRow, *, late: bool = False) -> None:
         """A label that was just recorded; hand each in once."""
         self._tell(
             session,
@@ -125,6 +129,7 @@ class Rulebook:
                     decision=Decision(row.decision),
                     bundle_hash=row.bundle_hash,
                     triggered_at=row.triggered_at,
+                    late=late,
                 )
             ],
         )
@@ -194,31 +199,42 @@ class Rulebook:
             row.clock, row.clock_set_at = moment, datetime.now(UTC)
 
 
-def _sight(state: ModelState, camera: CameraState | None, window: Window, settings: RuleSettings) -> Sight:
+def _sight(state: ModelState, camera: CameraState | None, seen: WindowSeen, settings: RuleSettings) -> Sight:
     if camera is None:
         return Sight("LEARNING", None, None, None, 0, settings.commissioning_windows, None)
-    t2, limit, groups = _judgement(camera, window, settings)
+    past = is_past(camera, seen)
+    t2, limit, groups = _judgement(camera, seen, settings, past=past)
     incident = state.incident
     profile, commissioning = camera.profile, camera.commissioning
     learned, asked = (profile.windows,) * 2 if profile is not None else (commissioning.seen, commissioning.asked)
     return Sight(
-        phase=camera.phase.value,
+        phase=_past_phase(t2, limit) if past else camera.phase.value,
         t2=t2,
         limit=limit,
         contributions=groups,
         learned_windows=learned,
         windows_needed=asked,
         incident_id=incident.incident_id if incident is not None and camera.camera in incident.cameras else None,
+        past=past,
     )
 
 
+def _past_phase(t2: float | None, limit: float | None) -> str:
+    """What one window alone would have made of its camera then."""
+    if t2 is None or limit is None:
+        return Phase.LEARNING.value
+    return (Phase.SUSPECT if t2 > limit else Phase.OK).value
+
+
 def _judgement(
-    camera: CameraState, window: Window, settings: RuleSettings
+    camera: CameraState, seen: WindowSeen, settings: RuleSettings, *, past: bool
 ) -> tuple[float | None, float | None, dict[str, float] | None]:
     """T2, limit and groups of the window where the rules judged it, for the charts."""
-    mean = window_mean(window)
-    if camera.profile is None or mean is None or not camera.recent or camera.recent[-1].at != window.ended_at:
+    mean, profile = window_mean(seen.window), profile_of(camera, seen) if past else camera.profile
+    if profile is None or mean is None or mean.names != profile.names:
         return None, None, None
-    detector = HotellingT2(camera.profile, p=settings.level, persistence=camera.persistence)
+    if not past and (not camera.recent or camera.recent[-1].at != seen.at):
+        return None, None, None
+    detector = HotellingT2(profile, p=settings.level, persistence=camera.persistence)
     found = detector.judge(np.array(mean.mean), mean.images)
     return found.t2, found.limit, found.groups

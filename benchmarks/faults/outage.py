@@ -175,7 +175,7 @@ def _play(plant: Plant, line: TellingLine, hours: int, chance: random.Random) ->
     plant.restart("monitor")
     plant.restart("broker")
     back = datetime.now(UTC)
-    drained = _drain(plant, line)
+    drained, behind = _drain(plant, line, back)
     return {
         "boot_cpu_seconds": boot,
         "boot_full_cpu_seconds": boot_full,
@@ -184,6 +184,7 @@ def _play(plant: Plant, line: TellingLine, hours: int, chance: random.Random) ->
         "p99_before_seconds": float(np.quantile(before, 0.99)),
         "p99_draining_seconds": float(np.quantile(line.seconds, 0.99)),
         "delay_seconds": _delay(plant, back),
+        "judged_seconds": behind,
         **judged(plant, line),
     }
 
@@ -204,19 +205,35 @@ def _outage(plant: Plant, line: TellingLine, hours: int, chance: random.Random) 
     return largest, boot
 
 
-def _drain(plant: Plant, line: TellingLine) -> float:
-    """Send on at the line's pace until nothing waits any more; how long that took."""
-    began, drained = time.monotonic(), 0.0
+def _drain(plant: Plant, line: TellingLine, back: datetime) -> tuple[float, float]:
+    """Send on at the line's pace until nothing waits any more that was made before that moment; (how long that took,
+    seconds that the newest message which the rules had worked through was old meanwhile, at most)."""
+    began, drained, behind = time.monotonic(), 0.0, 0.0
     while len(line.seconds) < _PACED or not drained:
         line.send(20, per_second=_PER_SECOND)
-        if not drained and _waiting(plant)[0] <= 20:
+        if not drained:
+            behind = max(behind, (datetime.now(UTC) - max(_judged_until(plant), back)).total_seconds())
+        if not drained and _left(plant, back) == 0:
             drained = time.monotonic() - began
     line.settle()
     line.end(signal.SIGTERM)
     line.start()  # what was still open when it ended is sent by the next start
     wait(partial(_empty, plant), "everything is delivered")
     line.end(signal.SIGTERM)
-    return drained
+    return drained, behind
+
+
+def _left(plant: Plant, since: datetime) -> int:
+    """Messages in the outbox that were made before that moment."""
+    text = f"SELECT COUNT(*) FROM outbox WHERE made_at < {since.timestamp()}"  # noqa: S608
+    return int(query(plant.folder / "agent" / "agent.sqlite", text)[0][0])
+
+
+def _judged_until(plant: Plant) -> datetime:
+    """When the newest message was made that the monitor's rules have worked through."""
+    text = """SELECT MAX(m.sent_at) FROM messages m JOIN boots b USING (site, agent, boot)
+        WHERE m.sequence <= b.processed"""
+    return datetime.fromisoformat(query(plant.folder / "monitor" / "monitor.db", text)[0][0]).replace(tzinfo=UTC)
 
 
 def _waiting(plant: Plant) -> tuple[int, int]:
@@ -296,11 +313,22 @@ def _figures(outcomes: Sequence[Outcome]) -> list[Figure]:
         ),
         Figure(name="outage_boot_extra", value=slower, unit="s", note="processor time of a start with a full outbox"),
         Figure(name="outage_p99_draining", value=ratio, note="times the p99 before, from a frame to its record"),
-        Figure(name="outage_drained", value=most("drained_seconds"), unit="s", note="until nothing waits; at most"),
+        Figure(
+            name="outage_drained",
+            value=most("drained_seconds"),
+            unit="s",
+            note="until nothing of the outage waits; at most",
+        ),
         Figure(
             name="outage_live_delay",
             value=most("delay_seconds"),
             unit="s",
             note="from a message's making to the monitor, of those made while the outbox drains; at most",
+        ),
+        Figure(
+            name="outage_live_judged",
+            value=max((each["judged_seconds"] for each in found if "judged_seconds" in each), default=None),
+            unit="s",
+            note="age of the newest message that the rules have worked through, while the outbox drains; at most",
         ),
     ]

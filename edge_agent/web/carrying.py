@@ -41,7 +41,7 @@ def carrying_routes(outbox: Outbox, *, agent: str, birth: Callable[[], Birth]) -
         """The oldest messages; `next` is the `after` of the following ones, None at the end. They stay in the outbox.
         The first call adds the state of this station, which nobody else would tell."""
         if wanted.after == 0:
-            _stored(lambda: outbox.add(birth()))
+            _stored(lambda: outbox.announce(birth))
         messages = _stored(lambda: outbox.hand_over(after=wanted.after, limit=wanted.limit))
         waiting, size = outbox.size()
         return JSONResponse(

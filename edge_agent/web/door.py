@@ -33,7 +33,7 @@ def web_app(agent: Agent) -> FastAPI:
     """The application of this agent."""
     web, core = agent.settings.web, agent.core
 
-    boot = core.outbox.boot
+    boot = core.outbox.started
     rendering = Rendering(site=agent.settings.site, agent=agent.settings.agent, boot=boot)
 
     def recorded(outcome: Outcome) -> None:

@@ -67,6 +67,13 @@ class PhaseChanged(_Action):
     after: Phase
 
 
+class PastDrift(_Action):
+    """A camera had drifted at a time that is over: to be recorded."""
+
+    kind: Literal["past-drift"] = "past-drift"
+    camera: str
+
+
 class OpenIncident(_Action):
     """A new incident of the model."""
 
@@ -179,6 +186,7 @@ class Withdraw(_Action):
 
 Action = Annotated[
     PhaseChanged
+    | PastDrift
     | OpenIncident
     | ChangeIncident
     | CloseIncident

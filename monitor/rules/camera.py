@@ -60,6 +60,8 @@ class CameraState(BaseModel):
     slow: bool = Field(default=False, description="the drift was raised by roll-ups: single windows do not show it")
     settles_until: Moment | None = Field(default=None, description="after a pause: windows before are passed over")
     last_at: Moment | None = None
+    late_at: Moment | None = Field(default=None, description="end of the last window that came late")
+    late_over: tuple[bool, ...] = Field(default=(), description="which of the last ones of them were over their limit")
     onset: Moment | None = Field(default=None, description="start of the first window over, of the present run")
     waited: int = Field(default=0, description="windows since DRIFT")
     quiet: int = Field(default=0, description="windows in a row that were not over")

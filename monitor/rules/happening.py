@@ -1,7 +1,8 @@
 """What may come in. Each carries its own time (`at`, the frames' clock); the rules have no other clock.
 
 A camera's name is `agent/camera` or `agent/camera/product`, because two agents of a site may each have a `camera-1`.
-The caller hands in every label once per part, every window once, in the order in which they were committed.
+The caller hands in every label once per part, every window once, in the order in which they were committed; of an agent
+that was away, newer ones come first.
 """
 
 from __future__ import annotations
@@ -24,16 +25,18 @@ class _Happening(BaseModel):
 
 
 class WindowSeen(_Happening):
-    """A committed window; `at` is its end. Cameras of the same line and product are siblings."""
+    """A committed window; `at` is its end. Cameras of the same line and product are siblings. `late`: its agent has
+    sent newer ones without waiting for it."""
 
     kind: Literal["window"] = "window"
     camera: str
     line: str = "line-1"
     window: Window
+    late: bool = False
 
 
 class LabelSeen(_Happening):
-    """Somebody said what a part really is, and what the verdict on it was."""
+    """Somebody said what a part really is, and what the verdict on it was. `late` as of windows."""
 
     kind: Literal["label"] = "label"
     camera: str
@@ -43,6 +46,7 @@ class LabelSeen(_Happening):
     decision: Decision
     bundle_hash: Sha256 | None
     triggered_at: Moment
+    late: bool = False
 
 
 class ReleaseServed(_Happening):

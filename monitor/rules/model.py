@@ -7,7 +7,7 @@ labels must be handed in once.
 
 from __future__ import annotations
 
-from monitor.rules import answering, clicking, serving, watching
+from monitor.rules import answering, clicking, past, serving, watching
 from monitor.rules.action import Action, OrderRetrain
 from monitor.rules.happening import CandidateMoved, Happening, LabelSeen, PersonSaid, ReleaseServed, Tick, WindowSeen
 from monitor.rules.settings import RuleSettings
@@ -22,6 +22,10 @@ def step(
     """The state after `happening`, and what to do. `running_everywhere` counts retrain jobs of all models."""
     turn = Turn(state, happening.at, settings)
     if isinstance(happening, WindowSeen):
+        camera = state.cameras.get(happening.camera)
+        if camera is not None and past.is_past(camera, happening):
+            past.look_back(turn, camera, happening)
+            return turn.state, turn.actions  # nothing is due at a time that is over
         watching.window(turn, happening)
     elif isinstance(happening, LabelSeen):
         serving.label(turn, happening)

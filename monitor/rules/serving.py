@@ -6,7 +6,7 @@ from monitor.rules import answering, withdrawal
 from monitor.rules.action import Kind, Phase, Withdraw
 from monitor.rules.decision import moved, under_key
 from monitor.rules.facts import BundleFacts
-from monitor.rules.happening import LabelSeen
+from monitor.rules.happening import LabelSeen, WindowSeen
 from monitor.rules.incident import closed, labelled, new_incident, opened, settled
 from monitor.rules.reason import Reason, because
 from monitor.rules.turn import Turn
@@ -55,6 +55,15 @@ def label(turn: Turn, label: LabelSeen) -> None:
         return
     if turn.state.watch is not None and (incident is None or not incident.leading):
         turn.set(watch=withdrawal.labelled(turn.state.watch, label, facts, turn.settings))
+
+
+def inspected(turn: Turn, seen: WindowSeen) -> None:
+    """The parts of a window stand against the served release, or for it."""
+    facts, watch = turn.state.facts, turn.state.watch
+    if facts is None or watch is None or seen.window.bundle_hash != facts.bundle_hash:
+        return
+    if turn.state.incident is None or not turn.state.incident.leading:
+        turn.set(watch=withdrawal.inspected(watch, seen.camera, seen.window.images, seen.at, late=seen.late))
 
 
 def judge_release(turn: Turn, facts: BundleFacts) -> None:

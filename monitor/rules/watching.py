@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from drift.bbse import estimated_shares
-from monitor.rules import withdrawal
+from monitor.rules import serving
 from monitor.rules.action import Kind, Phase, QualityAlert
 from monitor.rules.camera import WATCHING, CameraState, first_state
 from monitor.rules.decision import released, see
@@ -35,18 +35,9 @@ def window(turn: Turn, happening: WindowSeen) -> None:
         return
     camera, changes = see(camera, happening, turn.settings)
     turn.set_camera(camera, list(changes))
-    _watch_release(turn, happening)
+    serving.inspected(turn, happening)
     _recover(turn, camera)
     _diagnose_all(turn)
-
-
-def _watch_release(turn: Turn, happening: WindowSeen) -> None:
-    facts, watch = turn.state.facts, turn.state.watch
-    if facts is None or watch is None or happening.window.bundle_hash != facts.bundle_hash:
-        return
-    if turn.state.incident is None or not turn.state.incident.leading:
-        images = happening.window.images
-        turn.set(watch=withdrawal.inspected(watch, happening.camera, images, happening.window.ended_at))
 
 
 def _recover(turn: Turn, camera: CameraState) -> None:

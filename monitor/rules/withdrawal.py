@@ -46,10 +46,11 @@ def watch_of(facts: BundleFacts, settings: RuleSettings) -> Watch:
     return Watch(evidence=no_evidence(facts, settings), overrides=EProcess(tolerated=tolerated, proof=settings.proof))
 
 
-def inspected(watch: Watch, camera: str, parts: int, until: Moment) -> Watch:
+def inspected(watch: Watch, camera: str, parts: int, until: Moment, *, late: bool = False) -> Watch:
     """After a window of `parts` verdicts that ended at `until`: its parts count as right, then its overrides as
-    wrong."""
+    wrong. Overrides that came `late` wait for windows that do: newer ones say nothing of their parts."""
     overrides = watch.overrides.update(False, times=parts)
+    camera = _queue(camera, late)
     waiting = watch.pending.get(camera, ())
     covered = sum(moment <= until for moment in waiting)
     if covered:
@@ -64,9 +65,14 @@ def labelled(watch: Watch, label: LabelSeen, facts: BundleFacts, settings: RuleS
     expected = Decision.NG if facts.side(label.label) == "defect" else Decision.OK
     wrong = label.decision in (Decision.OK, Decision.NG) and label.decision is not expected
     if label.source is OutcomeSource.OPERATOR and wrong:
-        waiting = (*watch.pending.get(label.camera, ()), label.triggered_at)
-        changes["pending"] = {**watch.pending, label.camera: waiting}
+        queue = _queue(label.camera, label.late)
+        waiting = (*watch.pending.get(queue, ()), label.triggered_at)
+        changes["pending"] = {**watch.pending, queue: waiting}
     return watch.model_copy(update=changes)
+
+
+def _queue(camera: str, late: bool) -> str:
+    return f"{camera} late" if late else camera
 
 
 def proven(watch: Watch, settings: RuleSettings, *, young: bool = False) -> list[Reason]:

@@ -12,8 +12,9 @@ from monitor.store.columns import Table
 
 
 class BootRow(Table):
-    """One start of an agent. `contiguous`: everything up to it is committed (what is acknowledged). `processed`: the
-    rules have seen everything up to it, moved in the same transaction as what they decided."""
+    """One run of an agent's numbers: of a start, or of what was said after an outage. `contiguous`: everything up to it
+    is committed (what is acknowledged). `processed`: the rules have seen everything up to it, moved in the same
+    transaction as what they decided. `late`: a newer run has begun, what is left of this one tells what was."""
 
     __tablename__ = "boots"
     site: Mapped[str] = mapped_column(primary_key=True)
@@ -21,6 +22,7 @@ class BootRow(Table):
     boot: Mapped[str] = mapped_column(primary_key=True)
     contiguous: Mapped[int] = mapped_column(default=0)
     processed: Mapped[int] = mapped_column(default=0)
+    late: Mapped[bool] = mapped_column(default=False)
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts.telemetry import Event, EventKind, Window
-from edge_agent.outbox import Message, Outbox
+from edge_agent.outbox import Lane, Message, Outbox
 from edge_agent.store import Store
 from edge_agent.window import Windows
 from tests.simulators.captures import NAMES, inspection
@@ -40,6 +40,11 @@ def window(number: int, camera: str = "cam-a") -> Window:
 
 def waiting(box: Outbox) -> list[Message]:
     return box.waiting(after=0, limit=100_000)
+
+
+def everything(sent: int = 0) -> Lane:
+    """One lane for all, as far as that number sent."""
+    return Lane(after=0, through=None, most=100, cursor=sent)
 
 
 def covered(messages: list[Message]) -> list[int]:
@@ -84,7 +89,7 @@ def test_an_acknowledgement_deletes_up_to_its_sequence_and_of_its_boot_only(stor
     for box in (first, second):
         for _ in range(3):
             box.add(event())
-    second.mark_sent(100)
+    second.exchange({}, [everything()], most=100)
     assert second.acknowledge(first.boot, 2) == 2
     assert [(m.envelope.boot, m.envelope.sequence) for m in waiting(second)] == [
         (first.boot, 3), (second.boot, 1), (second.boot, 2), (second.boot, 3)
@@ -102,7 +107,7 @@ def test_envelopes_say_the_oldest_sequence_that_is_still_held(store: Store) -> N
     box = outbox(store)
     for _ in range(4):
         box.add(event())
-    box.mark_sent(100)
+    box.exchange({}, [everything()], most=100)
     box.acknowledge(box.boot, 2)
     assert {message.envelope.oldest_held for message in waiting(box)} == {3}
 
@@ -153,7 +158,7 @@ def test_what_was_sent_is_never_changed_at_the_disk_cap(store: Store) -> None:
     for n in range(10):
         box.add(window(n))
     sent = waiting(box)
-    box.mark_sent(sent[-1].number)
+    box.exchange({}, [everything()], most=100)
     for n in range(10, 60):
         box.add(window(n))
     box.shrink()
@@ -196,9 +201,9 @@ def test_what_is_acknowledged_goes_and_the_next_are_marked_in_one_commit(store: 
     box = outbox(store)
     for _ in range(10):
         box.add(event())
-    _, first = box.exchange({}, after=0, most=4)
+    _, first = box.exchange({}, [everything()], most=4)
     before = commits(store)
-    gone, following = box.exchange({box.boot: 3}, after=first[-1].number, most=4)
+    gone, following = box.exchange({box.boot: 3}, [everything(first[-1].number)], most=4)
     assert (gone, [message.envelope.sequence for message in following]) == (3, [5, 6, 7])
     assert commits(store) - before == 1
     assert box.acknowledge(box.boot, 10) == 4  # those that were sent, and no other
@@ -208,8 +213,8 @@ def test_nothing_more_is_handed_out_while_enough_is_in_flight(store: Store) -> N
     box = outbox(store)
     for _ in range(10):
         box.add(event())
-    _, first = box.exchange({}, after=0, most=4)
-    assert box.exchange({}, after=first[-1].number, most=4) == (0, [])
+    _, first = box.exchange({}, [everything()], most=4)
+    assert box.exchange({}, [everything(first[-1].number)], most=4) == (0, [])
 
 
 def commits(store: Store) -> int:
