@@ -61,7 +61,7 @@ def observe(model: Path, images: Iterable[Image], operators: Iterable[str]) -> d
     counts = {name: np.zeros(_BINS, np.int64) for name in names}
     for values in _run(graph, names, islice(images, _IMAGES_IN_HISTOGRAM)):
         for name, value in values.items():
-            some = value.ravel()[:: max(1, value.size // _VALUES_OF_A_TENSOR)]
+            some = value.ravel()[:: max(1, value.size // _VALUES_OF_A_TENSOR)].astype(np.float64)  # bins of any width
             low, high = ends[name]
             counts[name] += np.histogram(some, _BINS, (low, high) if high > low else (low, low + 1.0))[0]
     return {name: Observed(*ends[name], counts[name]) for name in names}

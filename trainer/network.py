@@ -4,13 +4,13 @@ is looked at in tiles, one answer of them all. Heads for further tasks lie besid
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from contracts.errors import ConfigurationError
 from contracts.tasks import Tasks
+from trainer.bases.stages import cut, embedding_width
 from trainer.device import device_of
 from trainer.rounds.heads import Heads
 from trainer.views import AS_IT_IS, Flip, flipped
@@ -169,23 +169,3 @@ def settle_statistics(network: Network, batches: Iterable[Tensor]) -> None:
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
         layer.eval()
-
-
-def embedding_width(backbone: Any) -> int:
-    """Number of features that a timm module answers with."""
-    return int(backbone.num_features)
-
-
-def cut(backbone: Any) -> list[nn.Module]:
-    """The timm backbone as a list of stages in order. Raises ConfigurationError for a family without a rule here."""
-    if hasattr(backbone, "conv_stem") and hasattr(backbone, "bn2"):  # MobileNet, EfficientNet
-        stem = nn.Sequential(backbone.conv_stem, backbone.bn1)
-        top = nn.Sequential(backbone.conv_head, backbone.bn2)
-        return [stem, *(block for stage in backbone.blocks for block in stage), top]
-    if hasattr(backbone, "layer1") and hasattr(backbone, "conv1"):  # ResNet
-        stem = nn.Sequential(backbone.conv1, backbone.bn1, backbone.act1, backbone.maxpool)
-        layers = (backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4)
-        return [stem, *(block for layer in layers for block in layer)]
-    raise ConfigurationError(
-        f"{type(backbone).__name__} cannot be cut into stages; use a MobileNet, EfficientNet or ResNet of timm"
-    )

@@ -9,13 +9,14 @@ import numpy as np
 import onnx
 import pytest
 
-from exporter.graph import export_graph
+from exporter.graph import OPSET, export_graph
 from exporter.mixed import Loss, loss, search
 from exporter.quantise import OPERATORS, simplify
 from exporter.ranges import CALIBRATORS, Observed, observe, ranges
 from exporter.sensitivity import Layer, sensitivity
 from exporter.source import Source, tensors
 
+FLOAT = onnx.TensorProto.FLOAT
 LAYERS = [Layer(str(number), (f"conv{number}", f"relu{number}"), 0.1, 0.01 * number) for number in range(8)]
 
 
@@ -112,6 +113,20 @@ def test_every_quantised_activation_is_observed_over_all_images(source: Source, 
     assert found["image"].high == max(image.max() for image in images)
     alone = [observe(tmp_path / "simplified.onnx", [image], OPERATORS) for image in images]
     assert all(each.high == max(one[name].high for one in alone) for name, each in found.items())
+
+
+def test_activation_that_hardly_varies_is_observed_too(tmp_path: Path) -> None:
+    image, answer = (onnx.helper.make_tensor_value_info(name, FLOAT, [1, 3, 4, 4]) for name in ("image", "answer"))
+    much = onnx.helper.make_tensor("much", FLOAT, [1], [1e7])  # float32 has steps of 1 there
+    node = onnx.helper.make_node("Add", ["image", "much"], ["answer"])
+    graph = onnx.helper.make_graph([node], "graph", [image], [answer], [much])
+    opset = onnx.helper.make_opsetid("", OPSET)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10), tmp_path / "add.onnx")
+    some = np.zeros((1, 3, 4, 4), np.float32)
+    some[0, 0, 0] = 2.0
+    found = observe(tmp_path / "add.onnx", [some], OPERATORS)["answer"]
+    assert (found.low, found.high) == (1e7, 1e7 + 2)
+    assert (found.counts[0], found.counts[-1]) == (44, 4)
 
 
 def test_layer_that_eight_bits_hurt_most_is_found(source: Source, tmp_path: Path) -> None:

@@ -7,14 +7,16 @@ import torch
 from torch import nn
 
 from trainer.bases.backbone import BaseModel, load_base_model
+from trainer.bases.stages import cut
 from trainer.folding import folded
-from trainer.network import cut
 
 FAMILIES = {
     "mobilenetv2_050": {},
     "mobilenetv2_035.same": {"pad_type": "same"},
     "mnasnet_small.same": {"pad_type": "same"},  # kernels of 5, squeeze and excitation
     "resnet10t": {},
+    "mobilenetv3_small_050": {},
+    "regnetx_002": {},
 }
 
 
