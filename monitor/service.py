@@ -159,6 +159,7 @@ class Monitor:
         for site in self.settings.sites:
             with self._works.store.write() as session:
                 self._works.rulebook.tick(session, site)
+        self._works.fleet.step()
 
     def _work_errands(self) -> None:
         cleaned = refreshed = -HOUR_SECONDS

@@ -10,6 +10,7 @@ from contracts.access import BrokerAccess, is_loopback
 from contracts.frame import Probability
 from contracts.names import Label, Name
 from contracts.settings import Settings
+from monitor.rules.fleet import FleetSettings
 from monitor.rules.gate import GateSettings
 from monitor.rules.settings import ApprovalMode, RuleSettings
 from monitor.rules.shadowing import ShadowSettings
@@ -102,6 +103,7 @@ class MonitorSettings(Settings):
     broker: BrokerSettings = BrokerSettings()
     web: WebSettings = WebSettings()
     rules: RuleSettings = RuleSettings()
+    fleet: FleetSettings = FleetSettings()
     gate: GateSettings = GateSettings()
     shadow: ShadowSettings = ShadowSettings()
     labels: LabelSettings = LabelSettings()

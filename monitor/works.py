@@ -14,6 +14,7 @@ from monitor.bundles import BundleShelf
 from monitor.candidates import Candidates
 from monitor.carried import Carried
 from monitor.desk import Desk
+from monitor.fleet import Fleet
 from monitor.ingest import Ingest
 from monitor.judging import Judging
 from monitor.loop import Loop
@@ -40,6 +41,7 @@ class Works:
     orders: OrderDesk
     ingest: Ingest
     loop: Loop
+    fleet: Fleet
     judging: Judging
     retraining: Retraining
     publishing: Publishing
@@ -86,6 +88,7 @@ def make_works(
         orders=orders,
         ingest=ingest,
         loop=Loop(store, rulebook, AgentEvents(rulebook, candidates, orders), orders, settings.labels),
+        fleet=Fleet(store, settings.fleet),
         judging=Judging(
             store, blobs, shelf, candidates, rulebook, settings, scratch=folder / "scratch", stopping=stopping
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, Text
+from sqlalchemy import BigInteger, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from monitor.store.columns import Table
@@ -32,7 +32,8 @@ class OrderRow(Table):
 
 
 class RetrainRow(Table):
-    """One retrain. `state`: queued, running, done, failed. `process` recognises our own child after a restart."""
+    """One retrain. `state`: queued, running, done, failed, cancelled. `process` recognises our own child after a
+    restart; one that is tried again waits until `retry_at`."""
 
     __tablename__ = "retrains"
     __table_args__ = (Index("ix_retrains_state", "state"),)
@@ -51,6 +52,8 @@ class RetrainRow(Table):
     ended_at: Mapped[datetime | None]
     labels: Mapped[int] = mapped_column(default=0, doc="rows handed to the trainer")
     result: Mapped[str | None] = mapped_column(Text, doc="bundle hash, or why it failed")
+    retry_at: Mapped[datetime | None]
+    peak_bytes: Mapped[int | None] = mapped_column(BigInteger, doc="most memory that its processes held together")
 
 
 class CandidateRow(Table):
@@ -179,6 +182,22 @@ class RefusedRow(Table):
     bundle_hash: Mapped[str] = mapped_column(primary_key=True)
     reason: Mapped[str] = mapped_column(Text)
     at: Mapped[datetime]
+
+
+class ChangeRow(Table):
+    """What came into service, why and on which evidence: one for each activation, never changed (a trigger of the
+    database refuses it). `sha256` is over `previous_sha256` and `body` (see `monitor.change`)."""
+
+    __tablename__ = "changes"
+    site: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    release: Mapped[int]
+    bundle_hash: Mapped[str]
+    at: Mapped[datetime] = mapped_column(doc="clock of the frames")
+    recorded_at: Mapped[datetime] = mapped_column(doc="clock of the monitor")
+    body: Mapped[dict[str, Any]]
+    previous_sha256: Mapped[str]
+    sha256: Mapped[str]
 
 
 class GoldRow(Table):

@@ -66,8 +66,23 @@ class IncidentRow(Table):
     resolution: Mapped[str | None] = mapped_column(Text)
 
 
+class FleetRow(Table):
+    """Incidents of several sites with one cause (`rules.fleet.FleetIncident` in `body`)."""
+
+    __tablename__ = "fleet_incidents"
+    fleet_id: Mapped[str] = mapped_column(primary_key=True)
+    body: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(doc="open or closed")
+    title: Mapped[str] = mapped_column(Text, doc="the newest reason in plain words")
+    reason: Mapped[dict[str, Any]] = mapped_column(doc="the same as code and parameters")
+    opened_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+
+
 class EventRow(Table):
-    """One line of the timeline: what was decided or done, when, why (code and parameters), in plain text."""
+    """One line of the timeline: what was decided or done, when, why (code and parameters), in plain text. Written once:
+    triggers of the database refuse to change or delete a line."""
 
     __tablename__ = "events"
     __table_args__ = (

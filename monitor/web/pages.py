@@ -21,7 +21,7 @@ from monitor.store.label_tables import ImageRow
 from monitor.web.reading.camera import SPANS, camera_facts, label_points, series
 from monitor.web.reading.events import EventFilter, events
 from monitor.web.reading.fleet import CameraKey, attention, fleet
-from monitor.web.reading.incidents import incidents, incidents_of
+from monitor.web.reading.incidents import fleet_incidents, incidents, incidents_of
 from monitor.web.reading.labels import progress
 from monitor.web.reading.releases import releases
 from monitor.web.reading.thresholds import Look, history, look, subject, subjects
@@ -131,7 +131,14 @@ class Pages:
         """What needs a person, in plain words."""
         with self._store.read() as session:
             waiting, closed = incidents(session)
-            return self._page(request, "incidents.html", waits=attention(session), waiting=waiting, closed=closed)
+            return self._page(
+                request,
+                "incidents.html",
+                waits=attention(session),
+                together=fleet_incidents(session),
+                waiting=waiting,
+                closed=closed,
+            )
 
     def releases(self, request: Request) -> Response:
         """Releases and candidates with their reasons."""

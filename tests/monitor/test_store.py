@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
-from sqlalchemy.exc import OperationalError, StatementError
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 
 from contracts.errors import ConfigurationError
 from monitor.store import Store, migrate
@@ -19,6 +19,7 @@ from monitor.store.columns import Table
 from monitor.store.migration import STEPS
 from monitor.store.rollout_tables import RefusedRow
 from monitor.store.telemetry_tables import BootRow
+from monitor.timeline import note
 from tests.monitor.telemetry import START
 
 BROKEN_STEP = """
@@ -116,6 +117,16 @@ def test_moment_without_a_zone_is_refused(tmp_path: Path) -> None:
     naive = datetime(2026, 1, 1)
     with pytest.raises(StatementError, match="no time zone"), store.write() as session:
         session.add(BootRow(site="s", agent="a", boot="b", first_seen_at=naive, last_seen_at=START))
+    store.close()
+
+
+@pytest.mark.parametrize("deed", ["UPDATE events SET text = 'nothing happened'", "DELETE FROM events"])
+def test_nobody_rewrites_the_timeline(tmp_path: Path, deed: str) -> None:
+    store = Store(tmp_path / "monitor.db")
+    with store.write() as session:
+        note(session, "gold.pinned", site="mono", at=START, examples=60, by="lead")
+    with pytest.raises(IntegrityError, match="written once and stays"), store.write() as session:
+        session.execute(text(deed))
     store.close()
 
 

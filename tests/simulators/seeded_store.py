@@ -25,6 +25,7 @@ from contracts.scores import EDGES, Scores, bin_of
 from contracts.telemetry import CONFIDENCE_EDGES
 from lineside.line import Conditions, SimulatedLine
 from monitor.blobs import Blobs
+from monitor.rules.reason import because
 from monitor.store import Store
 from monitor.store.label_tables import ImageRow, LabelRow
 from monitor.store.rollout_tables import (
@@ -39,8 +40,9 @@ from monitor.store.rollout_tables import (
     ScoresRow,
     ThresholdsRow,
 )
-from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
+from monitor.store.rule_tables import CameraRow, EventRow, FleetRow, IncidentRow
 from monitor.store.telemetry_tables import AgentRow, MessageRow, WindowRow
+from monitor.timeline import as_json
 from tests.simulators.paper_bundle import paper_fields
 
 SITE = "mono"
@@ -412,6 +414,26 @@ class _Story:
                     resolution="repaired, said by operator" if state == "closed" else None,
                 )
             )
+
+        why = {"product": PRODUCT, "count": 3, "sites": "mono, north, south", "lot": "L-7731"}
+        together = because("fleet-lot", **why)
+        session.add(
+            FleetRow(
+                fleet_id="fleet.incident-4",
+                body={
+                    "fleet_id": "fleet.incident-4",
+                    "product": PRODUCT,
+                    "lot": "L-7731",
+                    "members": {"incident-4": SITE, "north.cap.2": "north", "south.cap.5": "south"},
+                    "opened_at": self.at(275).isoformat(),
+                },
+                state="open",
+                title=together.plain,
+                reason=as_json(together),
+                opened_at=self.at(275),
+                updated_at=self.at(275),
+            )
+        )
 
     def labels(self, session: Session) -> None:
         for number in range(300):

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from contracts.frame import Decision
 from monitor.store.label_tables import ImageRow
 from monitor.store.rollout_tables import CandidateRow, ReleaseRow
-from monitor.store.rule_tables import CameraRow, IncidentRow
+from monitor.store.rule_tables import CameraRow, FleetRow, IncidentRow
 from monitor.store.telemetry_tables import AgentRow, WindowRow
 
 RECENT_WINDOWS = 60
@@ -97,10 +97,18 @@ class Attention:
 def attention(session: Session) -> Attention:
     """What waits for a person, over all sites."""
     return Attention(
-        incidents=_count(session, select(func.count()).where(IncidentRow.state == "open")),
+        incidents=_incidents(session),
         labels=_count(session, select(func.count()).where(ImageRow.state == "queued")),
         approvals=_count(session, select(func.count()).where(CandidateRow.state == "approving")),
     )
+
+
+def _incidents(session: Session) -> int:
+    """Open incidents; those with one cause at several sites count once."""
+    together = session.scalars(select(FleetRow.body).where(FleetRow.state == "open")).all()
+    members = {member for body in together for member in body["members"]}
+    alone = select(func.count()).where(IncidentRow.state == "open", IncidentRow.incident_id.not_in(members))
+    return len(together) + _count(session, alone)
 
 
 def fleet(session: Session) -> list[SiteFacts]:

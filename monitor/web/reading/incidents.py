@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
+from monitor.rules.fleet import FleetIncident
 from monitor.store.label_tables import ImageRow, LabelRow
-from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
+from monitor.store.rule_tables import CameraRow, EventRow, FleetRow, IncidentRow
 from monitor.web.reading.fleet import CameraKey
 
 EVENTS_SHOWN = 12
 CLOSED_SHOWN = 30
+PICTURES_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Of a site's incident: what it looks like now, the most unusual first, and what it looked like before."""
+
+    site: str
+    now: tuple[ImageRow, ...]
+    before: tuple[ImageRow, ...]
+
+
+@dataclass(frozen=True)
+class Together:
+    """Incidents of several sites with one cause, with pictures of each site."""
+
+    row: FleetRow
+    incident: FleetIncident
+    pictures: tuple[Pictures, ...]
 
 
 @dataclass(frozen=True)
@@ -25,6 +46,9 @@ class Incident:
     queued: int
     pages: tuple[tuple[str, str | None], ...]
     """(`agent/camera`, path of its page)."""
+    pictures: Pictures
+    together: str | None
+    """The fleet incident that it is part of."""
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -35,18 +59,56 @@ class Incident:
 def incidents(session: Session) -> tuple[list[Incident], list[Incident]]:
     """(open, recently closed), newest first."""
     query = select(IncidentRow).order_by(IncidentRow.opened_at.desc())
-    waiting = session.scalars(query.where(IncidentRow.state == "open"))
-    closed = session.scalars(query.where(IncidentRow.state != "open").limit(CLOSED_SHOWN))
-    return [_incident(session, row) for row in waiting], [_incident(session, row) for row in closed]
+    waiting = session.scalars(query.where(IncidentRow.state == "open")).all()
+    closed = session.scalars(query.where(IncidentRow.state != "open").limit(CLOSED_SHOWN)).all()
+    owners = {member: one.row.fleet_id for one in fleet_incidents(session) for member in one.incident.members}
+    return [_incident(session, row, owners) for row in waiting], [_incident(session, row, owners) for row in closed]
+
+
+def fleet_incidents(session: Session) -> list[Together]:
+    """What several sites have in common now, newest first."""
+    rows = session.scalars(select(FleetRow).where(FleetRow.state == "open").order_by(FleetRow.opened_at.desc())).all()
+    return [_together(session, row) for row in rows]
+
+
+def _together(session: Session, row: FleetRow) -> Together:
+    incident = FleetIncident.model_validate(row.body)
+    members = session.scalars(select(IncidentRow).where(IncidentRow.incident_id.in_(incident.members))).all()
+    shown = tuple(_pictures(session, member) for member in sorted(members, key=lambda member: member.site))
+    return Together(row=row, incident=incident, pictures=tuple(found for found in shown if found.now))
+
+
+def _pictures(session: Session, row: IncidentRow) -> Pictures:
+    unusual = case((ImageRow.source == "atypical", 0), else_=1)
+    now = (
+        select(ImageRow).where(ImageRow.incident_id == row.incident_id).order_by(unusual, ImageRow.triggered_at.desc())
+    )
+    agents, cameras = zip(*_places(row.cameras), strict=True) if row.cameras else ((), ())
+    before = (
+        select(ImageRow)
+        .where(ImageRow.site == row.site, ImageRow.triggered_at < row.opened_at, ImageRow.incident_id.is_(None))
+        .where(ImageRow.agent.in_(agents), ImageRow.camera.in_(cameras))
+        .order_by(ImageRow.triggered_at.desc())
+    )
+    return Pictures(
+        site=row.site,
+        now=tuple(session.scalars(now.limit(PICTURES_SHOWN))),
+        before=tuple(session.scalars(before.limit(PICTURES_SHOWN))),
+    )
 
 
 def incidents_of(session: Session, key: CameraKey) -> list[IncidentRow]:
     """Open incidents that this camera is part of."""
     query = select(IncidentRow).where(IncidentRow.site == key.site, IncidentRow.state == "open")
-    return [row for row in session.scalars(query) if f"{key.agent}/{key.camera}" in row.cameras]
+    return [row for row in session.scalars(query) if (key.agent, key.camera) in _places(row.cameras)]
 
 
-def _incident(session: Session, row: IncidentRow) -> Incident:
+def _places(cameras: Iterable[str]) -> set[tuple[str, str]]:
+    """(agent, camera) of cameras as the rules call them, with their product or without."""
+    return {(agent, camera) for agent, camera, *_ in (name.split("/") for name in cameras)}
+
+
+def _incident(session: Session, row: IncidentRow, owners: dict[str, str]) -> Incident:
     events = select(EventRow).where(EventRow.incident_id == row.incident_id).order_by(EventRow.id.desc())
     labelled = select(func.count()).where(LabelRow.incident_id == row.incident_id)
     queued = select(func.count()).where(ImageRow.incident_id == row.incident_id, ImageRow.state == "queued")
@@ -55,12 +117,16 @@ def _incident(session: Session, row: IncidentRow) -> Incident:
         events=tuple(session.scalars(events.limit(EVENTS_SHOWN))),
         labelled=session.scalar(labelled) or 0,
         queued=session.scalar(queued) or 0,
-        pages=tuple((name, _page_of(session, row.site, name)) for name in row.cameras),
+        pages=tuple(
+            (f"{agent}/{camera}", _page_of(session, row.site, agent, camera))
+            for agent, camera in sorted(_places(row.cameras))
+        ),
+        pictures=_pictures(session, row),
+        together=owners.get(row.incident_id),
     )
 
 
-def _page_of(session: Session, site: str, name: str) -> str | None:
-    agent, _, camera = name.partition("/")
+def _page_of(session: Session, site: str, agent: str, camera: str) -> str | None:
     query = select(CameraRow).where(CameraRow.site == site, CameraRow.agent == agent, CameraRow.camera == camera)
     row = session.scalars(query.order_by(CameraRow.last_window_at.desc())).first()
-    return f"/cameras/{site}/{name}/{row.product}" if row is not None else None
+    return f"/cameras/{site}/{agent}/{camera}/{row.product}" if row is not None else None

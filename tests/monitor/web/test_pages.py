@@ -253,6 +253,18 @@ def test_a_camera_fault_is_shown_before_everything_else(client: TestClient, work
     assert "The picture is black" in client.get(CAMERA).text
 
 
+def test_one_lot_at_three_sites_is_one_card_with_pictures_and_counts_once(reader: TestClient) -> None:
+    page = reader.get("/incidents").text
+    card = page.partition('id="fleet.incident-4"')[2].partition("</article>")[0]
+    assert "Parts of lot" in card or "parts of lot L-7731" in card
+    assert card.count("/labels/images/image") == 2 * 4
+    assert "secret-verdict" not in page
+    assert 'href="#fleet.incident-4"' in page
+    assert '<span class="count">2</span>' in page
+    german = reader.get("/incidents", params={"lang": "de"}).text
+    assert "Teile der Charge L-7731 (cap) sehen an 3 Standorten anders aus" in german
+
+
 def test_the_timeline_is_filtered_and_paged(client: TestClient, works: Works) -> None:
     with works.store.write() as session:
         example = session.get_one(EventRow, 1)
@@ -276,7 +288,9 @@ def test_hostile_words_from_agents_stay_words(client: TestClient, works: Works) 
     with works.store.write() as session:
         session.get_one(IncidentRow, "incident-3").title = attack
         session.get_one(IncidentRow, "incident-3").reason = {"code": "none", "parameters": {}, "plain": attack}
-        session.get_one(EventRow, 1).text = attack
+        first = session.get_one(EventRow, 1)
+        values = {column.key: getattr(first, column.key) for column in EventRow.__mapper__.column_attrs}
+        session.add(EventRow(**{**values, "id": None, "text": attack}))
         session.get_one(CameraRow, (SITE, "press-4", "cam-b", "cap")).fault = attack
     for path in PAGES:
         assert "<script>alert" not in client.get(path).text, path
