@@ -93,7 +93,7 @@ def _outcomes(name: str, found: list[Outcome], note: str) -> list[Figure]:
     ]
 
 
-def _told(counts: Counter[str]) -> str:
+def _told(counts: Counter[Outcome] | Counter[str]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
 
 
