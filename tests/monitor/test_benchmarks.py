@@ -392,7 +392,7 @@ def test_a_store_of_the_version_before_gets_the_table(tmp_path: Path) -> None:
         session.add(RefusedRow(site=SITE, bundle_hash="a", reason="worse", at=START))
     store.close()
     with sqlite3.connect(tmp_path / "monitor.db") as database:
-        for table in ("benchmarks", "scores", "thresholds"):
+        for table in ("benchmarks", "scores", "thresholds", "ratings"):
             database.execute(f"DROP TABLE {table}")
         database.execute("ALTER TABLE boots DROP COLUMN late")
         database.execute("UPDATE alembic_version SET version_num = '0001'")
