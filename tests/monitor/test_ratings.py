@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from monitor.store.label_tables import ImageRow, LabelRow, RatingRow
 from monitor.store.rule_tables import EventRow
 from tests.monitor.telemetry import START
 from tests.monitor.test_labels import accept, answer, desk, outcome, report, upload
+from tests.simulators.older_store import take_back
 
 CLASSES = ("good", "pit", "scratch")
 
@@ -145,14 +145,8 @@ def test_labels_of_an_older_database_are_one_persons_word_each(tmp_path: Path) -
     store = Store(tmp_path / "monitor.db")
     answer(store, accept(store, upload("p1")) or "", "pit")
     store.close()
-    with sqlite3.connect(tmp_path / "monitor.db") as old:
-        old.execute("DROP TABLE ratings")
-        old.execute("UPDATE alembic_version SET version_num = (SELECT ?)", (BEFORE,))
-    old.close()
+    take_back(tmp_path / "monitor.db", to="0004")
     store = Store(tmp_path / "monitor.db")
     with store.read() as session:
         assert [(row.rater, row.label) for row in session.scalars(select(RatingRow))] == [("rater-1", "pit")]
     store.close()
-
-
-BEFORE = "0004"
