@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import secrets
 from pathlib import Path
 from typing import Self
 
@@ -39,6 +41,17 @@ def secret(value: SecretStr | None, file: Path | None) -> str | None:
     if not text:
         raise ConfigurationError(f"{file} is empty; it must hold one line of text")
     return text
+
+
+def new_key() -> str:
+    """A random key of 256 bits, to be shown once."""
+    return secrets.token_urlsafe(32)
+
+
+def key_digest(key: str) -> str:
+    """SHA-256 of a key, for settings. Only digests are compared: how long it takes says nothing about a key. Fit for
+    random keys alone: a password that somebody thought of could be found by trying."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class BrokerAccess(Settings):

@@ -10,6 +10,7 @@ mix of classes), `plantcharts` (what plants know already), `nodrift` ("off" as a
 alibi-detect, for comparison, in an environment and a process of their own).
 
 Labels and their absence: `eprocess` (labels against a tolerated error), `tolerance` (which error is tolerated),
+`agreement` (of several raters),
 `labelfree` (an estimate that decides nothing). `quantile` holds the distribution functions they need (no SciPy, because
 a station has none), `evaluate` delay, misses and false alarms on planted drift.
 

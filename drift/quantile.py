@@ -81,8 +81,9 @@ def binomial_upper_tail(successes: int, trials: int, probability: float) -> floa
     return beta_cdf(probability, successes, trials - successes + 1.0) if successes <= trials else 0.0
 
 
-def clopper_pearson(errors: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact two-sided interval of an error rate (Clopper and Pearson 1934); (0, 1) without trials.
+def clopper_pearson(errors: float, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact two-sided interval of an error rate (Clopper and Pearson 1934); (0, 1) without trials. `errors` may be a
+    sum of shares: the interval lies between those of its whole neighbours.
 
     >>> [round(bound, 4) for bound in clopper_pearson(2, 100)]
     [0.0024, 0.0704]

@@ -10,6 +10,7 @@ import typer
 
 from lineside.agent_commands import agent_app
 from lineside.group import CommandGroup, carry_out
+from lineside.labels_commands import MonitorUrl, Token, labels_app
 from lineside.models_commands import models_app
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 monitor_app = typer.Typer(help="The monitor: telemetry in, decisions and signed releases out.", no_args_is_help=True)
 app.add_typer(agent_app, name="agent", rich_help_panel="Services")
 app.add_typer(monitor_app, name="monitor", rich_help_panel="Services")
+app.add_typer(labels_app, name="labels", rich_help_panel="Parts of the circle")
 app.add_typer(models_app, name="models", rich_help_panel="Parts of the circle")
 
 _PARTS = "Parts of the circle"
@@ -34,7 +36,6 @@ Threads = Annotated[int, typer.Option(help="Threads for computing.", min=1)]
 Workspace = Annotated[Path, typer.Option(help="Folder for snapshots, runs and bundles; made when it is missing.")]
 Components = Annotated[int | None, typer.Option(help="Principal components of the drift reference.", min=1, max=64)]
 Base = Annotated[str | None, typer.Option(help="Base model by its id in the catalogue; see `lineside models list`.")]
-MonitorUrl = Annotated[str, typer.Option("--monitor", help="Address of the monitor.")]
 
 
 @app.command(rich_help_panel=_FIRST)
@@ -487,6 +488,16 @@ def monitor_run(config: Annotated[Path, typer.Option(help="The monitor's TOML fi
     carry_out(run_monitor_service, config)
 
 
+@monitor_app.command("rater")
+def monitor_rater(
+    name: Annotated[str, typer.Argument(help="To sign in with, for example ann; others see a pseudonym only.")],
+) -> None:
+    """Make a key for a person who labels, and show what the settings must say of them."""
+    from lineside.services import run_monitor_rater
+
+    carry_out(run_monitor_rater, name)
+
+
 @monitor_app.command("export")
 def monitor_export(
     place: Annotated[Path, typer.Argument(help="Where a stick is mounted.")],
@@ -521,7 +532,7 @@ def rollback(
     site: Annotated[str, typer.Option(help="Which site goes back.")],
     to: Annotated[int | None, typer.Option(help="Release number; default: the one before.")] = None,
     monitor: MonitorUrl = "http://127.0.0.1:8500",
-    token: Annotated[str | None, typer.Option(envvar="LINESIDE_TOKEN", help="The monitor's token.")] = None,
+    token: Token = None,
 ) -> None:
     """Bring an earlier release back, with a reason."""
     from lineside.services import run_rollback

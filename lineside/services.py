@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
 from rich.console import Console
 
-from contracts.errors import LinesideError, LinkError
+from contracts.access import key_digest, new_key
+from contracts.errors import ConfigurationError
 from contracts.settings import read_settings
-
-if TYPE_CHECKING:
-    import httpx
+from lineside.monitor_door import MonitorDoor
 
 
 def _log_to_stderr() -> None:
@@ -64,21 +63,22 @@ def run_monitor_service(config: Path) -> None:
 
 def run_rollback(monitor: str, *, site: str, to: int | None, reason: str, token: str | None) -> None:
     """`lineside rollback`. Raises LinkError when the monitor is away, LinesideError when it refuses."""
-    import httpx
-
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     body = {"site": site, "to": to, "reason": reason, "by": "command"}
-    try:
-        response = httpx.post(f"{monitor}/v1/rollback", json=body, headers=headers, timeout=30.0)
-    except httpx.TransportError as error:
-        raise LinkError(f"the monitor at {monitor} does not answer ({error}); is it running?") from error
-    if not response.is_success:
-        raise LinesideError(f"the monitor refused: {_detail(response)}")
-    Console(highlight=False, soft_wrap=True).print(f"[green]✓[/] {response.text}")
+    answer = MonitorDoor(monitor, token).post("/v1/rollback", body)
+    Console(highlight=False, soft_wrap=True).print(f"[green]✓[/] {answer.text}")
 
 
-def _detail(response: httpx.Response) -> str:
+def run_monitor_rater(name: str) -> None:
+    """`lineside monitor rater`."""
+    from monitor.settings import RaterSettings
+
+    key = new_key()
     try:
-        return str(response.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"{response.status_code} {response.text[:500]}"
+        rater = RaterSettings(name=name, key_sha256=key_digest(key))
+    except ValidationError as error:
+        raise ConfigurationError(f"a rater cannot be called {name!r}; use 1 to 128 of A-Z a-z 0-9 _ . : -") from error
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"the key of {name}, shown this once; {name} signs in at /labels with the name and this key:\n")
+    console.print(f"    {key}\n")
+    console.print("for the monitor's settings; it counts once the monitor is started again:\n")
+    console.print(f'[[web.raters]]\nname = "{rater.name}"\nkey_sha256 = "{rater.key_sha256}"')

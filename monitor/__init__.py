@@ -5,10 +5,11 @@ Reading order:
 - memory: `settings`, `store/`, `blobs`, `bundles`
 - telemetry in, each message once: `link`, `ingest`, `loop`, `agent_events`
 - thinking: `rules/` (values in, values out), `rulebook` (their memory), `actions` (what they decide), `timeline` (why)
-- asking: `orders` (agents), `benchmarks` (what bundles cost on their devices), `audit`, `labels` and `gold` (people),
-  `retraining` and `trainer_process` (a trainer)
+- asking: `orders` (agents), `benchmarks` (what bundles cost on their devices), `audit`; `labels`, `classes`, `ratings`,
+  `people`, `label_studio` and `gold` (people); `retraining` and `trainer_process` (a trainer)
 - from a bundle to a release or a refusal: `candidates`, `judging`, `gate`, `first_release`, `shadow`, with `evidence`,
   `comparing` and `evaluation`; then `releases`, `publishing`, `registry/`
-- people and programs: `desk` (acting), `queries` (looking), `api`, `benchmark_api`, `door`, `app`, `web/`, `metrics`
+- people and programs: `desk` and `label_desk` (acting), `queries` (looking), `api`, `label_api`, `benchmark_api`,
+  `door`, `app`, `web/`, `metrics`
 - all of it together: `works`, `retention`, `service`
 """

@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 
 from contracts.errors import ConfigurationError
 from contracts.telemetry import Birth, Event, EventKind, OutcomeReport, ShadowSummary, ThresholdsReport
-from monitor import benchmarks, labels, releases, thresholds, timeline
+from monitor import benchmarks, ratings, releases, thresholds, timeline
 from monitor.actions import withdraw
 from monitor.candidates import Candidates
 from monitor.orders import OrderDesk
 from monitor.rulebook import Rulebook
 from monitor.rules.reason import Reason
+from monitor.settings import LabelSettings
 from monitor.store.rollout_tables import OrderRow
 from monitor.store.rule_tables import CameraRow, EventRow
 from monitor.store.telemetry_tables import AgentRow, MessageRow
@@ -29,8 +30,8 @@ REFUSING_SHARE = 0.2
 class AgentEvents:
     """One method for each kind of event."""
 
-    def __init__(self, rulebook: Rulebook, candidates: Candidates, orders: OrderDesk) -> None:
-        self._rulebook, self._candidates, self._orders = rulebook, candidates, orders
+    def __init__(self, rulebook: Rulebook, candidates: Candidates, orders: OrderDesk, labels: LabelSettings) -> None:
+        self._rulebook, self._candidates, self._orders, self._labels = rulebook, candidates, orders, labels
         self._deeds: dict[EventKind, Callable[[Session, MessageRow, AgentRow, Event], None]] = {
             EventKind.CAMERA_FAULT: self._camera_fault,
             EventKind.CAMERA_RECOVERED: self._camera_recovered,
@@ -230,9 +231,9 @@ class AgentEvents:
         except ValidationError as error:
             self._unusable(session, message, event, error)
             return
-        row = labels.record_outcome(session, report, site=agent.site, agent=agent.agent, at=datetime.now(UTC))
-        if row is not None:
-            self._rulebook.tell_label(session, row, late=late)
+        at = datetime.now(UTC)
+        for row in ratings.report(session, report, site=agent.site, agent=agent.agent, at=at, settings=self._labels):
+            self._rulebook.tell_label(session, row, late=late and row.part_id == report.outcome.part_id)
 
     def _unusable(self, session: Session, message: MessageRow, event: Event, error: ValidationError) -> None:
         why = f"{event.event}: {error.errors()[0]['loc']} {error.errors()[0]['msg']}"

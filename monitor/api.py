@@ -13,14 +13,14 @@ from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.frame import OutcomeSource
-from contracts.names import Identifier, Label, Name
+from contracts.names import Identifier, Name
 from contracts.upload import ImageUpload
 from monitor import queries
 from monitor.benchmark_api import add_benchmarks
 from monitor.blobs import Blobs
 from monitor.carried import add_carried
-from monitor.desk import Desk, UnknownClass
-from monitor.labels import AlreadyLabelled, QuestionExpired
+from monitor.desk import Desk
+from monitor.label_api import add_labels
 from monitor.store.database import Store
 from monitor.store.label_tables import ImageRow
 from monitor.threshold_api import add_thresholds
@@ -34,13 +34,6 @@ class _Body(BaseModel):
     """What a request may say; a key that is not known is an error."""
 
     model_config = ConfigDict(extra="forbid")
-
-
-class LabelGiven(_Body):
-    image_id: Identifier
-    label: Label
-    rater: Identifier = Field(description="a pseudonym, never a name")
-    new_class: bool = Field(default=False, description="the label is meant, although nobody has named it before")
 
 
 class CandidateSubmitted(_Body):
@@ -78,7 +71,7 @@ def routes(store: Store, blobs: Blobs, desk: Desk, *, max_image_bytes: int) -> A
     """All of `/v1`."""
     router = APIRouter(prefix="/v1")
     _add_images(router, store, blobs, desk, max_image_bytes)
-    _add_labels(router, store, desk)
+    add_labels(router, store, desk.labels)
     _add_reading(router, store)
     _add_rollout(router, desk)
     add_benchmarks(router, store, desk)
@@ -128,30 +121,6 @@ def _media_type(data: bytes) -> str:
     if width * height > LARGEST_IMAGE_PIXELS:
         raise HTTPException(413, f"the image has {width} x {height} pixels, more than {LARGEST_IMAGE_PIXELS}")
     return kind
-
-
-def _add_labels(router: APIRouter, store: Store, desk: Desk) -> None:
-    @router.get("/labels/queue")
-    def label_queue(limit: Annotated[int, Query(ge=1, le=1000)] = 50, site: Name | None = None) -> dict[str, Any]:
-        """What to ask next, and the classes to choose from. Nothing here tells what the model thought."""
-        with store.read() as session:
-            return queries.label_queue(session, limit=limit, site=site, extra=desk.extra_labels)
-
-    @router.post("/labels", status_code=201)
-    def give_label(given: LabelGiven) -> dict[str, Any]:
-        """A rater says what a part is. 404 unknown image, 409 answered before, 410 no longer asked about,
-        422 a class that nobody has named before."""
-        try:
-            desk.answer(image_id=given.image_id, label=given.label, rater=given.rater, new_class=given.new_class)
-        except KeyError:
-            raise HTTPException(404, f"there is no image {given.image_id!r}") from None
-        except UnknownClass as error:
-            raise HTTPException(422, f"{error} To name a new class, send new_class = true") from None
-        except AlreadyLabelled as error:
-            raise HTTPException(409, str(error)) from None
-        except QuestionExpired as error:
-            raise HTTPException(410, str(error)) from None
-        return {"image_id": given.image_id}
 
 
 def _add_reading(router: APIRouter, store: Store) -> None:

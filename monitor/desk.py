@@ -1,4 +1,4 @@
-"""What people may do: label, answer tickets, hand in candidates, approve, reject, roll back, replace the gold set.
+"""What people may do: answer tickets, hand in candidates, approve, reject, roll back, replace the gold set.
 
 The same deeds serve a click on a page and a program. Each is one transaction with its line on the timeline. A wish that
 cannot be granted is an OrderError (409) or a KeyError (404) that says why.
@@ -6,7 +6,6 @@ cannot be granted is an OrderError (409) or a KeyError (404) that says why.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,11 +23,9 @@ from monitor.bundles import BundleShelf
 from monitor.candidates import Candidates
 from monitor.carried import Carried
 from monitor.gold import GoldExample, current_gold, pin_gold, read_gold
-from monitor.queries import classes
+from monitor.label_desk import LabelDesk
 from monitor.rulebook import Rulebook
-from monitor.settings import LabelSettings
 from monitor.store.database import Store
-from monitor.store.label_tables import ImageRow
 from monitor.store.rollout_tables import CandidateRow, ReleaseRow
 from monitor.store.rule_tables import IncidentRow
 from monitor.thresholds import ThresholdDesk
@@ -37,13 +34,9 @@ from runtime.bundle import Bundle
 Said = Literal["repaired", "permanent", "adopt", "retrain", "close"]
 
 
-class UnknownClass(ValueError):
-    """A label that no model, no setting and no rater has named before."""
-
-
 class Desk:
     """`on_change` wakes the workers after a deed that gives them work. `benchmarks`: about figures of devices;
-    `carried`: telemetry that people bring; `thresholds`: about thresholds."""
+    `carried`: telemetry that people bring; `thresholds`: about thresholds; `labels`: what people say about images."""
 
     def __init__(
         self,
@@ -55,22 +48,17 @@ class Desk:
         benchmarks: BenchmarkDesk,
         carried: Carried,
         thresholds: ThresholdDesk,
+        labels: LabelDesk,
         *,
         sites: Sequence[str],
-        settings: LabelSettings,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._blobs, self._shelf = store, blobs, shelf
         self._candidates, self._rulebook = candidates, rulebook
         self.benchmarks, self.carried, self.thresholds = benchmarks, carried, thresholds
+        self.labels = labels
         self._sites = tuple(sites)
-        self._settings = settings
         self._on_change = on_change
-
-    @property
-    def extra_labels(self) -> tuple[str, ...]:
-        """Classes a rater may name that no model knows yet."""
-        return self._settings.extra
 
     def site(self, name: str | None) -> str:
         """The site that is meant: the only one where none is named. Raises KeyError for an unknown one."""
@@ -80,7 +68,7 @@ class Desk:
             raise KeyError(f"there is no site {name!r}; this monitor serves {', '.join(self._sites)}")
         return str(name)
 
-    # --- labels
+    # --- images
 
     def accept_image(self, upload: ImageUpload, data: bytes, *, media_type: str) -> str | None:
         """Keep an uploaded image and queue it; None where its part was asked about before. Raises KeyError for an
@@ -94,31 +82,6 @@ class Desk:
             return labels.accept_image(
                 session, upload, blob=blob, size_bytes=size, media_type=media_type, at=datetime.now(UTC)
             )
-
-    def answer(self, *, image_id: str, label: str, rater: str, new_class: bool = False) -> None:
-        """A rater's label. Raises KeyError, AlreadyLabelled, QuestionExpired, and UnknownClass for a class that nobody
-        has named before, unless it is meant: five misspelt labels would look like a new kind of defect."""
-        with self._store.write() as session:
-            if not new_class:
-                self._check_class(session, image_id, label)
-            row = labels.answer(
-                session,
-                image_id=image_id,
-                label=label,
-                rater=rater,
-                at=datetime.now(UTC),
-                gate_fraction=self._settings.gate_fraction,
-            )
-            self._rulebook.tell_label(session, row)
-        self._on_change()
-
-    def _check_class(self, session: Session, image_id: str, label: str) -> None:
-        image = session.get(ImageRow, image_id)
-        known = classes(session, image.site, extra=self.extra_labels) if image is not None else [label]
-        if known and label not in known:
-            near = difflib.get_close_matches(label, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the classes are {', '.join(known)}"
-            raise UnknownClass(f"{label!r} is no class of site {image.site if image else ''}: {hint}")
 
     # --- incidents
 

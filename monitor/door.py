@@ -1,4 +1,5 @@
-"""Who may come in over HTTP: people with the password, agents with their token; on loopback nobody is asked.
+"""Who may come in over HTTP: people with the password, raters with a key of their own, agents with their token; on
+loopback nobody is asked.
 
 Two things are checked even there, because a browser carries any page's requests to 127.0.0.1: the `Host` must be ours
 (a foreign name means DNS rebinding), and a change must not come from a page of another origin.
@@ -10,28 +11,36 @@ import base64
 import binascii
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
+
+from contracts.access import key_digest
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 OPEN_PATHS = ("/live", "/ready")
 REGISTRY_PATH = "/registry/"
 UPLOAD_PATH = "/v1/images"
+LABEL_PAGE = "/labels"
+_RATERS_READ = (f"{LABEL_PAGE}/images/", "/v1/images/", "/static/")
+_RATERS_POST = ("/v1/labels",)
+_RATERS_GET = (LABEL_PAGE, "/v1/labels/queue", "/v1/labels/agreement")
 
 
 @dataclass(frozen=True)
 class Door:
-    """None as password or token: that door is open (loopback only, see `settings.WebSettings`)."""
+    """None as password or token: that door is open (loopback only, see `settings.WebSettings`). `raters`: digests of
+    their keys by name; they may look at pictures and label them."""
 
     user: str
     password: str | None
     agent_token: str | None
     hosts: frozenset[str]
     largest_body_bytes: int = 40_000_000
+    raters: Mapping[str, str] = field(default_factory=dict)
 
     def refuse(self, request: Request) -> Response | None:
         """The answer to a request that may not pass; None for one that may."""
@@ -44,7 +53,31 @@ class Door:
         path = request.url.path
         if path in OPEN_PATHS or self._is_agent(request) or self._is_person(request):
             return None
+        if self._rater(request) is not None:
+            return self._refuse_rater(request)
         return _answer(401, "sign in with the monitor's user and password, or send its token", ask=True)
+
+    def person(self, request: Request) -> str | None:
+        """Who asks, where the monitor can tell people apart: a rater, or the user of the password."""
+        if not self.raters:
+            return None
+        rater = self._rater(request)
+        return self.user if rater is None and self._is_person(request) else rater
+
+    def _rater(self, request: Request) -> str | None:
+        name, key = _basic(request)
+        wanted = self.raters.get(name)
+        return name if wanted is not None and hmac.compare_digest(key_digest(key), wanted) else None
+
+    def _refuse_rater(self, request: Request) -> Response | None:
+        path = request.url.path
+        if request.method in SAFE_METHODS:
+            if path == "/":
+                return RedirectResponse(LABEL_PAGE, status_code=303)
+            allowed = path in _RATERS_GET or path.startswith(_RATERS_READ)
+        else:
+            allowed = path in _RATERS_POST
+        return None if allowed else _answer(403, f"your key is for labelling, at {LABEL_PAGE}")
 
     def _too_large(self, request: Request) -> Response | None:
         """A body must say its length before it is read: what is too long never reaches the disk."""
@@ -88,6 +121,7 @@ def guard(door: Door) -> Callable[[Request, Callable[[Request], Awaitable[Respon
 
     async def check(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         refusal = door.refuse(request)
+        request.state.person = door.person(request)
         return refusal if refusal is not None else await go_on(request)
 
     return check

@@ -1,4 +1,4 @@
-"""Images that agents handed over for labelling, the queue that raters see, and what they said.
+"""Images that agents handed over for labelling, the queue that raters see, and the labels that train or judge.
 
 A rater sees the image and the classes, never the verdict. A part is asked for and counted once. Of the random labels a
 fixed share, chosen by the part's name alone, is kept for the gate and never trained on.
@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import case, select
+from sqlalchemy import Select, case, exists, func, select
 from sqlalchemy.orm import Session
 
 from contracts.frame import OutcomeSource
-from contracts.telemetry import OutcomeReport
 from contracts.upload import ImageUpload
-from monitor.store.label_tables import ImageRow, LabelRow
+from monitor.store.label_tables import ImageRow, LabelRow, RatingRow
 from monitor.store.rollout_tables import OrderRow
 
 RANDOM_SOURCES = (OutcomeSource.AUDIT.value, OutcomeSource.DRIFT_SAMPLE.value)
-LABELS_CURSOR = "labels"
 
 
 class AlreadyLabelled(Exception):
@@ -31,6 +29,10 @@ class AlreadyLabelled(Exception):
 
 class QuestionExpired(Exception):
     """The image is no longer asked about."""
+
+
+class ShareReached(Exception):
+    """This person has given as large a share of the labels as one may."""
 
 
 @dataclass(frozen=True)
@@ -97,89 +99,76 @@ def accept_image(
     return image_id
 
 
-def queue(session: Session, *, limit: int, site: str | None = None) -> list[Question]:
-    """What to ask next: random images after a drift, then the audit, then unusual ones; oldest first."""
-    urgency = case(
-        (ImageRow.source == OutcomeSource.DRIFT_SAMPLE.value, 0),
-        (ImageRow.source == OutcomeSource.AUDIT.value, 1),
-        else_=2,
-    )
-    query = select(ImageRow).where(ImageRow.state == "queued")
-    if site is not None:
-        query = query.where(ImageRow.site == site)
-    rows = session.scalars(query.order_by(urgency, ImageRow.received_at, ImageRow.image_id).limit(limit))
+def queue(
+    session: Session,
+    *,
+    limit: int,
+    site: str | None = None,
+    rater: str | None = None,
+    without: Collection[str | None] = (),
+) -> list[Question]:
+    """What to ask next, the most telling first: random images after a drift, the random audit, picked images, second
+    opinions. Random ones come in the order of their arrival, whatever the model thought of them: a queue that is left
+    unfinished must still be a random draw. Of picked ones those come first that an operator judged otherwise, then
+    those that the model was least sure of. `rater`: who asks, and is not asked twice. `without`: incidents that are
+    not asked about, None for images of no incident.
+    """
+    query = _asked_of(rater, site).order_by(_VALUE, _OVERRULED, _SURE, ImageRow.received_at, ImageRow.image_id)
+    if kept := [incident for incident in without if incident is not None]:
+        query = query.where(ImageRow.incident_id.is_(None) | ImageRow.incident_id.not_in(kept))
+    if None in without:
+        query = query.where(ImageRow.incident_id.is_not(None))
+    rows = session.scalars(query.limit(limit))
     return [Question(row.image_id, row.part_id, row.site, row.camera, row.product, row.triggered_at) for row in rows]
 
 
-def answer(session: Session, *, image_id: str, label: str, rater: str, at: datetime, gate_fraction: float) -> LabelRow:
-    """Record what a rater said about an image.
-
-    Raises KeyError for an unknown image, AlreadyLabelled, QuestionExpired.
-    """
-    image = session.get(ImageRow, image_id)
-    if image is None:
-        raise KeyError(image_id)
-    if image.state == "labelled":
-        raise AlreadyLabelled(f"image {image_id} has its label already")
-    if image.state != "queued":
-        raise QuestionExpired(f"image {image_id} is no longer asked about")
-    image.state = "labelled"
-    gate = image.source in RANDOM_SOURCES and is_for_gate(image.site, image.part_id, fraction=gate_fraction)
-    row = LabelRow(
-        site=image.site,
-        agent=image.agent,
-        camera=image.camera,
-        product=image.product,
-        part_id=image.part_id,
-        image_id=image_id,
-        incident_id=image.incident_id,
-        label=label,
-        source=image.source,
-        rater=rater,
-        use="gate" if gate else "train",
-        bundle_hash=image.bundle_hash,
-        decision=image.verdict["decision"],
-        predicted=image.verdict["label"],
-        triggered_at=image.triggered_at,
-        decided_at=at,
-        received_at=at,
-    )
-    session.add(row)
-    session.flush()
-    return row
+def waiting(session: Session, *, site: str | None = None, rater: str | None = None) -> int:
+    """How many images wait for an answer (of this person)."""
+    return session.scalar(select(func.count()).select_from(_asked_of(rater, site).subquery())) or 0
 
 
-def record_outcome(session: Session, report: OutcomeReport, *, site: str, agent: str, at: datetime) -> LabelRow | None:
-    """Record what the line found out by itself (operator, end of line); None where the same source said it before.
+def _asked_of(rater: str | None, site: str | None) -> Select[ImageRow]:
+    query = select(ImageRow).where(ImageRow.state.in_(("queued",) if rater is None else ("queued", "second")))
+    if rater is not None:
+        query = query.where(ImageRow.image_id.not_in(select(RatingRow.image_id).where(RatingRow.rater == rater)))
+    return query if site is None else query.where(ImageRow.site == site)
 
-    Such labels are found by looking, so they are no random draw; without an image nothing can be trained on them.
-    """
-    outcome = report.outcome
-    known = select(LabelRow.id).where(
-        LabelRow.site == site, LabelRow.part_id == outcome.part_id, LabelRow.source == outcome.source.value
-    )
-    if session.scalar(known) is not None:
-        return None
-    row = LabelRow(
-        site=site,
-        agent=agent,
-        camera=report.camera,
-        product=report.product,
-        part_id=outcome.part_id,
-        label=outcome.label,
-        source=outcome.source.value,
-        rater=outcome.rater,
-        use="none",
-        bundle_hash=report.bundle_hash,
-        decision=report.decision.value,
-        predicted=report.label,
-        triggered_at=report.triggered_at,
-        decided_at=outcome.decided_at,
-        received_at=at,
-    )
-    session.add(row)
-    session.flush()
-    return row
+
+_PICKED = ImageRow.source.not_in(RANDOM_SOURCES)
+_VALUE = case(
+    (ImageRow.state == "second", 3),
+    (ImageRow.source == OutcomeSource.DRIFT_SAMPLE.value, 0),
+    (ImageRow.source == OutcomeSource.AUDIT.value, 1),
+    else_=2,
+)
+_OVERRULED = case(
+    (
+        _PICKED
+        & exists().where(
+            LabelRow.site == ImageRow.site,
+            LabelRow.part_id == ImageRow.part_id,
+            LabelRow.source == OutcomeSource.OPERATOR.value,
+            LabelRow.label != LabelRow.predicted,
+        ),
+        0,
+    ),
+    else_=1,
+)
+_SURE = case(
+    (
+        _PICKED,
+        func.abs(
+            ImageRow.verdict["defect_score"].as_float() - func.coalesce(ImageRow.verdict["threshold"].as_float(), 0.5)
+        ),
+    ),
+    else_=0.0,
+)  # distance of the score from what decided; NULL, which comes first, where there is no score
+
+
+def use_of(image: ImageRow, *, fraction: float) -> str:
+    """`gate` or `train`: a `fraction` of the random images is for the gate."""
+    random = image.source in RANDOM_SOURCES
+    return "gate" if random and is_for_gate(image.site, image.part_id, fraction=fraction) else "train"
 
 
 def expire_images(session: Session, *, incident_id: str) -> int:
@@ -193,11 +182,12 @@ def expire_images(session: Session, *, incident_id: str) -> int:
 
 
 def labels_for_training(session: Session, *, site: str) -> Sequence[tuple[LabelRow, ImageRow]]:
-    """All labels of the site's model with an image, oldest first; `use` says train or gate."""
+    """All labels of the site's model with an image on which people do not differ, oldest first; `use` says train or
+    gate."""
     rows = session.execute(
         select(LabelRow, ImageRow)
         .join(ImageRow, ImageRow.image_id == LabelRow.image_id)
-        .where(LabelRow.site == site)
+        .where(LabelRow.site == site, LabelRow.use.in_(("train", "gate")))
         .order_by(LabelRow.id)
     )
     return [(label, image) for label, image in rows]

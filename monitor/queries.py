@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from monitor import labels
-from monitor.releases import active_release, current_channel
+from monitor.releases import current_channel
 from monitor.store.columns import Table
-from monitor.store.label_tables import ImageRow, LabelRow
+from monitor.store.label_tables import ImageRow, LabelRow, RatingRow
 from monitor.store.rollout_tables import (
     BenchmarkRow,
-    BundleRow,
     CandidateRow,
     OrderRow,
     ReleaseRow,
@@ -122,7 +119,7 @@ def thresholds(session: Session, *, site: str | None, bundle_hash: str | None) -
 
 
 def incidents(session: Session, *, site: str | None, state: str | None) -> dict[str, Any]:
-    """Incidents, newest first, with the labels they have and wait for."""
+    """Incidents, newest first, with the labels they have and wait for, and the minutes that people spent on them."""
     query = select(IncidentRow).order_by(IncidentRow.opened_at.desc())
     if site is not None:
         query = query.where(IncidentRow.site == site)
@@ -131,9 +128,16 @@ def incidents(session: Session, *, site: str | None, state: str | None) -> dict[
     rows = session.scalars(query).all()
     given = _counts(session, LabelRow.incident_id)
     asked = _counts(session, ImageRow.incident_id)
+    spent = select(RatingRow.incident_id, func.sum(RatingRow.seconds)).group_by(RatingRow.incident_id)
+    minutes = {name: round((seconds or 0.0) / 60.0, 2) for name, seconds in session.execute(spent)}
     return {
         "incidents": [
-            {**_row(row), "labels": given.get(row.incident_id, 0), "images": asked.get(row.incident_id, 0)}
+            {
+                **_row(row),
+                "labels": given.get(row.incident_id, 0),
+                "images": asked.get(row.incident_id, 0),
+                "person_minutes": minutes.get(row.incident_id, 0.0),
+            }
             for row in rows
         ]
     }
@@ -149,44 +153,6 @@ def events(
     if since is not None:
         query = query.where(EventRow.at >= since)
     return {"events": [_row(row) for row in session.scalars(query)]}
-
-
-def label_queue(session: Session, *, limit: int, site: str | None, extra: Iterable[str]) -> dict[str, Any]:
-    """What to ask next. `labels`: classes to choose from, over the sites concerned."""
-    questions = labels.queue(session, limit=limit, site=site)
-    by_site = {name: classes(session, name, extra=extra) for name in {question.site for question in questions}}
-    if site is not None and site not in by_site:
-        by_site[site] = classes(session, site, extra=extra)
-    waiting = select(func.count()).select_from(ImageRow).where(ImageRow.state == "queued")
-    if site is not None:
-        waiting = waiting.where(ImageRow.site == site)
-    return {
-        "labels": sorted({label for known in by_site.values() for label in known}),
-        "waiting": session.scalar(waiting),
-        "items": [
-            {
-                "image_id": question.image_id,
-                "part_id": question.part_id,
-                "site": question.site,
-                "camera": question.camera,
-                "product": question.product,
-                "triggered_at": question.triggered_at.isoformat(),
-                "image": f"/v1/images/{question.image_id}",
-                "labels": by_site[question.site],
-            }
-            for question in questions
-        ],
-    }
-
-
-def classes(session: Session, site: str, *, extra: Iterable[str]) -> list[str]:
-    """Classes a rater may choose at a site: those of the active model, those given before, and the extra ones."""
-    known: set[str] = set(extra)
-    release = active_release(session, site)
-    if release is not None:
-        known.update(session.get_one(BundleRow, release.bundle_hash).manifest["labels"])
-    known.update(session.scalars(select(LabelRow.label).where(LabelRow.site == site).distinct()))
-    return sorted(known)
 
 
 def delivery(session: Session) -> list[dict[str, Any]]:

@@ -118,11 +118,12 @@ class Monitor:
                 agent_token=secret(web.agent_token, web.agent_token_file),
                 hosts=hosts_of(web.host, web.allowed_hosts),
                 largest_body_bytes=web.max_image_bytes + FORM_BYTES,
+                raters={rater.name: rater.key_sha256 for rater in web.raters},
             ),
             max_image_bytes=web.max_image_bytes,
             trouble=self._trouble,
         )
-        Pages(works.store, works.blobs, expiries=works.registry.expiries).attach(app)
+        Pages(works.store, works.blobs, people=works.people, expiries=works.registry.expiries).attach(app)
         return app
 
     def _trouble(self) -> list[str]:

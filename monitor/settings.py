@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from contracts.access import BrokerAccess, is_loopback
 from contracts.frame import Probability
-from contracts.names import Label, Name
+from contracts.names import Identifier, Label, Name, Sha256
 from contracts.settings import Settings
 from monitor.rules.fleet import FleetSettings
 from monitor.rules.gate import GateSettings
@@ -18,6 +18,13 @@ from monitor.rules.shadowing import ShadowSettings
 
 class BrokerSettings(BrokerAccess):
     """Where telemetry comes from (MQTT 3.1.1). Beyond loopback it needs a user and a password."""
+
+
+class RaterSettings(Settings):
+    """A person who may label and nothing else; `lineside monitor rater NAME` makes one."""
+
+    name: Identifier = Field(description="to sign in with; nobody else sees it, only a pseudonym")
+    key_sha256: Sha256 = Field(description="of the key to sign in with, which is written down nowhere here")
 
 
 class WebSettings(Settings):
@@ -30,8 +37,18 @@ class WebSettings(Settings):
     password_file: Path | None = None
     agent_token: SecretStr | None = None
     agent_token_file: Path | None = None
+    raters: tuple[RaterSettings, ...] = Field(default=(), description="people who label, each with a key of their own")
     allowed_hosts: tuple[str, ...] = Field(default=(), description="names it may be called by, beside its own address")
     max_image_bytes: int = Field(default=32_000_000, ge=1)
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> WebSettings:
+        names = [self.user, *(rater.name for rater in self.raters)]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two people are called {twice[0]!r}; each rater needs a name and a key of their own")
+        if self.raters and self.password is None and self.password_file is None:
+            raise ValueError("raters sign in, but without password_file nobody is asked who they are: set it")
+        return self
 
     @model_validator(mode="after")
     def _closed(self) -> WebSettings:
@@ -51,6 +68,11 @@ class LabelSettings(Settings):
     audit_per_camera_day: float = Field(default=50.0, ge=0.0, description="random images at all times")
     audit_fraction: Probability | None = Field(default=None, description="fixed share of images instead")
     extra: tuple[Label, ...] = Field(default=(), description="classes a rater may name that no model knows yet")
+    second_opinions: Probability = Field(default=0.1, description="share of images that another person is asked, too")
+    most_of_one_person: float = Field(
+        default=0.6, gt=0.0, le=1.0, description="share of an incident's labels; with two `web.raters` or more"
+    )
+    free_of_share: int = Field(default=20, ge=0, description="labels of one person before that share is looked at")
 
 
 class RetrainSettings(Settings):

@@ -17,8 +17,10 @@ from monitor.desk import Desk
 from monitor.fleet import Fleet
 from monitor.ingest import Ingest
 from monitor.judging import Judging
+from monitor.label_desk import LabelDesk
 from monitor.loop import Loop
 from monitor.orders import OrderDesk
+from monitor.people import People, pseudonym_key
 from monitor.publishing import Publishing
 from monitor.registry import Registry
 from monitor.retention import Retention
@@ -46,6 +48,7 @@ class Works:
     retraining: Retraining
     publishing: Publishing
     retention: Retention
+    people: People
     desk: Desk
 
     def close(self) -> None:
@@ -76,6 +79,7 @@ def make_works(
     shelf = BundleShelf(folder / "bundles")
     jobs = folder / "jobs"
     orders = OrderDesk(valid_hours=settings.orders.valid_hours, resend_seconds=settings.orders.resend_seconds)
+    people = People((rater.name for rater in settings.web.raters), pseudonym_key(folder))
     rulebook = Rulebook(settings.rules, Actions(orders))
     candidates = Candidates(rulebook, orders, settings.rollout)
     trainer = Trainer(settings.retraining.command, folder=jobs, threads=settings.retraining.threads)
@@ -87,7 +91,7 @@ def make_works(
         rulebook=rulebook,
         orders=orders,
         ingest=ingest,
-        loop=Loop(store, rulebook, AgentEvents(rulebook, candidates, orders), orders, settings.labels),
+        loop=Loop(store, rulebook, AgentEvents(rulebook, candidates, orders, settings.labels), orders, settings.labels),
         fleet=Fleet(store, settings.fleet),
         judging=Judging(
             store, blobs, shelf, candidates, rulebook, settings, scratch=folder / "scratch", stopping=stopping
@@ -95,6 +99,7 @@ def make_works(
         retraining=Retraining(store, blobs, shelf, trainer, candidates, rulebook, settings.retraining),
         publishing=Publishing(store, registry, orders, bundles=shelf.folder),
         retention=Retention(store, blobs, settings.retention, jobs=jobs),
+        people=people,
         desk=Desk(
             store,
             blobs,
@@ -104,8 +109,8 @@ def make_works(
             BenchmarkDesk(store, orders, rulebook, on_change=on_change),
             Carried(store, ingest, on_change=on_change),
             ThresholdDesk(store, orders, rulebook, on_change=on_change),
+            LabelDesk(store, rulebook, people, settings=settings.labels, on_change=on_change),
             sites=settings.sites,
-            settings=settings.labels,
             on_change=on_change,
         ),
     )

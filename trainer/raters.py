@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import drift.agreement
 from trainer.dataset import Example
 
 COLUMN = "rater"
@@ -13,15 +14,9 @@ COLUMN = "rater"
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """`kappa` is Cohen's where the same two raters judged every image that has two ratings, Fleiss' otherwise; None
-    where no image has two, or where chance alone explains everything (one class). `disputed` images had no majority."""
+class Agreement(drift.agreement.Agreement):
+    """With the images that had no majority."""
 
-    raters: int
-    images: int  # with two ratings or more
-    share: float | None  # of pairs of ratings that agree
-    kappa: float | None
-    method: str
     disputed: tuple[Example, ...] = ()
 
 
@@ -58,46 +53,10 @@ def labels_of_raters(example: Example) -> tuple[str, ...]:
 
 def agreement(images: Sequence[Sequence[Example]], disputed: tuple[Example, ...] = ()) -> Agreement:
     """Over the ratings of each image; images with one rating do not count."""
-    several = [ratings for ratings in images if len(ratings) > 1]
-    raters = {example.attributes.get(COLUMN, "?") for ratings in images for example in ratings}
-    if not several:
-        return Agreement(len(raters), 0, None, None, "", disputed)
-    share, pairs = _agreeing(several), _two_raters(several)
-    chance = _cohens_chance(several, pairs) if pairs else _fleiss_chance(several)
-    kappa = None if chance >= 1.0 else (share - chance) / (1.0 - chance)
-    return Agreement(len(raters), len(several), share, kappa, "Cohen" if pairs else "Fleiss", disputed)
+    ratings = [[(example.attributes.get(COLUMN, "?"), example.label) for example in image] for image in images]
+    return Agreement(**vars(drift.agreement.agreement(ratings)), disputed=disputed)
 
 
 def _majority(ratings: Sequence[Example]) -> str | None:
     (label, count), *others = Counter(example.label for example in ratings).most_common(2)
     return None if others and others[0][1] == count else label
-
-
-def _agreeing(images: Sequence[Sequence[Example]]) -> float:
-    """Mean over images of the share of pairs of ratings that are equal (Fleiss, 1971)."""
-    shares = []
-    for ratings in images:
-        counts = Counter(example.label for example in ratings).values()
-        shares.append(sum(n * (n - 1) for n in counts) / (len(ratings) * (len(ratings) - 1)))
-    return sum(shares) / len(shares)
-
-
-def _fleiss_chance(images: Sequence[Sequence[Example]]) -> float:
-    counts = Counter(example.label for ratings in images for example in ratings)
-    total = sum(counts.values())
-    return sum((count / total) ** 2 for count in counts.values())
-
-
-def _two_raters(images: Sequence[Sequence[Example]]) -> tuple[str, str] | None:
-    """The two raters who judged every image, each once; None otherwise."""
-    pairs = {tuple(sorted(example.attributes.get(COLUMN, "?") for example in ratings)) for ratings in images}
-    (names, *others) = pairs
-    return (names[0], names[1]) if not others and len(names) == 2 and names[0] != names[1] else None
-
-
-def _cohens_chance(images: Sequence[Sequence[Example]], raters: tuple[str, str]) -> float:
-    """Each rater by their own habits (Cohen, 1960)."""
-    said = [
-        Counter(e.label for ratings in images for e in ratings if e.attributes.get(COLUMN) == name) for name in raters
-    ]
-    return sum(said[0][label] * said[1][label] for label in said[0]) / len(images) ** 2

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
 
+from contracts import access
+from contracts.access import key_digest
 from contracts.names import Name, Sha256
 from contracts.settings import Settings
 
@@ -58,19 +58,15 @@ class Clients:
 
     def find(self, key: str) -> ClientSettings | None:
         """Whose key that is. Only digests are compared: how long it takes says nothing about a key."""
-        return self._known.get(_digest(key))
+        return self._known.get(key_digest(key))
 
 
 def new_key(name: str, may: Iterable[str]) -> NewKey:
     """A random key of 256 bits. Raises pydantic's ValidationError for a name or a right that there is not."""
-    key = secrets.token_urlsafe(32)
-    return NewKey(key, ClientSettings.model_validate({"name": name, "key_sha256": _digest(key), "may": tuple(may)}))
+    key = access.new_key()
+    return NewKey(key, ClientSettings.model_validate({"name": name, "key_sha256": key_digest(key), "may": tuple(may)}))
 
 
 def right_for(method: str, path: str) -> Right | None:
     """What a request needs; None: no key is enough."""
     return "read" if method in ("GET", "HEAD", "OPTIONS") else _POSTS.get(path)
-
-
-def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()

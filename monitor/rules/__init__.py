@@ -7,9 +7,9 @@ promises), `happening` (what may come in), `action` (what may come out); then `c
 (what labels prove), `incident` (alarms of one model, merged), `governor` (may a retrain run?), `withdrawal` (is the
 served release wrong?); and all of it for one model: `turn` (its state), `serving` (a release, its labels), `watching`
 (a window), `past` (one that comes late), `clicking` (a person), `answering` (from labels to a retrain and back), with
-the door in `model`: `step(state, happening)`. Beside that circle stand `symptom` (what a person would see), `paired`
-(two bundles on the same parts), `gate` (may a candidate go on?), `shadowing` (may it be promoted?) and `approval` (who
-says so?).
+the door in `model`: `step(state, happening)`. Beside that circle stand `rating` (what several people's answers come
+to), `symptom` (what a person would see), `paired` (two bundles on the same parts), `gate` (may a candidate go on?),
+`shadowing` (may it be promoted?) and `approval` (who says so?).
 
 No I/O, no clock, no randomness: times come in with what happens, and states are frozen pydantic models that survive a
 trip through JSON, so a monitor killed at any moment goes on where its last commit was.

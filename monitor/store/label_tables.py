@@ -12,7 +12,8 @@ from monitor.store.columns import Table
 
 
 class ImageRow(Table):
-    """One uploaded image. `verdict` is hidden from raters. `state`: queued, labelled, expired."""
+    """One uploaded image. `verdict` is hidden from raters. `state`: queued, second (has its label, and another person
+    is asked), labelled, disputed (people could not agree), expired, deleted."""
 
     __tablename__ = "images"
     __table_args__ = (
@@ -40,7 +41,8 @@ class ImageRow(Table):
 
 
 class LabelRow(Table):
-    """What was said about a part, once per part and source. `use`: train, gate (never trained on), or none."""
+    """What counts about a part, once per part and source. `use`: train, gate (never trained on), none, waiting (a new
+    class that one person alone has named: it counts for nothing yet) or disputed (people differ: nothing learns it)."""
 
     __tablename__ = "labels"
     __table_args__ = (
@@ -66,3 +68,23 @@ class LabelRow(Table):
     triggered_at: Mapped[datetime]
     decided_at: Mapped[datetime]
     received_at: Mapped[datetime]
+
+
+class RatingRow(Table):
+    """What one person said about an image, once. `seconds` from shown to answered, None where nobody measured."""
+
+    __tablename__ = "ratings"
+    __table_args__ = (
+        UniqueConstraint("image_id", "rater"),
+        Index("ix_ratings_site", "site", "label"),
+        {"sqlite_autoincrement": True},
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    site: Mapped[str]
+    image_id: Mapped[str]
+    incident_id: Mapped[str | None]
+    rater: Mapped[str] = mapped_column(doc="a pseudonym")
+    label: Mapped[str]
+    seconds: Mapped[float | None]
+    via: Mapped[str] = mapped_column(doc="page, program or label-studio")
+    given_at: Mapped[datetime]

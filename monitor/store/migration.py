@@ -27,7 +27,7 @@ STEPS = Path(__file__).parent / "migrations"
 
 def migrate(path: Path, *, steps: Path = STEPS) -> None:
     """Bring the database at `path` to the newest step (or create it). Raises ConfigurationError; the old one stays."""
-    configuration = _configuration(steps)
+    configuration = alembic_configuration(steps)
     head = ScriptDirectory.from_config(configuration).get_current_head()
     if path.exists() and _version(path) == head:
         return
@@ -47,7 +47,8 @@ def migrate(path: Path, *, steps: Path = STEPS) -> None:
     _swap(copy, path)
 
 
-def _configuration(steps: Path) -> Config:
+def alembic_configuration(steps: Path) -> Config:
+    """Where alembic finds the steps."""
     configuration = Config()
     configuration.set_main_option("script_location", str(steps))
     configuration.set_main_option("path_separator", "os")

@@ -16,6 +16,8 @@ from PIL import Image, UnidentifiedImageError
 
 from contracts.errors import LinkError
 from monitor.blobs import Blobs
+from monitor.label_desk import report
+from monitor.people import People
 from monitor.store import Store
 from monitor.store.label_tables import ImageRow
 from monitor.web.reading.camera import SPANS, camera_facts, label_points, series
@@ -38,13 +40,20 @@ _YEAR_SECONDS = 365 * 24 * 3600
 
 
 class Pages:
-    """The pages over one store and its images. `expiries`: when the registry's signatures end, by role."""
+    """The pages over one store and its images. `people`: who labels. `expiries`: when the registry's signatures
+    end, by role."""
 
     def __init__(
-        self, store: Store, blobs: Blobs, *, expiries: Callable[[], Mapping[str, datetime]] | None = None
+        self,
+        store: Store,
+        blobs: Blobs,
+        *,
+        people: People,
+        expiries: Callable[[], Mapping[str, datetime]] | None = None,
     ) -> None:
         self._store = store
         self._blobs = blobs
+        self._people = people
         self._expiries = expiries
         self._templates = environment()
 
@@ -110,8 +119,11 @@ class Pages:
 
     def labels(self, request: Request) -> Response:
         """The queue, one big picture at a time."""
+        person = _person(request)
+        you = None if person is None else self._people.pseudonym(person)
         with self._store.read() as session:
-            return self._page(request, "labels.html", waits=attention(session), progress=progress(session))
+            far, agreed = progress(session), report(session)
+            return self._page(request, "labels.html", waits=attention(session), progress=far, agreement=agreed, you=you)
 
     def image(self, image_id: str) -> Response:
         """One uploaded picture, in a format that browsers show."""
@@ -197,7 +209,9 @@ class Pages:
 
     def _page(self, request: Request, template: str, **values: Any) -> Response:
         chosen = self._texts(request)
-        html = rendered(self._templates, template, chosen, path=request.url.path, languages=languages(), **values)
+        values |= {"path": request.url.path, "languages": languages()}
+        values["labels_only"] = self._people.registered(_person(request) or "")
+        html = rendered(self._templates, template, chosen, **values)
         response = HTMLResponse(html, headers={**HEADERS, "Cache-Control": "no-store"})
         response.headers["Content-Language"] = chosen.language
         if request.query_params.get("lang") == chosen.language:
@@ -207,6 +221,11 @@ class Pages:
     def _texts(self, request: Request) -> Texts:
         wanted, remembered = request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)
         return texts(choose(wanted, remembered, request.headers.get("accept-language")))
+
+
+def _person(request: Request) -> str | None:
+    """Who asks, where the door can tell people apart."""
+    return getattr(request.state, "person", None)
 
 
 def _for_browsers(data: bytes, media_type: str) -> tuple[bytes, str]:

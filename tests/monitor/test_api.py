@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
+from sqlalchemy import select
 
+from contracts.access import key_digest
 from contracts.frame import Clock, Decision, Frame, OutcomeSource, Verdict
 from contracts.upload import ImageUpload
 from monitor import metrics
 from monitor.app import make_app
 from monitor.door import Door, hosts_of
+from monitor.store.label_tables import RatingRow
 from tests.monitor.conftest import MakePlant
 from tests.monitor.telemetry import START
 from tests.simulators.monitored_plant import SITE, Plant, certified_bundle, write_gold
@@ -29,7 +32,9 @@ def plant(tmp_path: Path) -> Iterator[Plant]:
     plant.close()
 
 
-def client(plant: Plant, *, password: str | None = None, token: str | None = None) -> TestClient:
+def client(
+    plant: Plant, *, password: str | None = None, token: str | None = None, raters: dict[str, str] | None = None
+) -> TestClient:
     works = plant.works
     registry = CollectorRegistry()
     metrics.register(registry, works.store)
@@ -39,6 +44,7 @@ def client(plant: Plant, *, password: str | None = None, token: str | None = Non
         agent_token=token,
         hosts=hosts_of("127.0.0.1", ["testserver"]),
         largest_body_bytes=2_000_000,
+        raters={name: key_digest(key) for name, key in (raters or {}).items()},
     )
     app = make_app(works.store, works.blobs, works.desk, works.registry, registry, door=door, max_image_bytes=1_000_000)
     return TestClient(app)
@@ -136,6 +142,8 @@ def test_misspelt_class_is_asked_back_and_a_new_one_must_be_meant(make_plant: Ma
     meant = {**given, "label": "dent", "new_class": True}
     assert web.post("/v1/labels", json=meant).status_code == 201
     assert "dent" in web.get("/v1/labels/queue", params={"site": SITE}).json()["labels"]
+    confirmed = web.post("/v1/labels", json={**given, "label": "dent", "rater": "rater-2"})
+    assert (confirmed.status_code, confirmed.json()["counts"]) == (201, True)
 
 
 def test_signed_registry_is_served(plant: Plant) -> None:
@@ -195,6 +203,31 @@ def test_with_a_password_strangers_read_nothing(plant: Plant, path: str) -> None
     assert web.get(path, headers={"Authorization": "Bearer token"}).status_code == 401
     assert web.get(path, headers=basic("operator", "secret")).status_code in (200, 404)
     assert web.get(path, headers={"Authorization": "Bearer secret"}).status_code in (200, 404)
+
+
+def test_raters_may_label_and_nothing_else_and_are_known_by_a_pseudonym(tmp_path: Path) -> None:
+    keys = {"ann": "key-of-ann", "bo": "key-of-bo"}
+    raters = [{"name": name, "key_sha256": key_digest(key)} for name, key in keys.items()]
+    plant = Plant.make(tmp_path / "named", web={"password": "secret", "raters": raters})
+    web = client(plant, password="secret", token="token", raters=keys)
+    image_id = upload(web, described(), Authorization="Bearer token").json()["image_id"]
+    ann = basic("ann", "key-of-ann")
+    assert web.get("/v1/labels/queue", headers=basic("ann", "key-of-bo")).status_code == 401
+    assert web.get(f"/v1/images/{image_id}", headers=ann).status_code == 200
+    for path in ("/v1/fleet", "/metrics", "/v1/labels/tasks", "/v1/events"):
+        assert web.get(path, headers=ann).status_code == 403, path
+    for path in ("/v1/rollback", "/v1/labels/import", "/v1/images"):
+        assert web.post(path, json={}, headers=ann).status_code == 403, path
+    assert web.get("/", headers=ann, follow_redirects=False).headers["location"] == "/labels"
+    claimed = {"image_id": image_id, "label": "good", "rater": "somebody-else"}
+    assert web.post("/v1/labels", json=claimed, headers=ann).status_code == 201
+    with plant.works.store.read() as session:
+        rater = session.scalars(select(RatingRow.rater)).one()
+    assert rater == plant.works.people.pseudonym("ann")
+    assert "ann" not in rater
+    operator = web.post("/v1/labels", json=claimed, headers=basic("operator", "secret"))
+    assert operator.status_code == 409  # one person, whatever is claimed
+    plant.close()
 
 
 def test_agents_upload_with_their_token_and_nothing_else(plant: Plant) -> None:

@@ -26,6 +26,7 @@ from tests.monitor.telemetry import START, envelope
 from tests.monitor.test_api import client
 from tests.monitor.web.conftest import make_pages
 from tests.simulators.monitored_plant import AGENT, SITE, Plant
+from tests.simulators.older_store import take_back
 
 FP32 = "onnxruntime-cpu/fp32"
 
@@ -383,19 +384,13 @@ def test_figures_are_there_after_a_restart(plant: Plant) -> None:
 
 
 def test_a_store_of_the_version_before_gets_the_table(tmp_path: Path) -> None:
-    import sqlite3
-
     from monitor.store import Store
 
     store = Store(tmp_path / "monitor.db")
     with store.write() as session:
         session.add(RefusedRow(site=SITE, bundle_hash="a", reason="worse", at=START))
     store.close()
-    with sqlite3.connect(tmp_path / "monitor.db") as database:
-        for table in ("benchmarks", "scores", "thresholds"):
-            database.execute(f"DROP TABLE {table}")
-        database.execute("ALTER TABLE boots DROP COLUMN late")
-        database.execute("UPDATE alembic_version SET version_num = '0001'")
+    take_back(tmp_path / "monitor.db", to="0001")
     store = Store(tmp_path / "monitor.db")
     with store.read() as session:
         assert session.scalars(select(BenchmarkRow)).all() == []

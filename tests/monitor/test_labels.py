@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -10,7 +11,15 @@ from sqlalchemy import select
 from contracts.frame import Clock, Decision, Frame, Outcome, OutcomeSource, Verdict
 from contracts.telemetry import OutcomeReport
 from contracts.upload import ImageUpload
-from monitor import labels, queries
+from monitor import labels, ratings
+from monitor.actions import Actions
+from monitor.label_desk import LabelDesk
+from monitor.orders import OrderDesk
+from monitor.people import People
+from monitor.ratings import Answer
+from monitor.rulebook import Rulebook
+from monitor.rules.settings import RuleSettings
+from monitor.settings import LabelSettings
 from monitor.store import Store
 from monitor.store.label_tables import ImageRow, LabelRow
 from monitor.store.rollout_tables import OrderRow
@@ -19,9 +28,17 @@ from tests.monitor.telemetry import HASH, START
 BLOB = "b" * 64
 
 
-def upload(part: str, source: OutcomeSource = OutcomeSource.AUDIT, *, order_id: str | None = None) -> ImageUpload:
+def desk(store: Store, *, registered: tuple[str, ...] = (), **settings: Any) -> LabelDesk:
+    """Where people label, in front of a store without a monitor."""
+    rulebook = Rulebook(RuleSettings(), Actions(OrderDesk(valid_hours=1.0, resend_seconds=1.0)))
+    return LabelDesk(store, rulebook, People(registered, b"k" * 32), settings=LabelSettings(**settings))
+
+
+def upload(
+    part: str, source: OutcomeSource = OutcomeSource.AUDIT, *, order_id: str | None = None, score: float = 0.9
+) -> ImageUpload:
     frame = Frame(part_id=part, sequence=1, product="cap", camera="cam-a", triggered_at=START, clock=Clock.SYNCHRONISED)
-    verdict = Verdict(frame=frame, decision=Decision.NG, label="scratch", defect_score=0.9, bundle_hash=HASH)
+    verdict = Verdict(frame=frame, decision=Decision.NG, label="scratch", defect_score=score, bundle_hash=HASH)
     return ImageUpload(site="mono", agent="agent-1", source=source, order_id=order_id, verdict=verdict)
 
 
@@ -31,11 +48,19 @@ def accept(store: Store, described: ImageUpload) -> str | None:
 
 
 def answer(store: Store, image_id: str, label: str = "good", gate_fraction: float = 0.25) -> str:
+    settings = LabelSettings(gate_fraction=gate_fraction, second_opinions=0.0)
     with store.write() as session:
-        row = labels.answer(
-            session, image_id=image_id, label=label, rater="rater-1", at=START, gate_fraction=gate_fraction
-        )
+        [row] = ratings.rate(session, Answer(image_id, label, "rater-1"), at=START, settings=settings, people=0)
         return row.use
+
+
+def report(store: Store, said: OutcomeReport, *, extra: tuple[str, ...] = ()) -> list[str]:
+    """What counts from then on: `part label use`."""
+    with store.write() as session:
+        rows = ratings.report(
+            session, said, site="mono", agent="agent-1", at=START, settings=LabelSettings(extra=extra)
+        )
+        return [f"{row.part_id} {row.label} {row.use}" for row in rows]
 
 
 def outcome(part: str, label: str = "good", source: OutcomeSource = OutcomeSource.OPERATOR) -> OutcomeReport:
@@ -95,8 +120,7 @@ def test_queue_asks_for_the_drift_first_and_hides_the_verdict(store: Store) -> N
         ("drift", OutcomeSource.DRIFT_SAMPLE),
     ):
         accept(store, upload(part, source))
-    with store.read() as session:
-        asked = queries.label_queue(session, limit=10, site=None, extra=("dent",))
+    asked = desk(store, extra=("dent",)).queue(limit=10, site="mono")
     assert [item["part_id"] for item in asked["items"]] == ["drift", "audit", "atypical"]
     assert asked["labels"] == ["dent"]
     told = str(asked["items"])
@@ -120,19 +144,14 @@ def test_quarter_of_the_random_labels_is_for_the_gate_and_no_atypical_one(store:
 
 
 def test_outcome_of_the_line_counts_once_per_source_and_trains_nothing(store: Store) -> None:
-    with store.write() as session:
-        first = labels.record_outcome(session, outcome("p1"), site="mono", agent="agent-1", at=START)
-        assert first is not None
-        assert (first.use, first.decision, first.predicted) == ("none", "NG", "scratch")
-        assert labels.record_outcome(session, outcome("p1"), site="mono", agent="agent-1", at=START) is None
-        later = outcome("p1", source=OutcomeSource.END_OF_LINE)
-        assert labels.record_outcome(session, later, site="mono", agent="agent-1", at=START) is not None
+    assert report(store, outcome("p1")) == ["p1 good none"]
+    assert report(store, outcome("p1")) == []
+    assert report(store, outcome("p1", source=OutcomeSource.END_OF_LINE)) == ["p1 good none"]
 
 
 def test_labels_for_training_come_with_their_images(store: Store, tmp_path: Path) -> None:
     answer(store, accept(store, upload("p1")) or "")
-    with store.write() as session:
-        labels.record_outcome(session, outcome("p2"), site="mono", agent="agent-1", at=START)
+    report(store, outcome("p2"))
     with store.read() as session:
         rows = labels.labels_for_training(session, site="mono")
         assert [(label.part_id, image.blob) for label, image in rows] == [("p1", BLOB)]

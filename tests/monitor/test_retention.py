@@ -12,11 +12,12 @@ from contracts.errors import LinkError
 from contracts.frame import Decision, Frame, OutcomeSource, Verdict
 from contracts.telemetry import topic
 from contracts.upload import ImageUpload
-from monitor import labels
+from monitor import labels, ratings
 from monitor.blobs import Blobs
 from monitor.ingest import Arrival, Ingest
+from monitor.ratings import Answer
 from monitor.retention import Retention
-from monitor.settings import RetentionSettings
+from monitor.settings import LabelSettings, RetentionSettings
 from monitor.store import Store
 from monitor.store.label_tables import ImageRow
 from monitor.store.telemetry_tables import BootRow, MessageRow
@@ -59,7 +60,7 @@ def test_old_unanswered_images_go_with_their_copies_and_labelled_ones_stay(
     for image_id in (old, used):
         (copies / f"{image_id}.png").write_bytes(b"copy")
     with store.write() as session:
-        labels.answer(session, image_id=used, label="good", rater="r", at=NOW, gate_fraction=0.0)
+        ratings.rate(session, Answer(used, "good", "r"), at=NOW, settings=LabelSettings(), people=0)
     retention.sweep()
     with pytest.raises(LinkError, match="cannot be read"):
         blobs.read(old_blob)

@@ -388,12 +388,12 @@ class Plant:
     def answer_queue(self, *, most: int = 1000, convention: dict[str, str] | None = None) -> int:
         """A rater answers truthfully, but for the `convention`; returns how many labels were given."""
         from monitor import labels
+        from monitor.ratings import Answer
 
         with self.works.store.read() as session:
             questions = labels.queue(session, limit=most)
         for question in questions:
             label = self.truth[question.part_id]
-            self.works.desk.answer(
-                image_id=question.image_id, label=(convention or {}).get(label, label), rater="rater-1"
-            )
+            said = Answer(question.image_id, (convention or {}).get(label, label), "rater-1")
+            self.works.desk.labels.answer(said)
         return len(questions)

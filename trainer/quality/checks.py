@@ -111,7 +111,11 @@ def raters(agreement: Agreement) -> list[Finding]:
     findings = []
     if agreement.share is not None:
         low = agreement.kappa is not None and agreement.kappa < _AGREED
-        kappa = "undefined" if agreement.kappa is None else f"{agreement.kappa:.2f}"
+        kappa = (
+            "undefined"
+            if agreement.kappa is None
+            else (f"{agreement.kappa:.2f} (95 %: {agreement.low:.2f} to {agreement.high:.2f})")
+        )
         findings.append(
             Finding(
                 kind="raters",

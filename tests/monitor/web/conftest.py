@@ -27,7 +27,7 @@ def make_pages(works: Works) -> FastAPI:
     app = make_app(
         works.store, works.blobs, works.desk, works.registry, CollectorRegistry(), door=door, max_image_bytes=10**7
     )
-    Pages(works.store, works.blobs).attach(app)
+    Pages(works.store, works.blobs, people=works.people).attach(app)
     return app
 
 

@@ -309,7 +309,7 @@ def test_signatures_that_end_soon_are_told_in_time(works: Works) -> None:
     soon, later = datetime.now(UTC) + timedelta(days=80), datetime.now(UTC) + timedelta(days=100)
     ends = {"root": later, "targets": soon, "timestamp": datetime.now(UTC) + timedelta(days=1)}
     app = FastAPI()
-    Pages(works.store, works.blobs, expiries=lambda: ends).attach(app)
+    Pages(works.store, works.blobs, people=works.people, expiries=lambda: ends).attach(app)
     with TestClient(app) as client:
         told = re.findall(r"signature of (\w+) ends", client.get("/").text)
         assert told == ["targets"]
