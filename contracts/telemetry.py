@@ -4,8 +4,8 @@ Every one of birth, window and event travels in an `Envelope` with (agent, boot,
 boot and have no gaps: what the outbox had to drop is replaced by an `Event` of kind `dropped` under the first dropped
 sequence, whose `last_sequence` covers the range. The monitor answers with an `Ack` after its own commit.
 
-A boot is one run of numbers: that of a start, or of what is said after a long outage, with the full state near its
-beginning. A monitor that says `takes_late` gets such a run beside the messages of older ones, which are then `late`.
+A boot is one run of numbers. A start begins one, and so does an outage now and then; the newest has the full state of
+its connection. A monitor that says `takes_late` gets it beside the messages of older ones, which are then `late`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Which waiting messages are sent next: all of them oldest first, or what is new beside what an outage has left.
 
-A monitor that takes late messages (it says so in its acknowledgements) gets two lanes: the present boot, and the boots
-before it. Each goes in the order of its own sequences and is acknowledged for itself, so that a gap still means loss
-and nothing is counted twice. Where the present boot has fallen behind, because the outage is one of this very boot, it
-ends and another begins. Older monitors get everything in one lane.
+A boot that falls behind ends, and what is new has numbers of its own. A monitor that takes late messages (it says so in
+its acknowledgements) gets two lanes: the present boot, and the boots before it. Each goes in the order of its own
+sequences and is acknowledged for itself, so that a gap still means loss and nothing is counted twice. Older monitors
+get everything in one lane, oldest first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from edge_agent.outbox import Lane, Message, Outbox
 IN_FLIGHT = 64  # messages sent and not acknowledged
 SHARE = 48  # of them at most in one of two lanes: neither waits for the other
 FAR_BEHIND = 2 * IN_FLIGHT  # messages of the present boot that were not sent yet, when it ends
-DIVIDED_SECONDS = 60.0  # at least, from one division to the next
 _PATIENCE = 4.0  # times `resend_seconds` at most, where acknowledgements are slow
 
 
@@ -26,7 +25,6 @@ class Lanes:
     def __init__(self, outbox: Outbox, *, resend_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._outbox, self._clock = outbox, clock
         self._resend_seconds = resend_seconds
-        self._divided_at = -DIVIDED_SECONDS
         self.begin()
 
     def begin(self) -> None:
@@ -42,32 +40,30 @@ class Lanes:
             lane.cursor = max(lane.cursor, message.number)
         return gone, messages
 
-    def take_late(self) -> bool:
-        """The monitor takes late messages: keep what is new apart from now on. Returns whether another boot was begun,
-        which wants the full state."""
-        self._arrange_two(sent=max(lane.cursor for lane in self._lanes))
-        now = self._clock()
-        if now - self._divided_at < DIVIDED_SECONDS or not self._outbox.is_behind(self._lanes[-1], FAR_BEHIND):
+    def divide(self) -> bool:
+        """End the present boot where it has fallen far behind; returns whether another has begun, which wants the full
+        state. For every so many messages, so that little of what is new is ever behind."""
+        if not self._outbox.is_behind(self._lanes[-1].cursor, FAR_BEHIND):
             return False
-        self._divided_at = now
         self._outbox.divide()
-        late, live = self._lanes
-        self._arrange_two(sent=live.cursor if late.cursor == late.through else late.cursor)
+        if len(self._lanes) > 1:
+            self.take_late()
         return True
+
+    def take_late(self) -> None:
+        """The monitor takes late messages: from now on what is of the present boot goes beside what was before it."""
+        newest_late, first, last = self._outbox.newest_late, self._lanes[0], self._lanes[-1]
+        if first.through == newest_late:
+            return
+        sent = last.cursor if first.cursor in (first.through, last.cursor) else first.cursor
+        self._arrange(
+            Lane(after=0, through=newest_late, most=SHARE, late=True, cursor=min(sent, newest_late)),
+            Lane(after=newest_late, through=None, most=SHARE, cursor=last.cursor),
+        )
 
     def stalled(self) -> int:
         """How many messages are sent again, because nothing of their lane was acknowledged for a while."""
         return sum(watch.again() for watch in self._watches)
-
-    def _arrange_two(self, *, sent: int) -> None:
-        """What waited before the present boot and what is of it, sent up to that number."""
-        newest_late = self._outbox.newest_late
-        if [lane.through for lane in self._lanes] == [newest_late, None]:
-            return
-        self._arrange(
-            Lane(after=0, through=newest_late, most=SHARE, late=True, cursor=min(sent, newest_late)),
-            Lane(after=newest_late, through=None, most=SHARE, cursor=sent),
-        )
 
     def _arrange(self, *lanes: Lane) -> None:
         """By number; the last one is the newest and served first."""

@@ -1,8 +1,8 @@
 """Telemetry that waits on disk until the monitor has committed it: nothing leaves the outbox without an `Ack`.
 
-Sequences start at 1 in each boot and have no gaps. A start begins a boot, and so does `divide` after an outage: what
-waits from before may then be sent behind what is new, each with numbers of its own (`edge_agent.lanes`). Where the disk
-cap forces the outbox to forget, births and events go first, then windows are merged with their successors (their sums
+Sequences start at 1 in each boot and have no gaps. A start begins a boot, and so does `divide` in an outage: what waits
+from before may then be sent behind what is new, each with numbers of its own (`edge_agent.lanes`). Where the disk cap
+forces the outbox to forget, births and events go first, then windows are merged with their successors (their sums
 add up), and an event `dropped` stands in for every sequence that lost its message. What was sent already is never
 changed: the monitor may have it.
 """
@@ -174,10 +174,9 @@ class Outbox:
         row = self._store.rows(_UNDER_WAY_IN, (lane.after, lane.cursor))[0]
         return int(row["n"]), row["oldest"]
 
-    def is_behind(self, lane: Lane, most: int) -> bool:
-        """Whether more than `most` of a lane's messages have not been sent yet."""
-        end = _NO_END if lane.through is None else lane.through
-        return bool(self._store.rows(f"{_BETWEEN} OFFSET ?", (lane.cursor, end, 1, most)))
+    def is_behind(self, sent: int, most: int) -> bool:
+        """Whether more than `most` messages of the present boot are beyond what was sent."""
+        return bool(self._store.rows(_ONE_BEYOND, (max(sent, self.newest_late), most)))
 
     def shrink(self) -> int:
         """Bring the outbox under its cap; returns how many messages lost their place. Sent ones are never touched."""
@@ -193,6 +192,7 @@ class Outbox:
 
 _NO_END = 2**62
 _BETWEEN = "SELECT * FROM outbox WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+_ONE_BEYOND = "SELECT 1 FROM outbox WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?"
 _UNDER_WAY_IN = "SELECT COUNT(*) AS n, MIN(id) AS oldest FROM outbox WHERE id > ? AND id <= ?"
 _UNDER_WAY = "SELECT COALESCE(SUM(bytes), 0) FROM outbox WHERE sent = 1"
 _HELD = "SELECT MIN(sequence) AS held FROM outbox WHERE boot = ?"

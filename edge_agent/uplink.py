@@ -7,6 +7,7 @@ after every reconnect and whenever no acknowledgement comes for a while. The hot
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -146,13 +147,13 @@ class Uplink:
         while not self._stopping.is_set():
             self._wake.wait(_BEAT_SECONDS)
             self._wake.clear()
-            if not self.connected.is_set():
-                continue
             try:
-                self._begin_connection()
-                self._exchange()
-            except QuotaError as error:
-                _log.error("%s", error)
+                self._owes_birth |= self._lanes.divide()
+                if self.connected.is_set():
+                    self._begin_connection()
+                    self._exchange()
+            except (QuotaError, sqlite3.OperationalError) as error:
+                _log.error("the outbox must wait: %s", error)
                 self._stopping.wait(_BEAT_SECONDS)
             self._stopping.wait(_ROUND_SECONDS)
 
@@ -162,9 +163,6 @@ class Uplink:
             self._fresh.clear()
             self._owes_birth, self._takes_late = True, False
             self._lanes.begin()
-        self._announce()
-
-    def _announce(self) -> None:
         if self._owes_birth:
             self._outbox.announce(self._birth)
             self._owes_birth = False
@@ -173,9 +171,8 @@ class Uplink:
         """Forget what is acknowledged, send what may be in flight beside the rest."""
         with self._lock:
             acks = dict(self._acks)
-        if acks and self._takes_late and self._lanes.take_late():
-            self._owes_birth = True
-            self._announce()
+        if acks and self._takes_late:
+            self._lanes.take_late()
         gone, messages = self._lanes.exchange(acks)
         with self._lock:
             self._acks = {boot: last for boot, last in self._acks.items() if acks.get(boot) != last}

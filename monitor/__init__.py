@@ -4,7 +4,8 @@ Reading order:
 
 - memory: `settings`, `store/`, `blobs`, `bundles`
 - telemetry in, each message once: `link`, `ingest`, `loop`, `agent_events`
-- thinking: `rules/` (values in, values out), `rulebook` (their memory), `actions` (what they decide), `timeline` (why)
+- thinking: `rules/` (values in, values out), `rulebook` with `memory` (what they know), `actions` (what they decide),
+  `timeline` (why)
 - asking: `orders` (agents), `benchmarks` (what bundles cost on their devices), `audit`; `labels`, `classes`, `ratings`,
   `people`, `label_studio` and `gold` (people); `retraining` and `trainer_process` (a trainer)
 - from a bundle to a release or a refusal: `candidates`, `judging`, `gate`, `first_release`, `shadow`, with `evidence`,

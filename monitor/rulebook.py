@@ -18,7 +18,7 @@ from contracts.frame import Decision, OutcomeSource
 from contracts.telemetry import Window
 from drift.hotelling import HotellingT2
 from drift.window import window_mean
-from monitor import releases
+from monitor import memory, releases
 from monitor.rules.action import Action, Phase
 from monitor.rules.camera import CameraState
 from monitor.rules.happening import (
@@ -97,9 +97,9 @@ class Rulebook:
 
     def state(self, session: Session, site: str) -> ModelState:
         """What the rules remember of the site's model."""
-        row = session.get(ModelRow, site)
-        if row is not None:
-            return ModelState.model_validate(row.state)
+        known = memory.recall(session, site)
+        if known is not None:
+            return known
         release = releases.active_release(session, site)
         return ModelState(site=site, product=release.product if release is not None else "default")
 
@@ -181,16 +181,8 @@ class Rulebook:
                 if served is not None:
                     waiting.append(self._served(session, served))
             self._hands.settle(session, state, at=happening.at)
-        self._keep(session, site, state)
+        memory.remember(session, site, state)
         return state
-
-    def _keep(self, session: Session, site: str, state: ModelState) -> None:
-        row = session.get(ModelRow, site)
-        if row is None:
-            now = datetime.now(UTC)
-            row = ModelRow(site=site, state={}, clock=now, clock_set_at=now)
-            session.add(row)
-        row.state = state.model_dump(mode="json")
 
     def _set_clock(self, session: Session, site: str, moment: datetime) -> None:
         row = session.get_one(ModelRow, site)

@@ -144,14 +144,30 @@ def test_what_the_broker_took_and_forgot_is_sent_again_at_once_over_a_new_connec
     monitor.close()
 
 
-def test_a_long_backlog_is_delivered_in_portions(make_agent: MakeAgent, mosquitto: Mosquitto) -> None:
+@pytest.mark.parametrize("takes_late", [True, False])
+def test_a_long_backlog_is_delivered_in_portions_and_what_is_new_goes_beside_it(
+    make_agent: MakeAgent, mosquitto: Mosquitto, takes_late: bool
+) -> None:
+    """To a monitor that takes it so; an older one gets everything in order."""
     agent = make_agent(broker=linked(mosquitto), window=WindowSettings(images=1))
     mosquitto.kill()
     see(agent, range(500))
+    agent.core.station.faults["cam-a"] = "black"
     mosquitto.start()
     monitor = ListeningMonitor(mosquitto.port)
+    monitor.takes_late = takes_late
     monitor.wait(lambda m: len(m.windows()) == 500, seconds=60)
     wait_for(lambda: agent.core.outbox.size()[0] == 0)
+    messages = list(monitor.messages.values())
+    if takes_late:
+        boot = agent.core.outbox.boot
+        [birth] = [each.body for each in messages if each.boot == boot and isinstance(each.body, Birth)]
+        assert [each.body for each in messages].index(birth) < 300, "the backlog has nearly twice as many"
+        assert {camera.fault for camera in birth.cameras} == {"black"}
+        assert {each.boot == boot for each in messages if not each.late} == {True, False}, "the first ones, too"
+    else:
+        assert [each.sent_at for each in messages] == sorted(each.sent_at for each in messages)
+        assert not any(each.late for each in messages)
     monitor.close()
 
 

@@ -11,7 +11,7 @@ from contracts.telemetry import Status, topic
 from monitor.ingest import Arrival, Ingest, highest_contiguous
 from monitor.store import Store
 from monitor.store.rule_tables import CameraRow
-from monitor.store.telemetry_tables import AgentRow, MessageRow, PoisonRow
+from monitor.store.telemetry_tables import AgentRow, BootRow, MessageRow, PoisonRow
 from tests.monitor.telemetry import START, dropped, envelope, window
 
 
@@ -68,6 +68,15 @@ def test_tombstone_that_grew_after_its_acknowledgement_still_counts(ingest: Inge
 def test_younger_database_does_not_wait_for_what_the_agent_no_longer_holds(ingest: Ingest) -> None:
     assert acknowledged(ingest, arrival(500)) == 0
     assert acknowledged(ingest, arrival(501, oldest_held=500)) == 501
+
+
+def test_boot_that_a_newer_one_has_overtaken_is_late_from_then_on(ingest: Ingest, store: Store) -> None:
+    late = []
+    for arrivals in ([arrival(1)], [arrival(2, late=True)], [arrival(1)]):
+        assert [ack.takes_late for _, ack in ingest.commit(arrivals)] == [True]
+        with store.read() as session:
+            late += session.scalars(select(BootRow.late)).all()
+    assert late == [False, True, True]
 
 
 def test_acknowledgement_tells_the_agent_how_its_cameras_are(ingest: Ingest, store: Store) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from contracts.telemetry import Envelope, Event, EventKind, topic
+from contracts.telemetry import Birth, CameraState, Envelope, Event, EventKind, topic
 from monitor.actions import Actions
 from monitor.ingest import Arrival
 from monitor.rules.action import PhaseChanged
@@ -16,7 +16,7 @@ from monitor.store.rollout_tables import OrderRow
 from monitor.store.rule_tables import CameraRow, EventRow, ModelRow
 from monitor.store.telemetry_tables import AgentRow, BootRow, WindowRow
 from tests.monitor.conftest import MakePlant
-from tests.simulators.monitored_plant import AGENT, SITE, Plant
+from tests.simulators.monitored_plant import AGENT, CAMERAS, SITE, Plant
 
 
 @pytest.fixture
@@ -153,3 +153,66 @@ def test_agent_is_known_by_its_birth_and_events(plant: Plant) -> None:
     plant.birth()
     plant.work()
     assert [event.code for event in all_of(plant, select(EventRow))].count("agent.born") == 2
+
+
+def say_late(plant: Plant, boot: str, *bodies: Any) -> None:
+    """What an earlier boot of the agent has left, which a newer one has overtaken."""
+    arrivals = []
+    for number, body in enumerate(bodies):
+        envelope = Envelope(agent=AGENT, boot=boot, sequence=number + 1, sent_at=plant.now, late=True, body=body)
+        arrivals.append(Arrival(topic(SITE, AGENT, "telemetry"), envelope.model_dump_json().encode(), plant.now))
+    plant.works.ingest.commit(arrivals)
+
+
+def birth_of(plant: Plant, started_at: datetime, fault: str | None = None) -> Birth:
+    [agent] = all_of(plant, select(AgentRow))
+    cameras = tuple(CameraState(camera=name, product="default", source="test", fault=fault) for name in CAMERAS)
+    known = Birth.model_validate(agent.birth)
+    return known.model_copy(update={"started_at": started_at, "cameras": cameras, "channel_sequence": 77})
+
+
+def test_what_comes_late_is_put_down_at_its_own_time_and_changes_nothing_of_what_is(plant: Plant) -> None:
+    plant.minutes(30)
+    then = plant.now + timedelta(minutes=1)
+    plant.now += timedelta(hours=6)
+    plant.minutes(2)
+    agent, camera = (all_of(plant, select(row))[0] for row in (AgentRow, CameraRow))
+    lost = plant._window("cam-a").model_copy(update={"started_at": then - timedelta(minutes=1), "ended_at": then})
+    fault = Event(event=EventKind.CAMERA_FAULT, at=then, camera="cam-a", product="default", reason="black")
+    other = Event(event=EventKind.BUNDLE_ACTIVATED, at=then, bundle_hash="b" * 64, details={"release": 9})
+    say_late(plant, "boot-0", birth_of(plant, then), lost, fault, other)
+    plant.work()
+
+    now_agent, now_camera = (all_of(plant, select(row))[0] for row in (AgentRow, CameraRow))
+    for name in ("birth", "bundle_hash", "release_number", "channel_sequence", "audit_fraction"):
+        assert getattr(now_agent, name) == getattr(agent, name), name
+    for name in ("state", "fault", "last_window_at", "t2", "limit", "bundle_hash"):
+        assert getattr(now_camera, name) == getattr(camera, name), name
+    assert (now_camera.windows, now_camera.images) == (camera.windows + 1, camera.images + lost.images)
+    [row] = all_of(plant, select(WindowRow).where(WindowRow.ended_at == then))
+    assert row.t2 is not None
+    assert row.state == ("SUSPECT" if row.t2 > row.limit else "OK")
+    noted = [event.code for event in all_of(plant, select(EventRow).where(EventRow.at == then))]
+    assert noted == ["agent.born", "camera.fault", "bundle.activated"]
+
+
+def test_what_is_new_is_worked_through_before_what_comes_late(plant: Plant) -> None:
+    plant.minutes(2)
+    late = [Event(event=EventKind.CAMERA_FAULT, at=plant.now, camera="cam-b", reason=str(n)) for n in range(60)]
+    say_late(plant, "boot-0", *late)
+    plant.event(EventKind.CAMERA_FAULT, camera="cam-a", product="default", reason="new")
+    plant.works.loop.step()
+    faults = [event.parameters["why"] for event in all_of(plant, select(EventRow)) if event.code == "camera.fault"]
+    assert faults == ["new", *map(str, range(49))]
+    plant.work()
+    assert {row.boot: row.processed for row in all_of(plant, select(BootRow))}["boot-0"] == 60
+
+
+def test_a_birth_says_which_cameras_are_faulty_and_an_older_agents_says_nothing(plant: Plant) -> None:
+    plant.minute()
+    plant.event(EventKind.CAMERA_FAULT, camera="cam-a", product="default", reason="black")
+    plant.work()
+    for fault, shown in ((None, {"black", None}), ("", {None}), ("frozen", {"frozen"})):
+        plant.send(birth_of(plant, plant.now, fault))
+        plant.work()
+        assert {row.fault for row in all_of(plant, select(CameraRow))} == shown

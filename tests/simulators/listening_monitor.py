@@ -22,6 +22,7 @@ class ListeningMonitor:
         self._lock = threading.Lock()
         self._contiguous: dict[str, int] = {}
         self.acknowledges = True
+        self.takes_late = True
         self.messages: dict[tuple[str, int], Envelope] = {}
         self.contradictions: list[tuple[str, int]] = []
         self.repeats = 0
@@ -84,7 +85,13 @@ class ListeningMonitor:
             self._keep(envelope)
             contiguous = self._advance(envelope.boot)
         if self.acknowledges:
-            ack = Ack(agent=self._agent, boot=envelope.boot, sequence=contiguous, cameras=self.cameras)
+            ack = Ack(
+                agent=self._agent,
+                boot=envelope.boot,
+                sequence=contiguous,
+                cameras=self.cameras,
+                takes_late=self.takes_late,
+            )
             client.publish(topic(self._site, self._agent, "ack"), ack.model_dump_json(), qos=1)
 
     def _keep(self, envelope: Envelope) -> None:
