@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.drift import false_alarms, frames, gate, labels, planted
+from benchmarks.drift import false_alarms, fleet, frames, gate, labels, planted
 from benchmarks.harness import Measured, Parts, add_parts, main, measure_parts
 
 PARTS: Parts = {
@@ -19,6 +19,7 @@ PARTS: Parts = {
     "frames": frames.measure,
     "labels": labels.measure,
     "gate": gate.measure,
+    "fleet": fleet.measure,
 }
 
 

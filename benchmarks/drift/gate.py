@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -93,7 +94,7 @@ def _outcomes(name: str, found: list[Outcome], note: str) -> list[Figure]:
     ]
 
 
-def _told(counts: Counter[Outcome] | Counter[str]) -> str:
+def _told(counts: Mapping[Any, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
 
 
