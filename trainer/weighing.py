@@ -36,11 +36,21 @@ def telling(examples: Sequence[Example], good: Sequence[str], newest: str) -> li
     return latest if min(kinds.count(True), kinds.count(False)) >= _ENOUGH else rows
 
 
-def even_weights(examples: Sequence[Example]) -> Tensor:
-    """[n] float32 of mean 1: every condition weighs the same, and in it every image."""
-    counts = Counter(map(condition_of, examples))
-    weights = torch.tensor([1 / counts[condition_of(example)] for example in examples])
-    return weights / weights.mean()
+def even_weights(examples: Sequence[Example], good: Sequence[str]) -> Tensor:
+    """[n] float32 of mean 1: every condition weighs the same, and good and defect have in each the share that they have
+    over all (where it has both), so that to come from a condition with many defects is no sign of one; no image more
+    than ten times the mean."""
+    cells = [(condition_of(example), example.label in good) for example in examples]
+    counts, sizes = Counter(cells), Counter(condition for condition, _ in cells)
+    passing = sum(counts[name, True] / size for name, size in sizes.items()) / max(1, len(sizes))
+    weights = torch.tensor(
+        [
+            (passing if passes else 1 - passing) / counts[name, passes]
+            if counts[name, not passes] else 1 / sizes[name]
+            for name, passes in cells
+        ]
+    )  # fmt: skip
+    return (weights / weights.mean()).clamp_max(_MOST_WEIGHT)
 
 
 def balanced_weights(examples: Sequence[Example], good: Sequence[str]) -> Tensor:

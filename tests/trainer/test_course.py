@@ -18,7 +18,7 @@ from trainer.rounds.head import fit_head
 from trainer.settings import TrainingSettings
 from trainer.threshold import Calibration, calibrate, carried
 from trainer.views import View, flipped, look, views
-from trainer.weighing import balanced_weights, soft_targets, telling
+from trainer.weighing import balanced_weights, even_weights, soft_targets, telling
 
 LABELS, GOOD = ("good", "pit", "scratch"), ("good",)
 
@@ -37,6 +37,24 @@ def test_conditions_and_halves_weigh_the_same_whatever_their_counts() -> None:
     sums = [weights[:70].sum(), weights[70:90].sum(), weights[90:100].sum(), weights[100:].sum()]
     assert torch.stack(sums) == pytest.approx(torch.full((4,), float(weights.sum()) / 4), rel=1e-4)
     assert float(weights[70:74].sum() / weights[74:90].sum()) == pytest.approx(0.5)
+
+
+def test_to_come_from_a_condition_of_many_defects_is_no_sign_of_one() -> None:
+    home = made("good", 90) + made("pit", 10)
+    new = made("good", 5, order="o-1") + made("pit", 20, order="o-1")
+    weights = even_weights(home + new, GOOD)
+    good_at_home, defects_at_home, good_there, defects_there = (
+        float(weights[part].sum()) for part in (slice(90), slice(90, 100), slice(100, 105), slice(105, 125))
+    )
+    assert good_at_home + defects_at_home == pytest.approx(good_there + defects_there, rel=1e-4)
+    assert good_at_home / defects_at_home == pytest.approx(0.55 / 0.45, rel=1e-4)
+    assert good_there / defects_there == pytest.approx(0.55 / 0.45, rel=1e-4)
+
+
+def test_under_one_condition_every_image_counts_the_same_for_the_line() -> None:
+    assert even_weights(made("good", 30) + made("pit", 3), GOOD).tolist() == pytest.approx([1.0] * 33)
+    kinds_apart = even_weights(made("good", 30) + made("pit", 3, order="o-1"), GOOD)
+    assert float(kinds_apart[:30].sum()) == pytest.approx(float(kinds_apart[30:].sum()), rel=1e-4)
 
 
 def test_one_rare_image_does_not_rule() -> None:
