@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 from contracts.errors import QuotaError
 from contracts.telemetry import Ack, Birth, Event, Status, topic
 from edge_agent.broker import Address
+from edge_agent.courtesy import Courtesy
 from edge_agent.lanes import IN_FLIGHT, Lanes
 from edge_agent.outbox import Message, Outbox
 
@@ -45,7 +47,9 @@ class Uplink:
         on_states: Callable[[Mapping[str, str]], None],
         resend_seconds: float,
         longest_wait_seconds: float,
+        courtesy: Courtesy,
     ) -> None:
+        self._courtesy = courtesy
         self._outbox, self._address, self._site, self._agent = outbox, address, site, agent
         self._birth, self._on_order, self._on_states = birth, on_order, on_states
         self._lanes = Lanes(outbox, resend_seconds=resend_seconds)
@@ -148,13 +152,14 @@ class Uplink:
             self._wake.clear()
             if not self.connected.is_set():
                 continue
+            began = time.monotonic()
             try:
                 self._begin_connection()
                 self._exchange()
             except QuotaError as error:
                 _log.error("%s", error)
                 self._stopping.wait(_BEAT_SECONDS)
-            self._stopping.wait(_ROUND_SECONDS)
+            self._stopping.wait(max(_ROUND_SECONDS, self._courtesy.rest_seconds(time.monotonic() - began)))
 
     def _begin_connection(self) -> None:
         """Everything that waits is sent over a new connection, and a birth after it."""
