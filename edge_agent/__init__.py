@@ -7,11 +7,11 @@ on disk, and sums of them to the monitor. Reading order:
 - the hot path: `inspection` (image -> verdict), `station` (all sources), `under_way` (what does not end), `window`
   (sums), `ledger` (one commit for all)
 - what decides: `products/` (which product, which bundle), `thresholds` (signed), `pause`, `pulse` (does it answer)
-- what stays: `store`, `record` with `extract` and `parquet`, `parts/` (several views, one part), `buffer`, `focus`,
-  `recent`, `trend`
+- what stays: `store` (who gets it next: `precedence`), `record` with `extract` and `parquet`, `parts/` (several views,
+  one part), `buffer`, `focus`, `recent`, `trend`
 - what the line is told: `deadline`, `outputs/`
-- what leaves: `outbox`, `shrink`, `merging`, `lanes`, `broker`, `uplink`, `sampling`, `upload`,
-  `outcomes`; by hand: `luggage`
+- what leaves: `outbox`, `shrink`, `merging`, `lanes`, `broker`, `uplink`, `sampling` (from its `candidates`), `upload`,
+  `outcomes`, all of them with `courtesy` to the line; by hand: `luggage`
 - what the monitor asks: `orders`, `shadow`, `replay`, `benchmarking`, `scores`
 - bundles: `updates`, `download`, `slots`, `durable`, `evidence`, `selection`, `engines`, `pace`, `crash`,
   `activation`, `follower`

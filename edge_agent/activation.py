@@ -232,7 +232,7 @@ class Bundles:
         try:
             inspector = self._loader.load(self._stage(client, bundle_hash), bundle_hash)
             if beside is not None:
-                check_pace(inspector, beside)
+                check_pace(inspector, beside, between=self._station.courtesy.breathe)
             return inspector
         except UntrustedError:
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import sqlite3
 import threading
 import time
@@ -30,6 +31,7 @@ _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"BM": ".bmp", b"II*\0
 _REMEMBERED = 500  # distances of one camera and product
 _REFIT_EVERY = 50
 _TRIMMED_TO = 0.95  # of the quota, so that trimming does not run for every image
+_AT_ONCE = 20  # images that are dropped in one transaction: the line's commits go in between
 
 
 @dataclass(frozen=True)
@@ -85,28 +87,23 @@ class ImageBuffer:
         return lambda: self._index(inspection, name, len(data), drawn=drawn, number=number)
 
     def trim(self) -> int:
-        """Drop the oldest images until the quota is kept; those waiting for their upload go last. Returns how many."""
+        """Drop the oldest images until the quota is kept, a few at a time; those waiting for their upload go last.
+        Returns how many."""
         if self.bytes <= self._quota_bytes:
             return 0
-        gone: list[sqlite3.Row] = []
-        with self._store.transaction() as db:
-            excess = self.bytes - int(self._quota_bytes * _TRIMMED_TO)
-            for row in db.execute(_OLDEST):
-                if excess <= 0:
-                    break
-                gone.append(row)
-                excess -= row["bytes"]
-            db.executemany("DELETE FROM images WHERE id = ?", [(row["id"],) for row in gone])
-        self._forget(gone)
-        self.dropped += len(gone)
-        return len(gone)
+        target, dropped = int(self._quota_bytes * _TRIMMED_TO), 0
+        while (excess := self.bytes - target) > 0:
+            went = self._drop(_OLDEST, excess=excess) or self._drop(_OLDEST_WAITING, excess=excess)
+            if went == 0:
+                break
+            dropped += went
+        self.dropped += dropped
+        return dropped
 
     def forget_before(self, moment: datetime) -> None:
         """Delete what was kept earlier (retention)."""
-        with self._store.transaction() as db:
-            gone = db.execute("SELECT * FROM images WHERE recorded_at < ?", (moment.timestamp(),)).fetchall()
-            db.executemany("DELETE FROM images WHERE id = ?", [(row["id"],) for row in gone])
-        self._forget(gone)
+        while self._drop(_RECORDED_BEFORE, moment.timestamp()) == _AT_ONCE:
+            pass
 
     def size(self) -> tuple[int, int]:
         """(images, bytes) on disk."""
@@ -121,6 +118,19 @@ class ImageBuffer:
         """The newest images of the random share, oldest first."""
         rows = self._store.rows("SELECT * FROM images WHERE drawn = 1 ORDER BY id DESC LIMIT ?", (limit,))
         return [self._kept(row) for row in reversed(rows)]
+
+    def _drop(self, query: str, *values: float, excess: float = math.inf) -> int:
+        """Drop the first images that `query` finds, until `excess` bytes are gone; a few at most. Returns how many."""
+        gone: list[sqlite3.Row] = []
+        with self._store.transaction() as db:
+            for row in db.execute(query, (*values, _AT_ONCE)).fetchall():
+                if excess <= 0:
+                    break
+                gone.append(row)
+                excess -= row["bytes"]
+            db.executemany("DELETE FROM images WHERE id = ?", [(row["id"],) for row in gone])
+        self._forget(gone)
+        return len(gone)
 
     def _forget(self, rows: list[sqlite3.Row]) -> None:
         with self._lock:
@@ -180,10 +190,10 @@ class ImageBuffer:
         )
 
 
-_OLDEST = (
-    "SELECT id, file, bytes FROM images ORDER BY"
-    " EXISTS (SELECT 1 FROM uploads WHERE uploads.image = images.id AND uploads.state = 'waiting'), id"
-)
+_WAITING = "EXISTS (SELECT 1 FROM uploads WHERE uploads.image = images.id AND uploads.state = 'waiting')"
+_OLDEST = f"SELECT id, file, bytes FROM images WHERE NOT {_WAITING} ORDER BY id LIMIT ?"  # noqa: S608 - fixed words
+_OLDEST_WAITING = f"SELECT id, file, bytes FROM images WHERE {_WAITING} ORDER BY id LIMIT ?"  # noqa: S608
+_RECORDED_BEFORE = "SELECT id, file, bytes FROM images WHERE recorded_at < ? LIMIT ?"
 
 
 class _Atypical:

@@ -102,6 +102,7 @@ def build_core(settings: AgentSettings) -> Core:
         engines=engines,
         trials=trials,
         serving=lambda: station.active is not None,
+        breathe=station.courtesy.breathe,
     )
     loader = Loader(selector, production=settings.production)
     bundles = Bundles(

@@ -168,7 +168,7 @@ class Ledger:
             messages.extend(draft.fold(item.inspection, item.vector_names, item.runtime))
         early = [answer for answer in late if not draft.fold_shadow(answer)]
         messages.extend(draft.end_all(end))
-        with self._store.transaction() as db:
+        with self._store.transaction(first=True) as db:
             self._record.append([(item.inspection.verdict, item.inspection.capture.reference) for item in batch.items])
             for item in batch.items:
                 if item.keep is not None:

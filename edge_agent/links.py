@@ -39,6 +39,7 @@ def make_uplink(
         on_states=on_states,
         resend_seconds=broker.resend_seconds,
         longest_wait_seconds=broker.longest_wait_seconds,
+        courtesy=core.station.courtesy,
     )
 
 
@@ -115,6 +116,7 @@ def make_sampler(settings: AgentSettings, monitor: MonitorSettings, core: Core) 
         site=settings.site,
         agent=settings.agent,
         count=lambda result: core.metrics.uploads.labels(result).inc(),
+        courtesy=core.station.courtesy,
     )
 
 

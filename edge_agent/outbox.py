@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from sqlite3 import Row
+from typing import NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -45,6 +46,14 @@ class Lane:
 
     def __post_init__(self) -> None:
         self.cursor = max(self.cursor, self.after)
+
+
+class _Taken(NamedTuple):
+    """A row to be sent, the oldest sequence that is held of its boot, and whether it goes in the late lane."""
+
+    row: Row
+    held: int | None
+    late: bool
 
 
 class Outbox:
@@ -93,10 +102,15 @@ class Outbox:
 
     def waiting(self, *, after: int, limit: int) -> list[Message]:
         """The oldest messages whose number is above `after`."""
-        return self._messages(self._store.rows(_BETWEEN, (after, _NO_END, limit)))
+        return self._messages(self._taken(self._store.rows(_BETWEEN, (after, _NO_END, limit)), late=False))
 
-    def _messages(self, rows: Sequence[Row], *, late: bool = False) -> list[Message]:
+    def _taken(self, rows: Sequence[Row], *, late: bool) -> list[_Taken]:
+        """These rows, with the oldest sequence that is held of each boot."""
         held = {boot: self._store.rows(_HELD, (boot,))[0]["held"] for boot in {row["boot"] for row in rows}}
+        return [_Taken(row, held.get(row["boot"]), late) for row in rows]
+
+    def _messages(self, taken: Sequence[_Taken]) -> list[Message]:
+        """Reading many takes a while: not within a transaction, for which the line would wait."""
         return [
             Message(
                 number=row["id"],
@@ -105,12 +119,12 @@ class Outbox:
                     boot=row["boot"],
                     sequence=row["sequence"],
                     sent_at=datetime.fromtimestamp(row["made_at"], UTC),
-                    oldest_held=held.get(row["boot"]),
+                    oldest_held=held,
                     late=late,
                     body=_BODY.validate_json(row["body"]),
                 ),
             )
-            for row in rows
+            for row, held, late in taken
         ]
 
     def hand_over(self, *, after: int, limit: int) -> list[Message]:
@@ -147,14 +161,14 @@ class Outbox:
         with self._store.transaction():
             gone = sum(self.acknowledge(boot, sequence) for boot, sequence in acknowledged.items())
             room = most - sum(self.under_way(lane)[0] for lane in lanes)
-            messages: list[Message] = []
+            taken: list[_Taken] = []
             for lane in lanes:
-                taken = self._take(lane, min(room, lane.most - self.under_way(lane)[0]))
-                messages += taken
-                room -= len(taken)
-        return gone, messages
+                of_lane = self._take(lane, min(room, lane.most - self.under_way(lane)[0]))
+                taken += of_lane
+                room -= len(of_lane)
+        return gone, self._messages(taken)
 
-    def _take(self, lane: Lane, limit: int) -> list[Message]:
+    def _take(self, lane: Lane, limit: int) -> list[_Taken]:
         """The lane's next messages, marked as sent; they stay as they are from now on."""
         if limit <= 0:
             return []
@@ -162,7 +176,7 @@ class Outbox:
         rows = self._store.rows(_BETWEEN, (lane.cursor, end, limit))
         with self._store.transaction() as db:
             db.executemany("UPDATE outbox SET sent = 1 WHERE id = ? AND sent = 0", [(row["id"],) for row in rows])
-        return self._messages(rows, late=lane.late)
+        return self._taken(rows, late=lane.late)
 
     def size(self) -> tuple[int, int]:
         """(messages, bytes) that wait."""

@@ -6,6 +6,8 @@ here than its certificate, beside the bundle that serves and its certificate, wo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from contracts.errors import BundleError
 from edge_agent.inspection import Inspector
 from runtime.latency import fair_clock, interleaved_seconds
@@ -17,13 +19,14 @@ _RUNS = 10
 _WARM_UP = 2
 
 
-def check_pace(new: Inspector, serving: Inspector) -> None:
-    """Times both on their first golden sample, in turn. Raises BundleError where the new one is five times slower than
-    promised; nothing is promised where a certificate is missing."""
+def check_pace(new: Inspector, serving: Inspector, *, between: Callable[[], None] = lambda: None) -> None:
+    """Times both on their first golden sample, in turn, with `between` before each time. Raises BundleError where the
+    new one is five times slower than promised; nothing is promised where a certificate is missing."""
     promised = [_promised_seconds(each) for each in (new, serving)]
     if None in promised or new.bundle.hash == serving.bundle.hash:
         return
-    here = [_seconds(new, serving)[each] for each in ("new", "serving")]
+    seconds = _seconds(new, serving, between)
+    here = [seconds[each] for each in ("new", "serving")]
     if too_slow(here, [seconds or 0.0 for seconds in promised]):
         raise BundleError(
             f"bundle {new.bundle.hash[:12]} takes {1000 * here[0]:.1f} ms for an image here, "
@@ -50,7 +53,7 @@ def _promised_seconds(inspector: Inspector) -> float | None:
     return None if found is None else found.latency.p50_seconds
 
 
-def _seconds(new: Inspector, serving: Inspector) -> dict[str, float]:
+def _seconds(new: Inspector, serving: Inspector, between: Callable[[], None]) -> dict[str, float]:
     """The least of a few runs each: what else the machine does only ever adds."""
     tensors = {"new": golden_tensor(new.bundle), "serving": golden_tensor(serving.bundle)}
     calls = {
@@ -58,5 +61,5 @@ def _seconds(new: Inspector, serving: Inspector) -> dict[str, float]:
         "serving": lambda: serving.session.infer(tensors["serving"]),
     }
     clock = fair_clock([new.session, serving.session])
-    seconds = interleaved_seconds(calls, runs=_RUNS, warm_up=_WARM_UP, clock=clock)
+    seconds = interleaved_seconds(calls, runs=_RUNS, warm_up=_WARM_UP, clock=clock, between=between)
     return {name: min(values) for name, values in seconds.items()}

@@ -112,13 +112,8 @@ class Record:
 
     def forget_before(self, moment: datetime) -> int:
         """Delete what was recorded earlier (retention); returns how many verdicts went, at most 5,000 at once."""
-        with self._store.transaction() as db:
-            gone = db.execute(
-                "DELETE FROM verdicts WHERE id IN (SELECT id FROM verdicts WHERE recorded_at < ? LIMIT 5000)",
-                (moment.timestamp(),),
-            ).rowcount
-            db.execute("DELETE FROM outcomes WHERE decided_at < ?", (moment.timestamp(),))
-        return int(gone)
+        self._store.forget_before("outcomes", "decided_at", moment.timestamp())
+        return self._store.forget_before("verdicts", "recorded_at", moment.timestamp())
 
     def _entry(self, row: Any) -> Entry:
         return Entry(number=row["id"], verdict=_verdict(row), outcome=self._outcome(row["part_id"], row["camera"]))

@@ -2,7 +2,8 @@
 
 Random draws depend on part ids alone, never on what was answered. Atypical images come on top, the farthest first,
 once the random ones are complete. One part is uploaded at most once, whatever asked for it; what was chosen is on disk
-before it leaves, and is tried again until the monitor takes or refuses it.
+before it leaves, and is tried again until the monitor takes or refuses it. How that ended is written down for a few at
+a time: after a kill those are offered once more, and the monitor says that it has them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from contracts.errors import LinkError, OrderError, QuotaError
@@ -18,6 +20,8 @@ from contracts.frame import OutcomeSource
 from contracts.orders import Sample
 from contracts.upload import ImageUpload
 from edge_agent.buffer import ImageBuffer, KeptImage
+from edge_agent.candidates import Candidates
+from edge_agent.courtesy import Courtesy
 from edge_agent.draw import draw
 from edge_agent.orders import Orders
 from edge_agent.record import Record
@@ -26,9 +30,12 @@ from edge_agent.trouble import Trouble
 from edge_agent.upload import ImageUploader
 
 AUDIT = "audit"
+_COUNTED = "SELECT drawn, state, COUNT(*) AS n FROM uploads WHERE order_id = ? GROUP BY drawn, state"
 _AUDITED = "audited_through"
 _BEAT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 60.0
+_SETTLED_TOGETHER = 16  # uploads whose end is written down in one commit
+_LOOKED_AT = 500  # images that the audit looks at with one question
 _log = logging.getLogger(__name__)
 
 
@@ -46,8 +53,13 @@ class Sampler:
         site: str,
         agent: str,
         count: Callable[[str], None],
+        courtesy: Courtesy,
     ) -> None:
         self._store, self._record, self._buffer, self._orders = store, record, buffer, orders
+        self._courtesy = courtesy
+        self._candidates = Candidates(store, between=courtesy.breathe)
+        self._audited = self._remembered = int(store.fact(_AUDITED) or 0)  # number of an image
+        self._looked: dict[str, tuple[int, ...]] = {}  # order -> what there was when it was last looked at
         self._uploader = uploader
         self._site, self._agent, self._count = site, agent, count
         self.trouble: Trouble | None = None
@@ -74,65 +86,75 @@ class Sampler:
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
 
     def choose(self) -> None:
-        """Put images on the list of uploads: for the audit first, then for each open order."""
+        """Put images on the list of uploads: for the audit first, then for each open order. Only what is chosen is
+        written, and nothing is looked at twice."""
         self._choose_audit()
+        newest = self._candidates.newest()
         for order in self._orders.open(Sample):
-            with self._store.transaction() as db:
-                found = _progress(db, order.order_id)
-                missing = order.random - found["random"]
-                if missing > 0:
-                    self._choose_random(db, order, missing)
-                elif order.atypical > found["atypical"]:
-                    self._choose_atypical(db, order, order.atypical - found["atypical"])
+            found = _progress(self._store, order.order_id)
+            seen = (newest, found["random"], found["atypical"])
+            if self._looked.get(order.order_id) != seen:
+                self._choose_for(order, found)
+                self._looked[order.order_id] = seen
+
+    def _choose_for(self, order: Sample, found: dict[str, int]) -> None:
+        if order.random > found["random"]:
+            chosen = self._candidates.drawn(order, order.random - found["random"])
+            self._list(chosen, order_id=order.order_id, drawn=OutcomeSource(order.purpose))
+        elif order.atypical > found["atypical"]:
+            chosen = self._candidates.farthest(order, order.atypical - found["atypical"])
+            self._list(chosen, order_id=order.order_id, drawn=OutcomeSource.ATYPICAL)
 
     def upload_waiting(self, stopping: threading.Event) -> None:
-        """Hand over everything that waits. Raises LinkError where the monitor is away."""
-        for row in self._store.rows("SELECT * FROM uploads WHERE state = 'waiting' ORDER BY rowid"):
-            if stopping.is_set():
-                return
-            state = self._hand_over(row)
-            self._count(state)
-            self._settle(row["part_id"], state)
+        """Hand over everything that waits, slowly while the line works. Raises LinkError where the monitor is away."""
+        ended: list[tuple[str, str]] = []
+        try:
+            for row in self._store.rows("SELECT * FROM uploads WHERE state = 'waiting' ORDER BY rowid"):
+                if stopping.is_set():
+                    return
+                began = time.monotonic()
+                ended.append((self._hand_over(row), row["part_id"]))
+                self._count(ended[-1][0])
+                if len(ended) == _SETTLED_TOGETHER:
+                    self._settle(ended)
+                self._courtesy.rest(time.monotonic() - began, stopping)
+        finally:
+            self._settle(ended)
 
     def close_finished(self, now: datetime) -> None:
         """Report orders whose numbers are reached, or whose time is over."""
         for order in self._orders.open(Sample):
-            with self._store.transaction() as db:
-                settled = _settled(db, order.order_id)
-                if settled["random"] >= order.random and settled["atypical"] >= order.atypical:
-                    self._orders.finish(order, details=settled)
-                elif order.expires_at <= now:
-                    reason = f"expired with {settled['random']} of {order.random} random images uploaded"
-                    self._orders.fail(order, reason, details=settled)
+            settled = _settled(self._store, order.order_id)
+            if settled["random"] >= order.random and settled["atypical"] >= order.atypical:
+                self._orders.finish(order, details=settled)
+            elif order.expires_at <= now:
+                reason = f"expired with {settled['random']} of {order.random} random images uploaded"
+                self._orders.fail(order, reason, details=settled)
+            else:
+                continue
+            self._looked.pop(order.order_id, None)
 
     def _choose_audit(self) -> None:
+        """Images that it passes over are not written down one by one: after a restart the last few are drawn again,
+        with the same result."""
         fraction = self._buffer.audit_fraction
-        last = int(self._store.fact(_AUDITED) or 0)
-        rows = self._store.rows("SELECT id, part_id FROM images WHERE id > ? ORDER BY id", (last,))
-        if not rows:
-            return
-        with self._store.transaction() as db:
-            for row in rows:
-                if draw(AUDIT, row["part_id"]) < fraction:
-                    _list(db, row, order_id=AUDIT, drawn=OutcomeSource.AUDIT)
-            self._store.remember(_AUDITED, str(rows[-1]["id"]))
+        while rows := self._candidates.after(self._audited, _LOOKED_AT):
+            chosen = [row for row in rows if draw(AUDIT, row["part_id"]) < fraction]
+            self._audited = rows[-1]["id"]
+            if chosen or self._audited - self._remembered >= _LOOKED_AT:
+                with self._store.transaction():
+                    self._list(chosen, order_id=AUDIT, drawn=OutcomeSource.AUDIT)
+                    self._store.remember(_AUDITED, str(self._audited))
+                self._remembered = self._audited
 
-    def _choose_random(self, db: sqlite3.Connection, order: Sample, missing: int) -> None:
-        candidates = db.execute(f"{_CANDIDATES} AND drawn = 1", _values(order)).fetchall()
-        one_each = {row["part_id"]: row for row in candidates}
-        chosen = sorted(one_each.values(), key=lambda row: draw(order.order_id, row["part_id"]))[:missing]
-        for row in chosen:
-            _list(db, row, order_id=order.order_id, drawn=OutcomeSource(order.purpose))
-
-    def _choose_atypical(self, db: sqlite3.Connection, order: Sample, missing: int) -> None:
-        query = f"{_CANDIDATES} AND distance IS NOT NULL ORDER BY distance DESC"
-        chosen: dict[str, sqlite3.Row] = {}
-        for row in db.execute(query, _values(order)):
-            chosen.setdefault(row["part_id"], row)
-            if len(chosen) == missing:
-                break
-        for row in chosen.values():
-            _list(db, row, order_id=order.order_id, drawn=OutcomeSource.ATYPICAL)
+    def _list(self, rows: Sequence[sqlite3.Row], *, order_id: str, drawn: OutcomeSource) -> None:
+        """Put images on the list of uploads; joins an open transaction."""
+        if rows:
+            with self._store.transaction() as db:
+                db.executemany(
+                    "INSERT OR IGNORE INTO uploads VALUES (?, ?, ?, ?, 'waiting')",
+                    [(row["part_id"], order_id, drawn.value, row["id"]) for row in rows],
+                )
 
     def _hand_over(self, row: sqlite3.Row) -> str:
         """Upload one image; returns its state from now on."""
@@ -155,45 +177,31 @@ class Sampler:
             return "refused"
         return "done"
 
-    def _settle(self, part_id: str, state: str) -> None:
-        with self._store.transaction() as db:
-            db.execute("UPDATE uploads SET state = ? WHERE part_id = ?", (state, part_id))
+    def _settle(self, ended: list[tuple[str, str]]) -> None:
+        """Write down how these uploads (state, part) ended, and forget them here."""
+        if ended:
+            with self._store.transaction() as db:
+                db.executemany("UPDATE uploads SET state = ? WHERE part_id = ?", ended)
+            ended.clear()
 
 
-_CANDIDATES = (
-    "SELECT id, part_id FROM images WHERE camera = ? AND product = ? AND triggered_at >= ?"
-    " AND NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.part_id = images.part_id)"
-)
-
-
-def _values(order: Sample) -> tuple[str, str, float]:
-    return order.camera, order.product, order.since.timestamp()
-
-
-def _list(db: sqlite3.Connection, row: sqlite3.Row, *, order_id: str, drawn: OutcomeSource) -> None:
-    db.execute(
-        "INSERT OR IGNORE INTO uploads VALUES (?, ?, ?, ?, 'waiting')",
-        (row["part_id"], order_id, drawn.value, row["id"]),
-    )
-
-
-def _progress(db: sqlite3.Connection, order_id: str) -> dict[str, int]:
+def _progress(store: Store, order_id: str) -> dict[str, int]:
     """Images chosen and not lost: `random`, `atypical`."""
-    return _counts(db, order_id, ("waiting", "done"))
+    return _counts(store, order_id, ("waiting", "done"))
 
 
-def _settled(db: sqlite3.Connection, order_id: str) -> dict[str, int]:
+def _settled(store: Store, order_id: str) -> dict[str, int]:
     """Images that the monitor has, and how many were lost or refused."""
-    counts = _counts(db, order_id, ("done",))
-    lost = _counts(db, order_id, ("lost", "refused"))
+    counts = _counts(store, order_id, ("done",))
+    lost = _counts(store, order_id, ("lost", "refused"))
     return {**counts, "lost": lost["random"] + lost["atypical"]}
 
 
-def _counts(db: sqlite3.Connection, order_id: str, states: tuple[str, ...]) -> dict[str, int]:
+def _counts(store: Store, order_id: str, states: tuple[str, ...]) -> dict[str, int]:
     counts = {"random": 0, "atypical": 0}
-    for row in db.execute("SELECT drawn, state FROM uploads WHERE order_id = ?", (order_id,)):
+    for row in store.rows(_COUNTED, (order_id,)):
         if row["state"] in states:
-            counts["atypical" if row["drawn"] == OutcomeSource.ATYPICAL.value else "random"] += 1
+            counts["atypical" if row["drawn"] == OutcomeSource.ATYPICAL.value else "random"] += row["n"]
     return counts
 
 

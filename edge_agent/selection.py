@@ -40,7 +40,8 @@ class Memory(Protocol):
 
 class Selector:
     """Loads bundles with the variant that should serve here, each tried in a process of its own first: behind the line,
-    while something is `serving`. `engines` is where built engines are kept."""
+    while something is `serving`. `engines` is where built engines are kept; `breathe` lets the line pass between two
+    timed inferences."""
 
     def __init__(
         self,
@@ -51,7 +52,9 @@ class Selector:
         engines: Path,
         trials: Trials,
         serving: Callable[[], bool] = lambda: False,
+        breathe: Callable[[], None] = lambda: None,
     ) -> None:
+        self._breathe = breathe
         self._memory, self._variant, self._threads, self.engines = memory, variant, threads, engines
         self._trials, self._serving = trials, serving
 
@@ -84,13 +87,13 @@ class Selector:
                 f"{variant} of bundle {bundle.hash[:12]} has no certificate for this device, or no engine"
             )
         inspector = self._inspector(bundle, variant)
-        probe(bundle, inspector.session)
+        probe(bundle, inspector.session, between=self._breathe)
         self._keep(bundle, ready, variant)
         return inspector, Selection(variant, candidate.device_class, "certificate", why, found.passed_over, unbuilt)
 
     def _set(self, bundle: Bundle, variant: str, found: Candidates) -> tuple[Inspector, Selection]:
         inspector = self._inspector(bundle, variant)
-        probe(bundle, inspector.session)
+        probe(bundle, inspector.session, between=self._breathe)
         session = inspector.session
         certified = any(each.variant.name == variant for each in found.certified)
         basis: Basis = "certificate" if certified else "settings"
@@ -119,7 +122,7 @@ class Selector:
             name = candidate.variant.name
             try:
                 inspector = self._inspector(bundle, name)
-                probe(bundle, inspector.session)
+                probe(bundle, inspector.session, between=self._breathe)
             except BundleError as error:
                 _log.warning("bundle %s: %s does not serve here: %s", bundle.hash[:12], name, error)
                 passed_over[name] = str(error)
@@ -139,7 +142,9 @@ class Selector:
     ) -> tuple[Inspector, Selection]:
         name, why = next(iter(proven)), "chosen at an earlier start"
         if not recalled:
-            name, why = fastest(_seconds(bundle, {each: inspector for each, (_, inspector) in proven.items()}))
+            name, why = fastest(
+                _seconds(bundle, {each: inspector for each, (_, inspector) in proven.items()}, self._breathe)
+            )
             self._keep(bundle, ready, name)
         candidate, inspector = proven[name]
         basis: Basis = "certificate" if candidate.certified else "golden samples"
@@ -170,7 +175,9 @@ def _among(found: Candidates) -> list[str]:
     return [f"{each.variant.name} {targets()[each.variant.target].version()}" for each in found.serving]
 
 
-def _seconds(bundle: Bundle, inspectors: Mapping[str, Inspector]) -> dict[str, list[float]]:
+def _seconds(
+    bundle: Bundle, inspectors: Mapping[str, Inspector], between: Callable[[], None]
+) -> dict[str, list[float]]:
     """Of one inference each, in turn, on the first golden sample; not measured for one alone."""
     if len(inspectors) == 1:
         return {name: [] for name in inspectors}
@@ -180,7 +187,7 @@ def _seconds(bundle: Bundle, inspectors: Mapping[str, Inspector]) -> dict[str, l
         for name, inspector in inspectors.items()
     }
     clock = fair_clock(inspector.session for inspector in inspectors.values())
-    return interleaved_seconds(calls, runs=_RUNS, warm_up=_WARM_UP, clock=clock)
+    return interleaved_seconds(calls, runs=_RUNS, warm_up=_WARM_UP, clock=clock, between=between)
 
 
 def _all_reasons(passed_over: Mapping[str, str]) -> str:

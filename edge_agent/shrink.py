@@ -13,7 +13,7 @@ from itertools import groupby
 from contracts.telemetry import Event, EventKind, Window
 from edge_agent.merging import merge
 
-_CHUNK = 100
+_CHUNK = 20  # messages, or pairs of windows, in one transaction: the line waits for it
 _TOMBSTONE = "dropped"
 _OLDEST = "SELECT * FROM outbox WHERE sent = 0 AND kind IN ({kinds}) ORDER BY id LIMIT ?"
 
@@ -49,10 +49,7 @@ def _mergeable(row: sqlite3.Row) -> tuple[str, ...]:
 def _bury(db: sqlite3.Connection, rows: list[sqlite3.Row], reason: str) -> None:
     """Put tombstones in the place of these messages, one for each run of neighbours."""
     for row in rows:
-        before = db.execute(
-            "SELECT * FROM outbox WHERE boot = ? AND last = ? AND kind = ? AND sent = 0",
-            (row["boot"], row["sequence"] - 1, _TOMBSTONE),
-        ).fetchone()
+        before = _tombstone_before(db, row)
         stone = row if before is None else before
         if before is not None:
             db.execute("DELETE FROM outbox WHERE id = ?", (row["id"],))
@@ -67,3 +64,14 @@ def _bury(db: sqlite3.Connection, rows: list[sqlite3.Row], reason: str) -> None:
             "UPDATE outbox SET kind = ?, body = ?, bytes = ?, last = ? WHERE id = ?",
             (_TOMBSTONE, text, len(text), row["last"], stone["id"]),
         )
+
+
+def _tombstone_before(db: sqlite3.Connection, row: sqlite3.Row) -> sqlite3.Row | None:
+    """The tombstone that ends just before this message and can still grow, or None."""
+    found: sqlite3.Row | None = db.execute(
+        "SELECT * FROM outbox WHERE boot = ? AND sequence < ? ORDER BY sequence DESC LIMIT 1",
+        (row["boot"], row["sequence"]),
+    ).fetchone()
+    if found is None or found["kind"] != _TOMBSTONE or found["sent"] or found["last"] != row["sequence"] - 1:
+        return None
+    return found

@@ -19,6 +19,7 @@ from contracts.errors import QuotaError
 from contracts.frame import Frame
 from contracts.telemetry import Event, EventKind
 from drift.camera import CameraFault
+from edge_agent.courtesy import Courtesy
 from edge_agent.deadline import Deadlines
 from edge_agent.feed import Feed
 from edge_agent.inspection import Inspection, Inspector
@@ -96,6 +97,8 @@ class Station:
         self.choose: Callable[[str, Inspector], Inspector | str] = lambda product, active: active
         """What judges a product, given the active bundle: that, another one, or why nothing does."""
         self.under_way = UnderWay(deadlines)
+        self.courtesy = Courtesy(self.under_way.idle_seconds)
+        """For whoever works beside the line."""
 
     @property
     def active(self) -> Inspector | None:

@@ -1,21 +1,22 @@
 """The agent's one database file: verdict record, parts, open windows, outbox, image index, orders.
 
 One connection for everything, behind a lock (SQLite before 3.51.3 may lose a checkpoint where two connections write or
-checkpoint at the same instant). WAL with synchronous=FULL: what is committed survives kill -9 and loss of power.
+checkpoint at the same instant). The line's commits are the first to get it; whoever works beside the line holds it for
+a few rows at a time. WAL with synchronous=FULL: what is committed survives kill -9 and loss of power.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from contracts.errors import ConfigurationError, QuotaError
+from edge_agent.precedence import Precedence
 
-VERSION = 4
+VERSION = 5
 _PARTS = """
 CREATE TABLE parts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, part TEXT NOT NULL, part_id TEXT NOT NULL, product TEXT NOT NULL,
@@ -25,6 +26,16 @@ CREATE TABLE parts (
 CREATE INDEX parts_part ON parts (part_id);
 CREATE INDEX parts_decided ON parts (decided_at);
 """
+_BESIDE = """
+CREATE INDEX IF NOT EXISTS images_recorded ON images (recorded_at);
+CREATE INDEX IF NOT EXISTS images_distance ON images (camera, product, distance) WHERE distance IS NOT NULL;
+CREATE INDEX IF NOT EXISTS uploads_waiting ON uploads (image) WHERE state = 'waiting';
+CREATE INDEX IF NOT EXISTS uploads_order ON uploads (order_id, drawn, state);
+CREATE INDEX IF NOT EXISTS outcomes_decided ON outcomes (decided_at);
+CREATE INDEX IF NOT EXISTS outbox_details ON outbox (id) WHERE sent = 0 AND kind IN ('birth', 'event');
+CREATE INDEX IF NOT EXISTS outbox_windows ON outbox (id) WHERE sent = 0 AND kind IN ('window');
+"""
+"""What lets work beside the line find its rows without looking at all of them."""
 _SCHEMA = """
 CREATE TABLE verdicts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, part_id TEXT NOT NULL, camera TEXT NOT NULL, product TEXT NOT NULL,
@@ -70,10 +81,12 @@ CREATE TABLE uploads (
 CREATE INDEX uploads_state ON uploads (state);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+_PIECE = 200  # rows that are deleted at once
 _CHANGES = {
     1: "ALTER TABLE verdicts ADD COLUMN severity TEXT; ALTER TABLE verdicts ADD COLUMN box TEXT;",
     2: _PARTS,
     3: "ALTER TABLE verdicts ADD COLUMN review_from REAL; ALTER TABLE verdicts ADD COLUMN thresholds_number INTEGER;",
+    4: _BESIDE,
 }
 """From each older version to the next one."""
 
@@ -83,14 +96,15 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.RLock()
+        self._lock = Precedence()
         self._depth = 0
         self._db = _open(path)
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; inside another one it is part of it. Raises QuotaError where the disk is full."""
-        with self._lock:
+    def transaction(self, *, first: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction; inside another one it is part of it. `first`: before all others that wait, for what a line
+        waits for. Raises QuotaError where the disk is full."""
+        with self._lock.held(first=first):
             outermost = self._depth == 0
             try:
                 if outermost:
@@ -111,7 +125,7 @@ class Store:
 
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
         """All rows of a reading query."""
-        with self._lock:
+        with self._lock.held():
             return self._db.execute(query, values).fetchall()
 
     def fact(self, name: str) -> str | None:
@@ -124,9 +138,22 @@ class Store:
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
+    def forget_before(self, table: str, column: str, seconds: float, *, most: int = 5000) -> int:
+        """Delete the rows of a table whose `column` (seconds since 1970, indexed) is earlier; at most so many, in small
+        pieces between which the line has its turn. Returns how many went."""
+        query = f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE {column} < ? LIMIT ?)"  # noqa: S608
+        gone = 0
+        while gone < most:
+            with self.transaction() as db:
+                went = db.execute(query, (seconds, _PIECE)).rowcount
+            gone += went
+            if went < _PIECE:
+                break
+        return gone
+
     def close(self) -> None:
         """Close the file; the store is of no use afterwards."""
-        with self._lock:
+        with self._lock.held():
             self._db.close()
 
 
@@ -141,7 +168,7 @@ def _open(path: Path) -> sqlite3.Connection:
         if version > VERSION:
             raise ConfigurationError(f"{path} was written by a newer version ({version}); install that version again")
         if version == 0:
-            db.executescript(f"BEGIN; {_SCHEMA} {_PARTS} PRAGMA user_version = {VERSION}; COMMIT;")
+            db.executescript(f"BEGIN; {_SCHEMA} {_PARTS} {_BESIDE} PRAGMA user_version = {VERSION}; COMMIT;")
             version = VERSION
         for older in range(version, VERSION):
             db.executescript(f"BEGIN; {_CHANGES[older]} PRAGMA user_version = {older + 1}; COMMIT;")

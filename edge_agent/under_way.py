@@ -30,6 +30,7 @@ class UnderWay:
     def __init__(self, deadlines: Deadlines, clock: Callable[[], float] = time.monotonic) -> None:
         self._deadlines, self._clock = deadlines, clock
         self._images: dict[int, _Image] = {}
+        self._ended = clock()
 
     def begin(self, camera: str, inspector: Inspector) -> None:
         """This thread inspects an image from now on."""
@@ -37,7 +38,12 @@ class UnderWay:
 
     def end(self) -> None:
         """It has ended."""
+        self._ended = self._clock()
         del self._images[threading.get_ident()]
+
+    def idle_seconds(self) -> float:
+        """For how long no image has been inspected; 0 while one is."""
+        return 0.0 if self._images else self._clock() - self._ended
 
     def hanging(self) -> Trouble | None:
         """Why inspection seems to hang: an image under way for longer than its deadline; or None."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,7 @@ from pydantic import ValidationError
 from contracts.errors import QuotaError
 from contracts.telemetry import Ack, Birth, Event, Status, topic
 from edge_agent.broker import Address
+from edge_agent.courtesy import Courtesy
 from edge_agent.lanes import IN_FLIGHT, Lanes
 from edge_agent.outbox import Message, Outbox
 
@@ -46,7 +48,9 @@ class Uplink:
         on_states: Callable[[Mapping[str, str]], None],
         resend_seconds: float,
         longest_wait_seconds: float,
+        courtesy: Courtesy,
     ) -> None:
+        self._courtesy = courtesy
         self._outbox, self._address, self._site, self._agent = outbox, address, site, agent
         self._birth, self._on_order, self._on_states = birth, on_order, on_states
         self._lanes = Lanes(outbox, resend_seconds=resend_seconds)
@@ -147,6 +151,7 @@ class Uplink:
         while not self._stopping.is_set():
             self._wake.wait(_BEAT_SECONDS)
             self._wake.clear()
+            began = time.monotonic()
             try:
                 self._owes_birth |= self._lanes.divide()
                 if self.connected.is_set():
@@ -155,7 +160,7 @@ class Uplink:
             except (QuotaError, sqlite3.OperationalError) as error:
                 _log.error("the outbox must wait: %s", error)
                 self._stopping.wait(_BEAT_SECONDS)
-            self._stopping.wait(_ROUND_SECONDS)
+            self._stopping.wait(max(_ROUND_SECONDS, self._courtesy.rest_seconds(time.monotonic() - began)))
 
     def _begin_connection(self) -> None:
         """Everything that waits is sent over a new connection, and a birth after it."""

@@ -42,22 +42,30 @@ def interleaved_seconds(
     runs: int = 50,
     warm_up: int = 5,
     clock: Clock = time.perf_counter,
+    between: Callable[[], object] = lambda: None,
 ) -> dict[str, list[float]]:
     """Seconds of every call, round by round: what else the machine does in the meantime hits all of them alike.
 
-    The order alternates from round to round, so that none always follows the same other.
+    The order alternates from round to round, so that none always follows the same other. `between` is called before
+    each and is not timed.
     """
-    return interleaved_by_clocks(calls, [clock], runs=runs, warm_up=warm_up)[0]
+    return interleaved_by_clocks(calls, [clock], runs=runs, warm_up=warm_up, between=between)[0]
 
 
 def interleaved_by_clocks(
-    calls: Mapping[str, Callable[[], object]], clocks: Sequence[Clock], *, runs: int = 50, warm_up: int = 5
+    calls: Mapping[str, Callable[[], object]],
+    clocks: Sequence[Clock],
+    *,
+    runs: int = 50,
+    warm_up: int = 5,
+    between: Callable[[], object] = lambda: None,
 ) -> list[dict[str, list[float]]]:
     """`interleaved_seconds` of the same calls by each of the clocks."""
     found: list[dict[str, list[float]]] = [{name: [] for name in calls} for _ in clocks]
     order = list(calls)
     for turn in range(warm_up + runs):
         for name in order if turn % 2 == 0 else reversed(order):
+            between()
             started = [clock() for clock in clocks]
             calls[name]()
             if turn >= warm_up:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,23 @@ from runtime.session import Session
 LIMIT_SECONDS = 2.0
 
 
-def probe(bundle: Bundle, session: Session, *, limit_seconds: float = LIMIT_SECONDS, rounds: int = 2) -> None:
-    """Answer every golden sample, decode included, `rounds` times. Nothing is returned: it passes or it raises.
+def probe(
+    bundle: Bundle,
+    session: Session,
+    *,
+    limit_seconds: float = LIMIT_SECONDS,
+    rounds: int = 2,
+    between: Callable[[], object] = lambda: None,
+) -> None:
+    """Answer every golden sample, decode included, `rounds` times, with `between` before each. Nothing is returned: it
+    passes or it raises.
 
     `limit_seconds` is for the inference of one image; the first round may take five times as long (caches are cold).
     Raises BundleError when an answer is missing, not finite, too late or differs from the certified one.
     """
     for turn in range(rounds):
         for sample in bundle.manifest.golden_samples:
+            between()
             probe_sample(bundle, session, sample, limit_seconds=limit_seconds * (5 if turn == 0 else 1))
 
 

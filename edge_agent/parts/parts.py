@@ -129,8 +129,7 @@ class Parts:
 
     def forget_before(self, moment: datetime) -> None:
         """Delete what was decided earlier (retention)."""
-        with self._store.transaction() as db:
-            db.execute("DELETE FROM parts WHERE decided_at < ?", (moment.timestamp(),))
+        self._store.forget_before("parts", "decided_at", moment.timestamp())
 
     def _rest(self) -> int:
         """Nothing is joined; should parts be configured one day, what came before does not count."""

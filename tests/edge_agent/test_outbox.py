@@ -13,6 +13,7 @@ from edge_agent.outbox import Lane, Message, Outbox
 from edge_agent.store import Store
 from edge_agent.window import Windows
 from tests.simulators.captures import NAMES, inspection
+from tests.simulators.turns import commits
 
 
 @pytest.fixture
@@ -215,11 +216,3 @@ def test_nothing_more_is_handed_out_while_enough_is_in_flight(store: Store) -> N
         box.add(event())
     _, first = box.exchange({}, [everything()], most=4)
     assert box.exchange({}, [everything(first[-1].number)], most=4) == (0, [])
-
-
-def commits(store: Store) -> int:
-    """Transactions in the write-ahead log so far: the last frame of each carries the size of the database."""
-    log = store.path.with_name(store.path.name + "-wal").read_bytes()
-    page = int.from_bytes(log[8:12], "big")
-    frames = (log[at : at + 24] for at in range(32, len(log), 24 + page))
-    return sum(frame[4:8] != bytes(4) and frame[8:16] == log[16:24] for frame in frames)

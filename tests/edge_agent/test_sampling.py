@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from contracts.frame import OutcomeSource
 from contracts.orders import Sample
 from contracts.telemetry import Event, EventKind
 from edge_agent.buffer import ImageBuffer
+from edge_agent.courtesy import Courtesy
 from edge_agent.draw import draw
 from edge_agent.orders import Orders
 from edge_agent.outbox import Outbox
@@ -22,9 +24,11 @@ from edge_agent.sampling import Sampler
 from edge_agent.store import Store
 from edge_agent.upload import ImageUploader
 from tests.simulators.captures import START, inspection
+from tests.simulators.turns import commits, watched
 from tests.simulators.upload_server import UploadServer
 
 RUNNING = threading.Event()
+SILENT = Courtesy(lambda: math.inf)
 
 
 @pytest.fixture
@@ -37,7 +41,15 @@ def server() -> Iterator[UploadServer]:
 class Bench:
     """A sampler with its store, buffer and orders, moved step by step."""
 
-    def __init__(self, store: Store, url: str, *, random_fraction: float = 1.0, atypical_fraction: float = 0.0) -> None:
+    def __init__(
+        self,
+        store: Store,
+        url: str,
+        *,
+        random_fraction: float = 1.0,
+        atypical_fraction: float = 0.0,
+        courtesy: Courtesy = SILENT,
+    ) -> None:
         self.store = store
         self.record = Record(store)
         self.outbox = Outbox(store, agent="agent-1", max_bytes=10**9)
@@ -60,6 +72,7 @@ class Bench:
             site="plant",
             agent="agent-1",
             count=self.results.append,
+            courtesy=courtesy,
         )
 
     def see(self, numbers: range, **changes: Any) -> None:
@@ -260,3 +273,79 @@ def test_an_order_whose_time_is_over_says_how_far_it_came(store: Store, server: 
     (event,) = bench.events()
     assert event.event is EventKind.ORDER_FAILED
     assert event.reason == "expired with 4 of 10 random images uploaded"
+
+
+def test_candidates_are_looked_at_a_few_at_a_time(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    index(store, 3000)
+    bench.order(random=100)
+    with watched(store) as turns:
+        bench.sampler.choose()
+    assert turns.longest < 40_000
+    listed = {row["part_id"] for row in store.rows("SELECT part_id FROM uploads")}
+    assert listed == set(sorted((f"cam-a-{n}" for n in range(3000)), key=lambda part: draw("s-1", part))[:100])
+
+
+def test_an_order_that_cannot_be_filled_looks_again_only_once_there_is_something_new(
+    store: Store, server: UploadServer
+) -> None:
+    bench = Bench(store, server.url)
+    index(store, 500)
+    bench.order(random=5000)
+    for _ in range(2):
+        bench.step()
+    with watched(store) as turns:
+        bench.sampler.choose()
+    assert sum(turns.steps) < 5_000
+    bench.see(range(500, 501))
+    bench.sampler.choose()
+    assert store.rows("SELECT COUNT(*) AS n FROM uploads")[0]["n"] == 501
+
+
+def test_how_uploads_end_is_written_down_for_many_in_one_commit(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    with store.transaction():
+        bench.see(range(60))
+    bench.order(random=60)
+    bench.sampler.choose()
+    before = commits(store)
+    bench.sampler.upload_waiting(RUNNING)
+    assert len(server.uploads) == 60
+    assert commits(store) - before <= 4
+
+
+def test_what_was_taken_before_the_monitor_went_away_is_written_down(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(6))
+    bench.order(random=6)
+    bench.sampler.choose()
+    count = bench.sampler._count
+    bench.sampler._count = lambda state: (count(state), len(server.uploads) < 3 or server.close())[0]
+    with pytest.raises(LinkError):
+        bench.sampler.upload_waiting(RUNNING)
+    states = [row["state"] for row in store.rows("SELECT state FROM uploads ORDER BY rowid")]
+    assert states == ["done"] * 3 + ["waiting"] * 3
+
+
+def test_while_the_line_works_uploads_take_a_share_of_the_time(store: Store, server: UploadServer) -> None:
+    rested: list[float] = []
+
+    class Noting(Courtesy):
+        def rest(self, worked: float, stopping: threading.Event) -> None:
+            rested.append(self.rest_seconds(worked))
+
+    bench = Bench(store, server.url, courtesy=Noting(lambda: 0.0))
+    bench.see(range(4))
+    bench.order(random=4)
+    bench.step()
+    assert len(rested) == 4
+    assert min(rested) > 0.0
+
+
+def index(store: Store, images: int) -> None:
+    """Rows of images of which nothing else is there."""
+    with store.transaction() as db:
+        db.executemany(
+            "INSERT INTO images VALUES (?, ?, ?, 'cam-a', 'cap', ?, 1, 0.5, 1.0, 'OK', NULL, 100, 0)",
+            [(n + 1, f"{n}.png", f"cam-a-{n}", START.timestamp() + n % 7) for n in range(images)],
+        )

@@ -6,6 +6,7 @@ import json
 import threading
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def selector(memory: Memory | None = None, folder: Path = Path("none"), variant:
 def timed(monkeypatch: pytest.MonkeyPatch, **milliseconds: float) -> None:
     """Instead of a clock."""
     times = {name.replace("_", "-") + "/fp32": value for name, value in milliseconds.items()}
-    monkeypatch.setattr(selection, "_seconds", lambda bundle, found: {name: [times[name]] * 20 for name in found})
+    monkeypatch.setattr(selection, "_seconds", lambda bundle, found, _: {name: [times[name]] * 20 for name in found})
 
 
 def test_the_fastest_certified_variant_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +149,15 @@ def test_the_fastest_certified_variant_serves(tmp_path: Path, monkeypatch: pytes
     assert (inspector.session.variant, chosen.variant, chosen.basis) == (SECOND, SECOND, "certificate")
     assert chosen.note == ""
     assert inspector.session.runtime == "second-cpu 1.0"
+
+
+def test_the_line_passes_before_everything_that_proves_and_times_a_variant(tmp_path: Path) -> None:
+    breaths: list[None] = []
+    bundle = bundle_with(tmp_path, certificate(CPU, device_class()), certificate(SECOND, device_class()))
+    trials = Trials(tmp_path / "trials.json")
+    breathe = partial(breaths.append, None)
+    Selector(Memory(), variant=None, threads=1, engines=tmp_path, trials=trials, breathe=breathe).select(bundle)
+    assert len(breaths) == 2 * 2 + 2 * 23  # one golden sample, twice; 23 times of each variant
 
 
 def test_a_faster_variant_without_a_certificate_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,17 @@ def begin(under_way: UnderWay, camera: str = "camera-1") -> Hanging:
     return hanging
 
 
+def test_the_line_is_idle_from_the_end_of_its_last_image(under_way: UnderWay, clock: Clock) -> None:
+    clock.now = 3.0
+    assert under_way.idle_seconds() == 3.0
+    begin(under_way)
+    clock.now = 4.0
+    assert under_way.idle_seconds() == 0.0
+    under_way.end()
+    clock.now = 6.0
+    assert under_way.idle_seconds() == 2.0
+
+
 def test_an_image_within_its_deadline_is_left_alone(under_way: UnderWay, clock: Clock) -> None:
     begin(under_way)
     clock.now = 10.9

@@ -11,10 +11,15 @@ from typing import Any
 import pytest
 
 from contracts.orders import Configure
-from contracts.telemetry import Ack, Birth, EventKind, Window
+from contracts.telemetry import Ack, Birth, Event, EventKind, Window
 from edge_agent.agent import Agent
+from edge_agent.broker import Address
+from edge_agent.courtesy import Courtesy
+from edge_agent.outbox import Outbox
 from edge_agent.settings import BrokerSettings, WindowSettings
 from edge_agent.source import Capture
+from edge_agent.store import Store
+from edge_agent.uplink import Uplink
 from tests.edge_agent.conftest import MakeAgent, wait_for
 from tests.simulators.captures import frame
 from tests.simulators.embedded_broker import EmbeddedBroker
@@ -255,3 +260,33 @@ def test_a_wrong_password_is_reported_and_loses_nothing(
         assert agent.core.outbox.size()[0] == 2
     finally:
         broker.kill()
+
+
+def test_while_the_line_works_a_drain_rests_after_each_round(store: Store) -> None:
+    asked: list[float] = []
+
+    class Noting(Courtesy):
+        def rest_seconds(self, worked: float) -> float:
+            asked.append(worked)
+            return super().rest_seconds(worked)
+
+    outbox = Outbox(store, agent="agent-1", max_bytes=10**9)
+    outbox.add(Event(event=EventKind.CAMERA_FAULT, at=datetime.now(UTC)))
+    uplink = Uplink(
+        outbox,
+        Address("127.0.0.1", 1),
+        site="plant",
+        agent="agent-1",
+        birth=lambda: pytest.fail("there is no connection"),
+        on_order=lambda payload: None,
+        on_states=lambda states: None,
+        resend_seconds=60.0,
+        longest_wait_seconds=1.0,
+        courtesy=Noting(lambda: 0.0),
+    )
+    uplink.connected.set()  # as far as the sender can tell
+    uplink.start()
+    wait_for(lambda: asked)
+    uplink.connected.clear()
+    uplink.close()
+    assert asked[0] > 0.0
