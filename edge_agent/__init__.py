@@ -12,7 +12,7 @@ on disk, and sums of them to the monitor. Reading order:
 - what the line is told: `deadline`, `outputs/`
 - what leaves: `outbox`, `shrink`, `merging`, `lanes`, `broker`, `uplink`, `sampling`, `upload`,
   `outcomes`; by hand: `luggage`
-- what the monitor asks: `orders`, `shadow`, `replay`, `benchmarking`, `scores`
+- what the monitor asks: `orders`, `shadow`, `replay`, `benchmarking`, `scores`, with `patience`
 - bundles: `updates`, `download`, `slots`, `durable`, `evidence`, `selection`, `engines`, `pace`, `crash`,
   `activation`, `follower`
 - what it says of itself: `state`, `trouble`, `outbound`, `metrics`, `watchdog`, `web/`
