@@ -12,8 +12,8 @@ on disk, and sums of them to the monitor. Reading order:
 - what the line is told: `deadline`, `outputs/`
 - what leaves: `outbox`, `shrink`, `merging`, `lanes`, `broker`, `uplink`, `sampling` (from its `candidates`), `upload`,
   `outcomes`, all of them with `courtesy` to the line; by hand: `luggage`
-- what the monitor asks: `orders`, `shadow`, `replay`, `benchmarking`, `scores`
-- bundles: `updates`, `download`, `slots`, `durable`, `evidence`, `selection`, `engines`, `pace`, `crash`,
+- what the monitor asks: `orders`, `shadow`, `replay`, `benchmarking`, `scores`, with `patience`
+- bundles: `updates`, `download`, `slots`, `evidence`, `selection`, `engines`, `pace`, `crash`,
   `activation`, `follower`
 - what it says of itself: `state`, `trouble`, `outbound`, `metrics`, `watchdog`, `web/`
 - beside a running one: `claim`, `neighbour`, `doctor/`

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from contracts.bundle import Variant
 from contracts.errors import BundleError
+from edge_agent.patience import patience
 from runtime.bundle import Bundle
 from runtime.targets import Builds, targets
 
@@ -45,7 +46,8 @@ class Engines:
                 bundle, variant = self._wanted.get(timeout=_BEAT_SECONDS)
             except queue.Empty:
                 continue
-            self._build(bundle, variant, stopping)
+            with patience(f"the engine of {variant.name}", stopping):
+                self._build(bundle, variant, stopping)
 
     def _build(self, bundle: Bundle, variant: Variant, stopping: threading.Event) -> None:
         def progress(phase: str, share: float) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from contracts.channel import Channel
-from contracts.errors import BundleError, LinkError, QuotaError
+from contracts.errors import BundleError, ConfigurationError, LinesideError, LinkError
 from contracts.orders import Install, Rollback
 from edge_agent.activation import Bundles, Channels
 from edge_agent.luggage import Luggage
@@ -62,7 +63,7 @@ class Follower:
             try:
                 self.look()
                 self.trouble = None
-            except (LinkError, BundleError, QuotaError) as error:
+            except (LinesideError, sqlite3.OperationalError, OSError) as error:
                 if str(error) != self.trouble:
                     _log.warning("%s", error)
                 self.trouble = Trouble(str(error), code=_code(error), details=str(error))
@@ -70,8 +71,8 @@ class Follower:
             self._hint.clear()
 
     def look(self) -> None:
-        """Ask for the channel once, on a stick and over the network, and follow it. Raises LinkError, BundleError
-        or QuotaError where that must wait."""
+        """Ask for the channel once, on a stick and over the network, and follow it. Raises LinkError, BundleError,
+        QuotaError or OSError where that must wait."""
         if self._luggage is not None:
             self._luggage.unpack(self.follow, self._bundles)
         if self._client is not None:
@@ -120,12 +121,12 @@ class Follower:
                 self._orders.fail(order, reason)
 
 
-def _code(error: LinkError | BundleError | QuotaError) -> str:
+def _code(error: LinesideError | sqlite3.OperationalError | OSError) -> str:
     if isinstance(error, UntrustedError):
         return "releases-untrusted"
-    if isinstance(error, QuotaError):
-        return "unwritable"
-    return "releases-away" if isinstance(error, LinkError) else "releases-refused"
+    if isinstance(error, LinkError):
+        return "releases-away"
+    return "releases-refused" if isinstance(error, BundleError | ConfigurationError) else "releases-unwritable"
 
 
 def channel_sequence(store: Store) -> int:

@@ -1,7 +1,8 @@
 """Which waiting messages are sent next: all of them oldest first, or what is new beside what an outage has left.
 
 A boot that falls behind ends, and what is new has numbers of its own. A monitor that takes late messages (it says so in
-its acknowledgements) gets two lanes: the present boot, and the boots before it. Each goes in the order of its own
+its acknowledgements) gets two lanes: the present boot with the one that it has followed in this start of the agent, and
+all before them. Each goes in the order of its own
 sequences and is acknowledged for itself, so that a gap still means loss and nothing is counted twice. Older monitors
 get everything in one lane, oldest first.
 """
@@ -15,7 +16,7 @@ from edge_agent.outbox import Lane, Message, Outbox
 
 IN_FLIGHT = 64  # messages sent and not acknowledged
 SHARE = 48  # of them at most in one of two lanes: neither waits for the other
-FAR_BEHIND = 2 * IN_FLIGHT  # messages of the present boot that were not sent yet, when it ends
+FAR_BEHIND = IN_FLIGHT  # messages of the present boot that were not sent yet, when it ends
 _PATIENCE = 4.0  # times `resend_seconds` at most, where acknowledgements are slow
 
 
@@ -51,7 +52,7 @@ class Lanes:
         return True
 
     def take_late(self) -> None:
-        """The monitor takes late messages: from now on what is of the present boot goes beside what was before it."""
+        """The monitor takes late messages: from now on what is new goes beside what is late."""
         newest_late, first, last = self._outbox.newest_late, self._lanes[0], self._lanes[-1]
         if first.through == newest_late:
             return

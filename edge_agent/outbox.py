@@ -67,12 +67,16 @@ class Outbox:
         """Names this start of the agent, as does its first boot."""
         self.boot = self.started
         """The run of numbers that new messages belong to."""
-        self.newest_late = 0
-        """The newest message that an earlier boot may have left."""
+        self.newest_late = self._began = 0
+        """The newest message of those that may be sent behind what is new: of earlier starts, and of this one where two
+        boots have begun since."""
         self._begin(self.boot)
+        self.newest_late = self._began
 
     def divide(self) -> None:
-        """Begin another boot: from now on numbers start at 1 again, and all that waits is of an earlier one."""
+        """Begin another boot: from now on numbers start at 1 again. What the one before has left is not late yet: some
+        of it was made a moment ago."""
+        self.newest_late = self._began
         self._begin(uuid.uuid4().hex)
 
     def _begin(self, boot: str) -> None:
@@ -80,7 +84,7 @@ class Outbox:
             row = (boot, datetime.now(UTC).timestamp())
             db.execute("INSERT INTO boots (boot, last_sequence, started_at) VALUES (?, 0, ?)", row)
         with self._store.transaction() as db:  # it is on disk, and nobody adds meanwhile
-            self.newest_late = int(db.execute("SELECT COALESCE(MAX(id), 0) FROM outbox").fetchone()[0])
+            self._began = int(db.execute("SELECT COALESCE(MAX(id), 0) FROM outbox").fetchone()[0])
             self.boot = boot
 
     def announce(self, make: Callable[[], Body]) -> int:
@@ -102,12 +106,12 @@ class Outbox:
 
     def waiting(self, *, after: int, limit: int) -> list[Message]:
         """The oldest messages whose number is above `after`."""
-        return self._messages(self._taken(self._store.rows(_BETWEEN, (after, _NO_END, limit)), late=False))
+        return self._messages(self._taken(self._store.rows(_BETWEEN, (after, _NO_END, limit))))
 
-    def _taken(self, rows: Sequence[Row], *, late: bool) -> list[_Taken]:
+    def _taken(self, rows: Sequence[Row], *, late: Callable[[Row], bool] = lambda row: False) -> list[_Taken]:
         """These rows, with the oldest sequence that is held of each boot."""
         held = {boot: self._store.rows(_HELD, (boot,))[0]["held"] for boot in {row["boot"] for row in rows}}
-        return [_Taken(row, held.get(row["boot"]), late) for row in rows]
+        return [_Taken(row, held.get(row["boot"]), late(row)) for row in rows]
 
     def _messages(self, taken: Sequence[_Taken]) -> list[Message]:
         """Reading many takes a while: not within a transaction, for which the line would wait."""
@@ -169,14 +173,15 @@ class Outbox:
         return gone, self._messages(taken)
 
     def _take(self, lane: Lane, limit: int) -> list[_Taken]:
-        """The lane's next messages, marked as sent; they stay as they are from now on."""
+        """The lane's next messages, marked as sent; they stay as they are from now on. What is sent again of a boot
+        that has ended is late: it may come after the state that the present one begins with."""
         if limit <= 0:
             return []
         end = _NO_END if lane.through is None else lane.through
         rows = self._store.rows(_BETWEEN, (lane.cursor, end, limit))
         with self._store.transaction() as db:
             db.executemany("UPDATE outbox SET sent = 1 WHERE id = ? AND sent = 0", [(row["id"],) for row in rows])
-        return self._taken(rows, late=lane.late)
+        return self._taken(rows, late=lambda row: lane.late or (row["boot"] != self.boot and bool(row["sent"])))
 
     def size(self) -> tuple[int, int]:
         """(messages, bytes) that wait."""
@@ -190,7 +195,7 @@ class Outbox:
 
     def is_behind(self, sent: int, most: int) -> bool:
         """Whether more than `most` messages of the present boot are beyond what was sent."""
-        return bool(self._store.rows(_ONE_BEYOND, (max(sent, self.newest_late), most)))
+        return bool(self._store.rows(_ONE_BEYOND, (max(sent, self._began), most)))
 
     def shrink(self) -> int:
         """Bring the outbox under its cap; returns how many messages lost their place. Sent ones are never touched."""

@@ -16,6 +16,7 @@ from edge_agent.buffer import ImageBuffer, KeptImage
 from edge_agent.inspection import Inspector
 from edge_agent.orders import Orders
 from edge_agent.outbox import Outbox
+from edge_agent.patience import patience
 from edge_agent.store import Store
 from edge_agent.window import ShadowAnswer, ShadowSums, WindowKey
 from runtime.preprocessing import ImageError, decode
@@ -44,8 +45,9 @@ class Replayer:
     def run(self, stopping: threading.Event) -> None:
         """Until stopped: replay what is asked once the shadow bundle is there."""
         while not stopping.wait(_BEAT_SECONDS):
-            for order in self._orders.open(Replay):
-                self._attend(order, stopping)
+            with patience("a replay", stopping):
+                for order in self._orders.open(Replay):
+                    self._attend(order, stopping)
 
     def _attend(self, order: Replay, stopping: threading.Event) -> None:
         shadow, active = self._shadow(), self._active()

@@ -16,6 +16,7 @@ from contracts.orders import CountScores
 from contracts.scores import EDGES, Scores, bin_of
 from edge_agent.activation import Bundles
 from edge_agent.orders import Orders
+from edge_agent.patience import patience
 from edge_agent.store import Store
 from runtime.bundle import Bundle, open_bundle
 
@@ -86,12 +87,16 @@ class ScoreCounter:
     def run(self, stopping: threading.Event) -> None:
         """Until stopped: count what is asked."""
         while not stopping.wait(_BEAT_SECONDS):
-            for order in self._orders.open(CountScores):
-                try:
-                    self._attend(order, stopping)
-                except (OrderError, BundleError) as error:
-                    _log.warning("order %s: %s", order.order_id, error)
-                    self._orders.fail(order, str(error)[:1000])
+            with patience("counting of scores", stopping):
+                for order in self._orders.open(CountScores):
+                    self._answer(order, stopping)
+
+    def _answer(self, order: CountScores, stopping: threading.Event) -> None:
+        try:
+            self._attend(order, stopping)
+        except (OrderError, BundleError) as error:
+            _log.warning("order %s: %s", order.order_id, error)
+            self._orders.fail(order, str(error)[:1000])
 
     def _attend(self, order: CountScores, stopping: threading.Event) -> None:
         if order.expires_at <= datetime.now(UTC):

@@ -96,7 +96,7 @@ class Shelf:
             if (refusal := self._refused().get(bundle.hash)) is not None:
                 raise BundleError(f"bundle {bundle.hash[:12]} is refused: {refusal}")
             inspector = self._load(bundle)
-        except BundleError as error:
+        except (BundleError, OSError) as error:
             why = str(error)
             _log.error("product %s cannot be judged: %s", product, error)
         with self._lock:

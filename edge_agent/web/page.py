@@ -11,12 +11,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from contracts.frame import Decision
-from drift.camera import CameraFault
 from edge_agent.outcomes import confirmed_label
 from edge_agent.parts.parts import Parts
 from edge_agent.pause import Paused
 from edge_agent.recent import Glance, Recent
-from edge_agent.station import fault_reason
 from edge_agent.trouble import Trouble
 from edge_agent.web.rendering import Rendering
 
@@ -117,13 +115,11 @@ def _panel(glance: Glance, view: StationView) -> Mapping[str, Any]:
     confirmed = confirmed_label(verdict, view.good_labels)
     others = [label for label in view.labels if label != confirmed]
     took_side = verdict.decision in (Decision.OK, Decision.NG)
-    faults = {fault_reason(verdict.frame.camera, fault): fault.value for fault in CameraFault}
     parts = view.parts if view.parts is not None and view.parts.is_view(verdict.frame.camera) else None
     return {
         "glance": glance,
         "confirmed": confirmed if took_side else None,
         "others": others,
-        "fault": faults.get(verdict.reason or ""),
         "whole": None if parts is None else parts.find(verdict.frame.part_id),
         "undecided": parts is not None and parts.is_open(verdict.frame.part_id),
     }

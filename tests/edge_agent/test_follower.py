@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from contracts.channel import Channel, Refusal, Release
-from contracts.errors import BundleError, LinkError
+from contracts.errors import BundleError, ConfigurationError, LinkError, QuotaError
 from contracts.orders import Install
 from contracts.telemetry import Event, EventKind
 from contracts.thresholds import SignedThresholds
@@ -324,3 +325,43 @@ def test_the_line_goes_on_while_a_bundle_is_being_installed(
 def test_a_loaded_bundle_is_an_inspector_that_passed_its_probe(site: Callable[..., Site], make_bundle: Making) -> None:
     bundle = make_bundle()
     assert isinstance(site().agent.core.loader.load(bundle.path, bundle.hash), Inspector)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (QuotaError("full"), "releases-unwritable"),
+        (OSError(28, "No space left on device"), "releases-unwritable"),
+        (sqlite3.OperationalError("disk I/O error"), "releases-unwritable"),
+        (ConfigurationError("a root of trust that cannot be read"), "releases-refused"),
+        (LinkError("away"), "releases-away"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_cannot_be_had_or_kept_is_said_and_tried_again(
+    site: Callable[..., Site], make_bundle: Making, error: Exception, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, plant, stopping = make_bundle(), site(), threading.Event()
+    plant.shelf.bundles[first.hash] = first
+    plant.shelf.error = error
+    released = Channel(
+        site="plant",
+        sequence=1,
+        active=Release(number=1, bundle_hash=first.hash),
+        reason="released",
+        issued_at=datetime.now(UTC),
+    )
+    monkeypatch.setattr(plant.shelf, "channel", lambda: released)
+    follower = plant.follower
+    monkeypatch.setattr(follower, "_poll_seconds", 0.05)
+    following = threading.Thread(target=follower.run, args=(stopping,))
+    following.start()
+    wait_for(lambda: follower.trouble)
+    assert follower.trouble is not None
+    assert follower.trouble.code == code
+    plant.shelf.error = None
+    wait_for(lambda: plant.serving == first.hash)
+    wait_for(lambda: follower.trouble is None)
+    stopping.set()
+    following.join(10)
+    assert not following.is_alive()

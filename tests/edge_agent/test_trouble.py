@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import edge_agent
-from contracts.errors import BundleError, LinkError
+from contracts.errors import BundleError, LinkError, QuotaError
 from edge_agent.follower import _code
 from edge_agent.outputs.settings import OutputsSettings
 from edge_agent.trouble import Trouble
@@ -24,7 +24,7 @@ from tests.simulators.small_bundle import encoded, picture
 TEXTS = read_texts()
 SOURCES = "".join(path.read_text() for path in Path(edge_agent.__file__).parent.rglob("*.py"))
 USED = set(re.findall(r'code="([a-z-]+)"', SOURCES)) | {
-    _code(error) for error in (LinkError(""), UntrustedError(""), BundleError(""))
+    _code(error) for error in (LinkError(""), UntrustedError(""), BundleError(""), QuotaError(""))
 }
 
 

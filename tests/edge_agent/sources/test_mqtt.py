@@ -18,6 +18,7 @@ from contracts.frame import Decision, Verdict
 from contracts.settings import parse_settings
 from contracts.telemetry import Event, EventKind
 from edge_agent.agent import Agent
+from edge_agent.products.settings import ProductSettings
 from edge_agent.settings import InspectionSettings
 from edge_agent.sources.settings import ImageBrokerSettings
 from edge_agent.sources.topics import Template
@@ -251,3 +252,27 @@ def test_a_reply_is_of_the_part_its_topic_names() -> None:
     values = Template(TOPIC).read("plant/cam-1/image/P-1")
     assert values is not None
     assert Template(REPLIES).fill(values) == "plant/cam-1/verdict/P-1"
+
+
+def test_a_level_of_the_topic_says_the_product_by_name_or_by_the_lines_code(
+    mosquitto: Mosquitto, sender: Camera, make_agent: MakeAgent
+) -> None:
+    one = broker(mosquitto, topic="plant/{camera}/{product}/image/{part_id}")
+    agent = make_agent(image_brokers=(one,), products=(ProductSettings(name="cap", codes=("4711",)),))
+    ready(agent)
+    for level, decision, product in (("cap", "OK", "cap"), ("4711", "OK", "cap"), ("99", "NO_VERDICT", "unknown")):
+        sender.send(f"plant/cam-1/{level}/image/P-{level}", DARK)
+        topic, decided, reason = sender.answer()
+        assert (topic, decided) == (f"plant/cam-1/verdict/P-{level}", decision)
+        assert (reason is None) == (decision == "OK")
+        assert agent.core.record.entries(limit=1)[0].verdict.frame.product == product
+
+
+def test_without_a_table_of_products_the_level_is_the_product(
+    mosquitto: Mosquitto, sender: Camera, make_agent: MakeAgent
+) -> None:
+    agent = make_agent(image_brokers=(broker(mosquitto, topic="plant/{camera}/{product}/image/{part_id}"),))
+    ready(agent)
+    sender.send("plant/cam-1/nut-m8/image/P-1", DARK)
+    assert sender.answer()[1] == "OK"
+    assert agent.core.record.entries(limit=1)[0].verdict.frame.product == "nut-m8"
