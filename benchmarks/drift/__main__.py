@@ -10,10 +10,18 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.drift import false_alarms, frames, planted
-from benchmarks.harness import Measured, Parts, add_parts, main, measure_parts
+from benchmarks.drift import alone, costs, diagnoses, false_alarms, frames, planted, replays
+from benchmarks.harness import Measured, Parts, add_data, add_parts, main, measure_parts
 
-PARTS: Parts = {"planted": planted.measure, "false_alarms": false_alarms.measure, "frames": frames.measure}
+PARTS: Parts = {
+    "planted": planted.measure,
+    "false_alarms": false_alarms.measure,
+    "frames": frames.measure,
+    "alone": alone.measure,
+    "replays": replays.measure,
+    "diagnoses": diagnoses.measure,
+    "costs": costs.measure,
+}
 
 
 def measure(options: argparse.Namespace) -> Measured:
@@ -23,6 +31,7 @@ def measure(options: argparse.Namespace) -> Measured:
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
+    add_data(parser)
     add_parts(parser, PARTS)
 
 
