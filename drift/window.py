@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,9 @@ def mean_of(names: tuple[str, ...], total: Any, square_total: Any, images: int) 
     return WindowMean(names=names, mean=rounded(mean), spread=rounded(spread), images=images)
 
 
-def rounded(values: NDArray[np.floating[Any]]) -> tuple[float, ...]:
-    """The values with seven significant digits, which is what float32 knows: stored states stay small."""
-    return tuple(float(f"{value:.7g}") for value in values)
+def rounded(values: Iterable[float], digits: int = 7) -> tuple[float, ...]:
+    """The values with so many significant digits, by default what float32 knows: stored states stay small."""
+    return tuple(float(f"{value:.{digits}g}") for value in values)
 
 
 class VectorSums:

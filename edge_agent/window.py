@@ -15,7 +15,11 @@ from typing import Any, NamedTuple
 
 from contracts.frame import Decision
 from contracts.telemetry import CONFIDENCE_EDGES, LATENCY_EDGES_SECONDS, Histogram, ShadowSummary, Window
+from drift.window import rounded
 from edge_agent.inspection import Inspection
+
+SENT_DIGITS = 10
+"""Of sums: a spread is left when a mean's square, some hundred times as large, is taken off."""
 
 
 class WindowKey(NamedTuple):
@@ -136,8 +140,8 @@ class WindowSums:
             last_frame=self.last_frame,
             images=self.images,
             vector_names=tuple(self.vector_names),
-            vector_sum=tuple(self.vector_sum) or zeros,
-            vector_square_sum=tuple(self.vector_square_sum) or zeros,
+            vector_sum=rounded(self.vector_sum, SENT_DIGITS) or zeros,
+            vector_square_sum=rounded(self.vector_square_sum, SENT_DIGITS) or zeros,
             decisions={Decision(name): count for name, count in self.decisions.items()},
             labels=self.labels,
             confidence=Histogram(edges=CONFIDENCE_EDGES, counts=tuple(self.confidence)),

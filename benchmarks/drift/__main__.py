@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.drift import false_alarms, fleet, frames, gate, labels, planted
-from benchmarks.harness import Measured, Parts, add_parts, main, measure_parts
+from benchmarks.drift import alone, costs, diagnoses, false_alarms, fleet, frames, gate, labels, planted, replays
+from benchmarks.harness import Measured, Parts, add_data, add_parts, main, measure_parts
 
 PARTS: Parts = {
     "planted": planted.measure,
@@ -20,6 +20,10 @@ PARTS: Parts = {
     "labels": labels.measure,
     "gate": gate.measure,
     "fleet": fleet.measure,
+    "alone": alone.measure,
+    "replays": replays.measure,
+    "diagnoses": diagnoses.measure,
+    "costs": costs.measure,
 }
 
 
@@ -30,6 +34,7 @@ def measure(options: argparse.Namespace) -> Measured:
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
+    add_data(parser)
     add_parts(parser, PARTS)
 
 

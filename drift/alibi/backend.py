@@ -51,6 +51,8 @@ class AlibiDetector:
         if not python.is_file():
             raise ConfigurationError(f"no environment with alibi-detect at {python}: scripts/setup-alibi makes it")
         self.name, self.drift_detected = name, False
+        self.statistics: list[float | None] = []
+        """What alibi made of the rows of the last update, the largest of all entries; None while its window fills."""
         self._window = 1 if name in ONLINE else window
         self._rows: list[Floats] = []
         self._patience = patience_seconds
@@ -63,7 +65,10 @@ class AlibiDetector:
         )
         try:
             asked = {"name": name, "settings": {**_SETTINGS.get(name, {}), **(settings or {})}}
-            self.version = str(self._ask(asked, np.atleast_2d(reference))["version"])
+            answer = self._ask(asked, np.atleast_2d(reference))
+            self.version = str(answer["version"])
+            self.kept: list[int] | None = answer["kept"]
+            """Rows of the reference that it compares with; None: all."""
         except BaseException:
             self.close()
             raise
@@ -72,9 +77,12 @@ class AlibiDetector:
         """Take one vector [m] or several [n, m], of single images or means of windows; whether drift is detected.
         alibi does not weigh rows, so `images` counts for nothing."""
         self._rows.extend(np.atleast_2d(np.asarray(mean, np.float64)))
+        self.statistics = []
         while len(self._rows) >= self._window:
             batch, self._rows = self._rows[: self._window], self._rows[self._window :]
-            self.drift_detected = bool(self._ask({}, np.array(batch))["drift"])
+            answer = self._ask({}, np.array(batch))
+            self.drift_detected = bool(answer["drift"])
+            self.statistics += answer["statistics"]
         return self.drift_detected
 
     def restart(self) -> None:

@@ -1,7 +1,8 @@
 """The other side: one detector of alibi-detect, fed with arrays on standard input. Run as a file, never imported.
 
 Line by line: `{"name", "settings", "shape": [n, m]}` and n * m float64 for the reference; then for each batch
-`{"shape"}` and its numbers, or `{"reset": true}`. Each is answered by one line of JSON.
+`{"shape"}` and its numbers, or `{"reset": true}`. Each is answered by one line of JSON, batches with the statistic of
+each row (of an offline detector: of the batch), of all entries the largest.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def main() -> None:
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         _say(answers, {"error": f"{type(error).__name__}: {error}"})
         return
-    _say(answers, {"version": importlib.import_module("alibi_detect").__version__})
+    kept = getattr(getattr(detector, "_detector", detector), "ref_inds", None)  # the others are set aside
+    about = {"version": importlib.import_module("alibi_detect").__version__}
+    _say(answers, {**about, "kept": None if kept is None else [int(row) for row in kept]})
     while line := sys.stdin.buffer.readline():
         _say(answers, _answer(detector, json.loads(line), online=asked["name"].endswith("Online")))
 
@@ -41,7 +44,15 @@ def _answer(detector: Any, asked: dict[str, Any], *, online: bool) -> dict[str, 
         return {"drift": False}
     rows = _array(asked["shape"], sys.stdin.buffer)
     found = [detector.predict(row)["data"] for row in rows] if online else [detector.predict(rows)["data"]]
-    return {"drift": any(bool(each["is_drift"]) for each in found)}
+    statistics = [_largest(each["test_stat" if online else "distance"]) for each in found]
+    return {"drift": any(bool(each["is_drift"]) for each in found), "statistics": statistics}
+
+
+def _largest(statistic: Any) -> float | None:
+    """Of all entries; None while a window is not full."""
+    finite = np.asarray(statistic, np.float64).ravel()
+    finite = finite[np.isfinite(finite)]
+    return float(finite.max()) if finite.size else None
 
 
 def _array(shape: list[int], stream: BinaryIO) -> np.ndarray[Any, Any]:

@@ -1,0 +1,155 @@
+"""Recorded images through the deployed rule: silent where nothing changed? And what is a real change taken for?
+
+In control: the held-out images of a set, each in one window only, in an order drawn anew each time; a profile is
+learned on the first windows, and the others are watched. Light: one camera's exposure changes, alone and beside a
+camera whose exposure stays. Spindle: one camera, a window for each round over its positions, in the order of time; and
+each of its two changes on its own, on streams drawn from the days before and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.drift.diagnoses import LINES, A, drawn, learned
+from benchmarks.drift.false_alarms import upper_bound
+from benchmarks.drift.record import CONTROL, Recorded
+from benchmarks.drift.sets import SETS, real_set
+from benchmarks.drift.vectors import inspector_of, recorded
+from benchmarks.drift.watch import Watch, key
+from benchmarks.drift.watched import Served, WatchedLine
+from benchmarks.harness import Measured
+from contracts.report import Figure
+from drift.profile import Commissioning
+from monitor.rules.action import Kind, OpenIncident, OpenTicket, QualityAlert, Symptom
+from monitor.rules.settings import RuleSettings
+from runtime.metrics import wilson_interval
+
+_LEARNED = 20  # windows, the fewest that a profile takes
+_IMAGES = {"cells": 10, "tiles": 3, "spindle": 3}  # of a window: what the set has enough of
+_MOST = 15  # windows
+_LIGHT = {Symptom.DARKER, Symptom.BRIGHTER}
+
+Floats = NDArray[np.floating[Any]]
+Generator = np.random.Generator
+
+
+def measure(options: argparse.Namespace) -> Measured:
+    """Every replay."""
+    sets = {name: recorded(options.data, name) for name in SETS}
+    times = 20 if options.quick else 400
+    figures = [_in_control(np.random.default_rng([options.seed, 40]), vectors, times) for vectors in sets.values()]
+    served = {name: _served(options.data, vectors) for name, vectors in sets.items()}
+    rng = np.random.default_rng([options.seed, 41])
+    figures += _exposures(rng, sets["tiles"], served["tiles"], 2 if options.quick else 10)
+    figures += _changes(rng, sets["spindle"], served["spindle"], 2 if options.quick else 20)
+    return Measured(figures, {"spindle_in_time": _in_time(sets["spindle"], served["spindle"])})
+
+
+def _served(data: Any, vectors: Recorded) -> Served:
+    bundle = inspector_of(data, real_set(data, vectors.name)).bundle
+    return Served(bundle.manifest, bundle.hash, vectors.names)
+
+
+def _in_control(rng: Generator, vectors: Recorded, times: int) -> Figure:
+    control, images = vectors.parts[CONTROL].astype(np.float64), _IMAGES[vectors.name]
+    full = len(control) // images
+    drifts = watched = 0
+    for _ in range(times):
+        order = rng.permutation(len(control))[: full * images]
+        rows = control[order].reshape(full, images, -1)
+        means, spread = rows.mean(axis=1), rows.var(axis=1).mean(axis=0)
+        commissioning = Commissioning(key=key(0), windows_needed=_LEARNED, windows_most=_LEARNED)
+        profile = commissioning.add_all(vectors.names, means[:_LEARNED], spread, images).profile()
+        watched += full - _LEARNED
+        drifts += Watch(profile).false_drifts(np.arange(full - _LEARNED), means[_LEARNED:])
+    return Figure(
+        name=f"real_in_control_drifts_{vectors.name}",
+        value=1000.0 * upper_bound(drifts) / watched,
+        unit="1/1000 windows",
+        note=f"95 % upper bound; {drifts} false drifts in {watched} windows of {images} held-out images, "
+        f"{_LEARNED} windows to learn, {times} orders of {len(control)} images",
+    )
+
+
+def _watch(rng: Generator, before: WatchedLine, seen: Mapping[str, Floats]) -> WatchedLine:
+    """The line until its first incident, or for `_MOST` windows."""
+    line = WatchedLine(before.served, before.settings, before.state, before.minute)
+    for _ in range(_MOST):
+        line.show({camera: drawn(rng, pool) for camera, pool in seen.items()})
+        if line.state.incident is not None:
+            break
+    return line
+
+
+def _exposures(rng: Generator, vectors: Recorded, served: Served, times: int) -> Iterator[Figure]:
+    control = vectors.parts[CONTROL]
+    for name, cameras in LINES.items():
+        right = told = 0
+        exposures = [shift for shift in vectors.shifts if shift.startswith("exposure")]
+        for _ in range(times):
+            before = learned(rng, served, control, cameras)
+            for shift in exposures:
+                seen = {camera: vectors.parts[shift] if camera == A else control for camera in cameras}
+                line = _watch(rng, before, seen)
+                right += line.diagnosis(A) is Kind.SENSOR
+                told += any(_LIGHT & set(ticket.symptoms) for ticket in line.of(OpenTicket))
+        tries = times * len(exposures)
+        note = f"tiles, one camera's exposure changes from 1 to 2..6, {name}; {tries} changes"
+        yield _share(f"exposure_is_the_camera_{name}", right, tries, note)
+        yield _share(f"exposure_is_light_{name}", told, tries, f"the ticket says darker or brighter; {note}")
+
+
+def _changes(rng: Generator, vectors: Recorded, served: Served, times: int) -> Iterator[Figure]:
+    """The spindle's camera before and after each change, alone."""
+    right = {"pitting": {Kind.PRIOR, Kind.PRODUCT}, "new-crop": {Kind.SENSOR}}
+    before = {"pitting": CONTROL, "new-crop": "pitting"}
+    for shift, kinds in right.items():
+        found: list[str] = []
+        for _ in range(times):
+            line = _watch(rng, learned(rng, served, vectors.parts[before[shift]], (A,)), {A: vectors.parts[shift]})
+            found.append(line.diagnosis(A) or "nothing")
+        hits = sum(each in {kind.value for kind in kinds} for each in found)
+        told = ", ".join(f"{found.count(each)} {each}" for each in sorted(set(found)))
+        wanted = " or ".join(sorted(kind.value for kind in kinds))
+        yield _share(f"spindle_{shift}", hits, times, f"taken for {wanted}; one camera, {times} streams: {told}")
+
+
+def _in_time(vectors: Recorded, served: Served) -> list[dict[str, Any]]:
+    """Round after round: what the rules said."""
+    settings = RuleSettings(
+        commissioning_windows=_LEARNED, commissioning_most_windows=_LEARNED, commissioning_cycle_hours=0
+    )
+    line = WatchedLine(served, settings)
+    line.serve()
+    positions = len(np.unique(vectors.groups[CONTROL]))
+    told = []
+    for part in (CONTROL, "pitting", "new-crop"):
+        rows = vectors.parts[part].astype(np.float64)
+        for start in range(0, len(rows) - positions + 1, positions):
+            seen = len(line.actions)
+            line.show({A: rows[start : start + positions]})
+            told.append({"part": part, **_state(line, seen)})
+    return told
+
+
+def _state(line: WatchedLine, seen: int) -> dict[str, Any]:
+    camera, incident = line.state.cameras[A], line.state.incident
+    last = camera.recent[-1] if camera.recent else None
+    said = [action for action in line.actions[seen:] if isinstance(action, OpenIncident | OpenTicket | QualityAlert)]
+    return {
+        "phase": camera.phase.value,
+        "ratio": round(last.ratio, 2) if last else None,
+        "groups": {name: round(value, 2) for name, value in last.groups.items()} if last else {},
+        "incident": incident.diagnosis.value if incident else None,
+        "said": [f"{action.kind}: {action.reason.code}" for action in said],
+    }
+
+
+def _share(name: str, hits: int, tries: int, note: str) -> Figure:
+    low, high = wilson_interval(hits, tries)
+    return Figure(name=name, value=hits / tries, unit="share", interval=(low, high), note=note)
