@@ -9,8 +9,9 @@ Every detector and rule is production's; only the line is planted, so that its t
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from benchmarks.drift import false_alarms, fleet, frames, gate, labels, planted
+from benchmarks.drift import false_alarms, fleet, frames, gate, labels, planted, plants, poison
 from benchmarks.harness import Measured, Parts, add_parts, main, measure_parts
 
 PARTS: Parts = {
@@ -20,6 +21,8 @@ PARTS: Parts = {
     "labels": labels.measure,
     "gate": gate.measure,
     "fleet": fleet.measure,
+    "poison": poison.measure,
+    "plants": plants.measure,
 }
 
 
@@ -30,6 +33,7 @@ def measure(options: argparse.Namespace) -> Measured:
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="keep the demos of `plants` here; what is there is not run again")
     add_parts(parser, PARTS)
 
 
