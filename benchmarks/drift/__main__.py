@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.drift import false_alarms, fleet, frames, gate, labels, planted, plants, poison
+from benchmarks.drift import every_state, false_alarms, fleet, frames, gate, labels, planted, plants, poison
 from benchmarks.harness import Measured, Parts, add_parts, main, measure_parts
 
 PARTS: Parts = {
@@ -23,6 +23,7 @@ PARTS: Parts = {
     "fleet": fleet.measure,
     "poison": poison.measure,
     "plants": plants.measure,
+    "every_state": every_state.measure,
 }
 
 
