@@ -57,6 +57,9 @@ def demo(
         bool | None, typer.Option("--stay/--no-stay", help="Keep the pages up at the end. Default: in a terminal.")
     ] = None,
     fold: Annotated[int, typer.Option(help="With --shift-to: which third of the new groups is held out.", min=0)] = 0,
+    wrong_labels: Annotated[
+        float, typer.Option(help="Share of the labels that the demo's rater gets wrong.", min=0.0, max=0.5)
+    ] = 0.03,
 ) -> None:
     """The whole circle on this machine: train, serve, drift, labels, retrain, shadow, release, withdrawal.
 
@@ -67,7 +70,7 @@ def demo(
     options = DemoOptions(
         data=data, site=site, shift_to=shift_to, weights=weights, good_labels=tuple(good or ()), report=report,
         seed=seed, keep=keep, fast=fast, stay=sys.stdout.isatty() if stay is None else stay, fold=fold,
-        command=" ".join(["lineside", *sys.argv[1:]]),
+        wrong_labels=wrong_labels, command=" ".join(["lineside", *sys.argv[1:]]),
     )  # fmt: skip
     if not carry_out(run_demo, options):
         raise typer.Exit(3)

@@ -9,8 +9,23 @@ Every detector and rule is production's; only the line is planted, so that its t
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from benchmarks.drift import alone, costs, diagnoses, false_alarms, fleet, frames, gate, labels, planted, replays
+from benchmarks.drift import (
+    alone,
+    costs,
+    diagnoses,
+    every_state,
+    false_alarms,
+    fleet,
+    frames,
+    gate,
+    labels,
+    planted,
+    plants,
+    poison,
+    replays,
+)
 from benchmarks.harness import Measured, Parts, add_data, add_parts, main, measure_parts
 
 PARTS: Parts = {
@@ -24,6 +39,9 @@ PARTS: Parts = {
     "replays": replays.measure,
     "diagnoses": diagnoses.measure,
     "costs": costs.measure,
+    "poison": poison.measure,
+    "plants": plants.measure,
+    "every_state": every_state.measure,
 }
 
 
@@ -35,6 +53,7 @@ def measure(options: argparse.Namespace) -> Measured:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     add_data(parser)
+    parser.add_argument("--folder", type=Path, help="keep the demos of `plants` here; what is there is not run again")
     add_parts(parser, PARTS)
 
 

@@ -44,6 +44,7 @@ class DemoOptions:
     fast: bool = False
     stay: bool = False
     fold: int = 0
+    wrong_labels: float = Habits.wrong_share
     command: str = "lineside demo"
 
 
@@ -98,7 +99,7 @@ def _play(options: DemoOptions, scene: Scene, folder: Path, narrator: Narrator) 
     }
     features = plant.workspace / "features"
     backstage = Backstage(scene, folder / "backstage", common, features, threads=2 if options.weights else 1)
-    habits = Habits(late_seconds=pace.late_seconds)
+    habits = Habits(late_seconds=pace.late_seconds, wrong_share=options.wrong_labels)
     operator = Operator(plant, TruthReader(truth), habits, good_labels=scene.good_labels, seed=options.seed)
     watcher = Watcher(plant, narrator, operator)
     live = LiveRecord(plant.agent_url, truth, scene.good_labels)
