@@ -92,10 +92,7 @@ class LabelDesk:
             incident
             for site, incident in session.execute(asked).all()
             if not ratings.has_room(
-                ratings.given_by(session, site, incident, at=datetime.now(UTC)),
-                rater,
-                self._settings,
-                people=self.people.count,
+                session, site, incident, rater, at=datetime.now(UTC), settings=self._settings, people=self.people.count
             )
         ]
 
