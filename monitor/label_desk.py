@@ -169,7 +169,7 @@ def report(session: Session, *, site: str | None = None) -> dict[str, Any]:
     for image_id, rater, label, _ in rows:
         images[image_id].append((rater, label))
     timed = [seconds for *_, seconds in rows if seconds is not None]
-    disputed = select(LabelRow.id).where(LabelRow.use == "disputed")
+    disputed = select(LabelRow.id).where(LabelRow.use == labels.DISPUTED)
     disputed = disputed if site is None else disputed.where(LabelRow.site == site)
     return {
         **asdict(agreement(list(images.values()))),

@@ -22,6 +22,8 @@ from monitor.store.label_tables import ImageRow, LabelRow, RatingRow
 from monitor.store.rollout_tables import OrderRow
 
 RANDOM_SOURCES = (OutcomeSource.AUDIT.value, OutcomeSource.DRIFT_SAMPLE.value)
+DISPUTED = "disputed"
+"""`LabelRow.use` of a label on which people differ: nothing learns it, and nothing is judged by it."""
 
 
 class AlreadyLabelled(Exception):

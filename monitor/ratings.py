@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from contracts.telemetry import OutcomeReport
 from monitor import classes
-from monitor.labels import AlreadyLabelled, QuestionExpired, ShareReached, use_of
+from monitor.labels import DISPUTED, AlreadyLabelled, QuestionExpired, ShareReached, use_of
 from monitor.rules.rating import Said, may_go_on, standing, wants_second_opinion
 from monitor.settings import LabelSettings
 from monitor.store.label_tables import ImageRow, LabelRow, RatingRow
@@ -150,7 +150,7 @@ def _settle(
         return None
     image.state = "second" if found.asks else "disputed" if found.label is None else "labelled"
     if row is not None:
-        row.use = "disputed" if found.label is None else use_of(image, fraction=settings.gate_fraction)
+        row.use = DISPUTED if found.label is None else use_of(image, fraction=settings.gate_fraction)
         row.label = found.label or row.label
         return None
     return _labelled(session, image, answers, str(found.label), at=at, settings=settings)
