@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from contracts.errors import ConfigurationError
 from contracts.telemetry import Birth, Event, EventKind, OutcomeReport, ShadowSummary, ThresholdsReport
-from monitor import benchmarks, ratings, releases, thresholds, timeline
+from monitor import benchmarks, ratings, releases, timeline
 from monitor.actions import withdraw
 from monitor.candidates import Candidates
 from monitor.orders import OrderDesk
@@ -22,6 +22,7 @@ from monitor.settings import LabelSettings
 from monitor.store.rollout_tables import OrderRow
 from monitor.store.rule_tables import CameraRow, EventRow
 from monitor.store.telemetry_tables import AgentRow, MessageRow
+from monitor.threshold_scores import record_scores
 
 REFUSING_SHARE = 0.2
 """Share of a site's agents that, by refusing the active release, take it back for all."""
@@ -194,7 +195,7 @@ class AgentEvents:
                 if row.kind == "benchmark":
                     benchmarks.record(session, row, event.details, at=at)
                 else:
-                    thresholds.record_scores(session, row, event.details)
+                    record_scores(session, row, event.details)
             except ConfigurationError as error:
                 why = f"its figures cannot be used: {error}"
                 self._note(session, message, event, "agent.unreadable", sequence=message.sequence, why=why)

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from monitor.gold import current_gold
 from monitor.releases import active_release
 from monitor.rules.rating import Said, settled
-from monitor.store.label_tables import LabelRow, RatingRow
+from monitor.store.label_tables import ImageRow, LabelRow, RatingRow
 from monitor.store.rollout_tables import BundleRow
 
+_UNDECIDED = ("queued", "second", "disputed")
 WAITING = "waiting"
 """`LabelRow.use` of a new class that one person alone has named."""
 
@@ -45,7 +46,9 @@ def _labelled(session: Session, site: str) -> set[str]:
 
 
 def _named(session: Session, site: str) -> set[Said]:
-    """Who has named what, at the monitor and at the line."""
-    ratings = select(RatingRow.rater, RatingRow.label).where(RatingRow.site == site).distinct()
+    """Who has named what, at the monitor and at the line, as far as it is not decided yet; whoever was outvoted has
+    named nothing."""
+    open_ones = select(ImageRow.image_id).where(ImageRow.site == site, ImageRow.state.in_(_UNDECIDED))
+    ratings = select(RatingRow.rater, RatingRow.label).where(RatingRow.image_id.in_(open_ones)).distinct()
     reports = select(LabelRow.rater, LabelRow.label).where(LabelRow.site == site, LabelRow.use == WAITING).distinct()
     return {Said(rater, label) for query in (ratings, reports) for rater, label in session.execute(query)}

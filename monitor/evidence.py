@@ -17,7 +17,7 @@ from contracts.telemetry import ShadowSummary
 from monitor.blobs import Blobs
 from monitor.evaluation import Answers, LabelledImage
 from monitor.gold import current_gold
-from monitor.labels import RANDOM_SOURCES
+from monitor.labels import DISPUTED, RANDOM_SOURCES
 from monitor.releases import active_release
 from monitor.rules.paired import PairedPart
 from monitor.store.label_tables import ImageRow, LabelRow
@@ -107,6 +107,7 @@ def random_defects(session: Session, site: str, period: Period, good_labels: Seq
         select(LabelRow.label).where(
             LabelRow.site == site,
             LabelRow.source.in_(RANDOM_SOURCES),
+            LabelRow.use != DISPUTED,
             LabelRow.triggered_at >= period.seen_since,
             LabelRow.received_at >= period.given_since,
         )

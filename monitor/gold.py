@@ -96,3 +96,10 @@ def current_gold(session: Session, site: str) -> GoldRow | None:
     """The version that counts; None before the first release."""
     query = select(GoldRow).where(GoldRow.site == site).order_by(GoldRow.version.desc()).limit(1)
     return session.scalars(query).first()
+
+
+def pinned_blobs(session: Session, *, site: str | None = None) -> set[str]:
+    """The images of every version of the gold sets."""
+    query = select(GoldRow.examples)
+    versions = session.scalars(query if site is None else query.where(GoldRow.site == site))
+    return {blob for examples in versions for blob, _, _ in examples}

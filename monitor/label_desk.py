@@ -92,10 +92,7 @@ class LabelDesk:
             incident
             for site, incident in session.execute(asked).all()
             if not ratings.has_room(
-                ratings.given_by(session, site, incident, at=datetime.now(UTC)),
-                rater,
-                self._settings,
-                people=self.people.count,
+                session, site, incident, rater, at=datetime.now(UTC), settings=self._settings, people=self.people.count
             )
         ]
 
@@ -172,7 +169,7 @@ def report(session: Session, *, site: str | None = None) -> dict[str, Any]:
     for image_id, rater, label, _ in rows:
         images[image_id].append((rater, label))
     timed = [seconds for *_, seconds in rows if seconds is not None]
-    disputed = select(LabelRow.id).where(LabelRow.use == "disputed")
+    disputed = select(LabelRow.id).where(LabelRow.use == labels.DISPUTED)
     disputed = disputed if site is None else disputed.where(LabelRow.site == site)
     return {
         **asdict(agreement(list(images.values()))),

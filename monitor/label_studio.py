@@ -179,6 +179,8 @@ def _rater(annotation: _Annotation, people: People, names: Mapping[str, str], wh
     if not call:
         raise DatasetError(f"{where} does not say who annotated it (completed_by); export it from Label Studio again")
     name = names.get(call, call)
+    if not people.count and call in names:
+        return name  # the pseudonym that this person has chosen on the page
     if people.count and not people.registered(name):
         raise DatasetError(
             f"{where} was annotated by {call}, who is no rater of this monitor; say who that is with "

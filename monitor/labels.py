@@ -17,10 +17,13 @@ from sqlalchemy.orm import Session
 
 from contracts.frame import OutcomeSource
 from contracts.upload import ImageUpload
+from monitor.gold import pinned_blobs
 from monitor.store.label_tables import ImageRow, LabelRow, RatingRow
 from monitor.store.rollout_tables import OrderRow
 
 RANDOM_SOURCES = (OutcomeSource.AUDIT.value, OutcomeSource.DRIFT_SAMPLE.value)
+DISPUTED = "disputed"
+"""`LabelRow.use` of a label on which people differ: nothing learns it, and nothing is judged by it."""
 
 
 class AlreadyLabelled(Exception):
@@ -183,11 +186,12 @@ def expire_images(session: Session, *, incident_id: str) -> int:
 
 def labels_for_training(session: Session, *, site: str) -> Sequence[tuple[LabelRow, ImageRow]]:
     """All labels of the site's model with an image on which people do not differ, oldest first; `use` says train or
-    gate."""
+    gate. Never an image that a gold set holds, in whatever version."""
     rows = session.execute(
         select(LabelRow, ImageRow)
         .join(ImageRow, ImageRow.image_id == LabelRow.image_id)
         .where(LabelRow.site == site, LabelRow.use.in_(("train", "gate")))
         .order_by(LabelRow.id)
     )
-    return [(label, image) for label, image in rows]
+    pinned = pinned_blobs(session, site=site)
+    return [(label, image) for label, image in rows if image.blob not in pinned]

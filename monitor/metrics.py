@@ -20,7 +20,7 @@ from monitor import queries
 from monitor.releases import active_release, shadow_release
 from monitor.rules.action import Phase
 from monitor.store.database import Store
-from monitor.store.label_tables import ImageRow, LabelRow
+from monitor.store.label_tables import ImageRow, LabelRow, RatingRow
 from monitor.store.rollout_tables import CandidateRow, OrderRow, ReleaseRow, RetrainRow
 from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
 from monitor.store.telemetry_tables import AgentRow, MessageRow, PoisonRow
@@ -158,6 +158,11 @@ def _people(session: Session) -> Iterator[Metric]:
         LabelRow.source,
         LabelRow.use,
     )
+    spent = CounterMetricFamily(
+        "lineside_monitor_label_seconds", "Seconds that people looked at pictures to label them.", labels=["site"]
+    )
+    for site, seconds in session.execute(select(RatingRow.site, func.sum(RatingRow.seconds)).group_by(RatingRow.site)):
+        spent.add_metric([site], seconds or 0.0)
     queue = _counted(
         session,
         GaugeMetricFamily("lineside_monitor_images_asked", "Uploaded images by state.", labels=["site", "state"]),
@@ -177,7 +182,7 @@ def _people(session: Session) -> Iterator[Metric]:
         EventRow.site,
         EventRow.kind,
     )
-    yield from (given, queue, incidents, events)
+    yield from (given, spent, queue, incidents, events)
 
 
 def _rollout(session: Session) -> Iterator[Metric]:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from contracts.telemetry import OutcomeReport
 from monitor import classes
-from monitor.labels import AlreadyLabelled, QuestionExpired, ShareReached, use_of
+from monitor.labels import DISPUTED, AlreadyLabelled, QuestionExpired, ShareReached, use_of
 from monitor.rules.rating import Said, may_go_on, standing, wants_second_opinion
 from monitor.settings import LabelSettings
 from monitor.store.label_tables import ImageRow, LabelRow, RatingRow
@@ -44,8 +44,7 @@ def rate(session: Session, answer: Answer, *, at: datetime, settings: LabelSetti
     Raises KeyError for an unknown image, AlreadyLabelled, QuestionExpired, ShareReached.
     """
     image = _asked(session, answer)
-    given = given_by(session, image.site, image.incident_id, at=at)
-    if not has_room(given, answer.rater, settings, people=people):
+    if not has_room(session, image.site, image.incident_id, answer.rater, at=at, settings=settings, people=people):
         raise ShareReached("others must go on: one person may not decide alone what a model learns")
     session.add(
         RatingRow(
@@ -100,17 +99,29 @@ def report(
     return _confirm(session, site, classes.counting(session, site, extra=settings.extra), at=at, settings=settings)
 
 
-def given_by(session: Session, site: str, incident_id: str | None, *, at: datetime) -> dict[str, int]:
-    """Labels by person, of an incident's images, or else of the last thirty days outside incidents."""
+def has_room(
+    session: Session,
+    site: str,
+    incident_id: str | None,
+    rater: str,
+    *,
+    at: datetime,
+    settings: LabelSettings,
+    people: int,
+) -> bool:
+    """Whether the person's share of an incident's labels, or else of the last thirty days outside incidents, allows one
+    more. `people`: how many the monitor can tell apart."""
+    if people < 2:
+        return True
+    given = _given(session, site, incident_id, at=at)
+    return may_go_on(given, rater, people=people, most=settings.most_of_one_person, free=settings.free_of_share)
+
+
+def _given(session: Session, site: str, incident_id: str | None, *, at: datetime) -> dict[str, int]:
     query = select(RatingRow.rater, func.count()).where(RatingRow.site == site, RatingRow.incident_id == incident_id)
     if incident_id is None:
         query = query.where(RatingRow.given_at >= at - timedelta(days=_SHARE_DAYS))
     return {row[0]: row[1] for row in session.execute(query.group_by(RatingRow.rater))}
-
-
-def has_room(given: dict[str, int], rater: str, settings: LabelSettings, *, people: int) -> bool:
-    """Whether the person's share allows one more."""
-    return may_go_on(given, rater, people=people, most=settings.most_of_one_person, free=settings.free_of_share)
 
 
 def _asked(session: Session, answer: Answer) -> ImageRow:
@@ -139,7 +150,7 @@ def _settle(
         return None
     image.state = "second" if found.asks else "disputed" if found.label is None else "labelled"
     if row is not None:
-        row.use = "disputed" if found.label is None else use_of(image, fraction=settings.gate_fraction)
+        row.use = DISPUTED if found.label is None else use_of(image, fraction=settings.gate_fraction)
         row.label = found.label or row.label
         return None
     return _labelled(session, image, answers, str(found.label), at=at, settings=settings)
@@ -180,9 +191,7 @@ def _confirm(
     reports = [row for row in session.scalars(waiting).all() if known is None or row.label in known]
     for row in reports:
         row.use = "none"
-    rated = select(RatingRow.image_id).where(RatingRow.site == site)
-    images = session.scalars(
-        select(ImageRow).where(ImageRow.state == "queued", ImageRow.site == site, ImageRow.image_id.in_(rated))
-    ).all()
+    rated = exists().where(RatingRow.image_id == ImageRow.image_id)
+    images = session.scalars(select(ImageRow).where(ImageRow.state == "queued", ImageRow.site == site, rated)).all()
     labels = [_settle(session, image, known, at=at, settings=settings) for image in images]
     return [*reports, *(row for row in labels if row is not None)]

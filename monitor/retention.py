@@ -13,10 +13,10 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from monitor.blobs import Blobs
+from monitor.gold import pinned_blobs
 from monitor.settings import RetentionSettings
 from monitor.store.database import Store
 from monitor.store.label_tables import ImageRow
-from monitor.store.rollout_tables import GoldRow
 from monitor.store.telemetry_tables import BootRow, MessageRow, WindowRow
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Retention:
         rows = session.scalars(
             select(ImageRow).where(ImageRow.state.in_(("queued", "expired")), ImageRow.received_at < before)
         ).all()
-        pinned = {blob for examples in session.scalars(select(GoldRow.examples)) for blob, _, _ in examples}
+        pinned = pinned_blobs(session)
         freed = []
         for row in rows:
             row.state = "deleted"

@@ -13,7 +13,7 @@ from contracts.names import Identifier, Name, Sha256
 from monitor import queries
 from monitor.desk import Desk
 from monitor.store.database import Store
-from monitor.thresholds import Wish
+from monitor.threshold_preview import Wish
 from runtime.band import Prices
 
 

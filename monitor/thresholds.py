@@ -4,51 +4,30 @@ undo. What is chosen goes into the site's channel, which is signed and published
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pydantic import ValidationError
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from contracts.bundle import Manifest, Thresholds
-from contracts.errors import ConfigurationError, OrderError
+from contracts.errors import OrderError
 from contracts.orders import CountScores
-from contracts.scores import Scores, TruthCounts, added, bin_of
 from monitor import releases, timeline
-from monitor.labels import RANDOM_SOURCES
 from monitor.orders import OrderDesk
 from monitor.rulebook import Rulebook
 from monitor.signed_thresholds import deciding, standing_row
 from monitor.store.database import Store
-from monitor.store.label_tables import ImageRow, LabelRow
-from monitor.store.rollout_tables import BundleRow, OrderRow, RefusedRow, ScoresRow, ThresholdsRow
+from monitor.store.rollout_tables import OrderRow, RefusedRow, ThresholdsRow
 from monitor.store.telemetry_tables import AgentRow
-from runtime.band import Prices
-from runtime.preview import Preview, chosen_by_cost, preview, snapped, together
+from monitor.threshold_preview import Wish, manifest_of_site, previewed, thresholds_of
+from monitor.threshold_scores import kept_scores
+from runtime.preview import Preview
 
 FRESH = timedelta(hours=24)
 """How old the scores may be that somebody chooses by."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What somebody would like: thresholds, or prices that the cheapest ones follow from, with at most so many reviews
-    on the busiest of the days that were counted."""
-
-    ng: float | None = None
-    review_from: float | None = None
-    prices: Prices | None = None
-    reviews_a_day: float | None = None
-
-    def prices_on(self, scores: Scores) -> Prices | None:
-        """The prices, with what people have time for as a share of these parts."""
-        if self.prices is None or self.reviews_a_day is None:
-            return self.prices
-        busiest = max((sum(counts.values()) for counts in scores.days.values()), default=1)
-        return replace(self.prices, most_reviewed=min(self.prices.most_reviewed, self.reviews_a_day / busiest))
 
 
 class ThresholdDesk:
@@ -213,104 +192,6 @@ class ThresholdDesk:
             "number": row.number, "channel_sequence": channel.sequence, "ng": thresholds.ng,
             "review_from": thresholds.review_from,
         }  # fmt: skip
-
-
-def previewed(session: Session, *, site: str, bundle_hash: str, product: str, wish: Wish) -> Preview:
-    """What a wish would have changed on the newest scores of the site's agents."""
-    manifest = manifest_of_site(session, site, bundle_hash)
-    rows = kept_scores(session, site, bundle_hash, product)
-    if not rows:
-        raise OrderError(f"no scores of bundle {bundle_hash[:12]} and product {product} are here yet; ask for them")
-    scores = together([Scores.model_validate(row.body) for row in rows])
-    now, own, prices = (
-        deciding(session, site, bundle_hash, product, manifest),
-        manifest.thresholds,
-        wish.prices_on(scores),
-    )
-    if not {now.ng, now.review_from} <= {*scores.edges}:
-        raise OrderError("these scores were counted before the present thresholds decided; ask for them again")
-    by_hand = thresholds_of(wish, now, own=own)
-    then = chosen_by_cost(scores, own, prices) if prices else snapped(by_hand, scores.edges)
-    truth = audited(session, site, bundle_hash, product, manifest, scores)
-    return preview(scores, now, then, own=own, prices=prices, truths={"labels": truth})
-
-
-def thresholds_of(wish: Wish, now: Thresholds, *, own: Thresholds) -> Thresholds:
-    """The thresholds that a wish names; what it leaves out stays. Raises ConfigurationError where they are none."""
-    ng = now.ng if wish.ng is None else wish.ng
-    review_from = min(now.review_from, ng) if wish.review_from is None else wish.review_from
-    fields = {**own.model_dump(), "ng": ng, "review_from": review_from, "slope": None, "chosen_by": "a person"}
-    try:
-        return Thresholds.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "thresholds"
-        raise ConfigurationError(f"{where}: {first['msg']} (ng {ng:g}, review_from {review_from:g})") from error
-
-
-def audited(
-    session: Session, site: str, bundle_hash: str, product: str, manifest: Manifest, scores: Scores
-) -> TruthCounts:
-    """Scores of the random parts that raters labelled, in the bins of `scores`, all that this bundle judged."""
-    rows = session.execute(
-        select(LabelRow.label, ImageRow.verdict)
-        .join(ImageRow, ImageRow.image_id == LabelRow.image_id)
-        .where(
-            LabelRow.site == site, LabelRow.bundle_hash == bundle_hash, LabelRow.product == product,
-            LabelRow.source.in_(RANDOM_SOURCES),
-        )
-    )  # fmt: skip
-    truth: Mapping[bool, list[dict[int, int]]] = {True: [], False: []}
-    for label, verdict in rows:
-        if verdict.get("defect_score") is not None:
-            truth[label in manifest.good_labels].append({bin_of(verdict["defect_score"], scores.edges): 1})
-    return TruthCounts(good=added(truth[True]), defect=added(truth[False]))
-
-
-def kept_scores(
-    session: Session, site: str, bundle_hash: str, product: str, *, since: datetime | None = None
-) -> Sequence[ScoresRow]:
-    """The newest scores of each agent that has sent some."""
-    query = select(ScoresRow).where(
-        ScoresRow.site == site, ScoresRow.bundle_hash == bundle_hash, ScoresRow.product == product
-    )
-    if since is not None:
-        query = query.where(ScoresRow.received_at >= since)
-    return session.scalars(query.order_by(ScoresRow.agent)).all()
-
-
-def record_scores(session: Session, order: OrderRow, details: Mapping[str, Any]) -> None:
-    """Keep what an agent counted on an order of its own that is open; it takes the place of what it counted before.
-
-    Raises ConfigurationError where that cannot be right; nothing is kept then.
-    """
-    try:
-        told = Scores.model_validate(details)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigurationError(f"{'.'.join(map(str, first['loc']))[:100]}: {first['msg'][:200]}") from error
-    if (told.bundle_hash, told.product) != (order.body["bundle_hash"], order.body["product"]):
-        raise ConfigurationError(f"they are of {told.product} and bundle {told.bundle_hash[:12]}: not asked for")
-    session.execute(
-        delete(ScoresRow).where(
-            ScoresRow.site == order.site, ScoresRow.agent == order.agent, ScoresRow.bundle_hash == told.bundle_hash,
-            ScoresRow.product == told.product,
-        )
-    )  # fmt: skip
-    session.add(
-        ScoresRow(
-            order_id=order.order_id, site=order.site, agent=order.agent, bundle_hash=told.bundle_hash,
-            product=told.product, received_at=datetime.now(UTC), body=told.model_dump(mode="json"),
-        )
-    )  # fmt: skip
-
-
-def manifest_of_site(session: Session, site: str, bundle_hash: str) -> Manifest:
-    """Of a bundle that was handed in for the site. Raises KeyError."""
-    row = session.get(BundleRow, bundle_hash)
-    if row is None or row.site != site:
-        raise KeyError(f"site {site} has no bundle {bundle_hash[:12]!r}")
-    return Manifest.model_validate(row.manifest)
 
 
 def _end(row: ThresholdsRow, *, by: str, why: str) -> None:

@@ -48,6 +48,7 @@ class LabelRow(Table):
     __table_args__ = (
         UniqueConstraint("site", "part_id", "source"),
         Index("ix_labels_bundle", "site", "bundle_hash"),
+        Index("ix_labels_class", "site", "use", "label"),
         {"sqlite_autoincrement": True},
     )
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -76,7 +77,7 @@ class RatingRow(Table):
     __tablename__ = "ratings"
     __table_args__ = (
         UniqueConstraint("image_id", "rater"),
-        Index("ix_ratings_site", "site", "label"),
+        Index("ix_ratings_share", "site", "incident_id", "given_at", "rater"),
         {"sqlite_autoincrement": True},
     )
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field
 
 from contracts.frame import Probability
-from monitor.thresholds import Wish
+from monitor.threshold_preview import Wish
 from runtime.band import Prices
 
 

@@ -130,5 +130,7 @@ def test_somebody_who_is_no_rater_here_must_be_said_who_it_is() -> None:
     people = People(("ann", "bo"), b"k" * 32)
     with pytest.raises(DatasetError, match="--person 10=NAME, one of ann, bo"):
         label_studio.read([annotated(TASK, "good")], people, {})
+    [chosen] = label_studio.read([annotated(TASK, "good")], NOBODY, {"10": "rater-3"})
+    assert chosen.rater == "rater-3"  # where nobody is registered, what a person calls themselves on the page
     [answer] = label_studio.read([annotated(TASK, "good")], people, {"10": "bo"})
     assert (answer.rater, answer.seconds, answer.via) == (people.pseudonym("bo"), 4.288, "label-studio")

@@ -13,6 +13,7 @@ from contracts.telemetry import OutcomeReport
 from contracts.upload import ImageUpload
 from monitor import labels, ratings
 from monitor.actions import Actions
+from monitor.gold import pin_gold
 from monitor.label_desk import LabelDesk
 from monitor.orders import OrderDesk
 from monitor.people import People
@@ -156,3 +157,13 @@ def test_labels_for_training_come_with_their_images(store: Store, tmp_path: Path
         rows = labels.labels_for_training(session, site="mono")
         assert [(label.part_id, image.blob) for label, image in rows] == [("p1", BLOB)]
         assert session.scalars(select(ImageRow.state)).all() == ["labelled"]
+
+
+def test_an_image_of_a_gold_set_is_never_trained_on_even_where_a_station_uploads_it(store: Store) -> None:
+    answer(store, accept(store, upload("p1")) or "")
+    with store.write() as session:
+        gold = {"site": "mono", "base_snapshot": None, "by": "lead", "reason": "first"}
+        pin_gold(session, [(BLOB, "good", "1.png")], source=Path("gold.csv"), **gold)
+        pin_gold(session, [("c" * 64, "good", "2.png")], source=Path("gold.csv"), **gold)
+    with store.read() as session:
+        assert labels.labels_for_training(session, site="mono") == []

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from contracts.frame import OutcomeSource
 from monitor import labels
+from monitor.evidence import Period, random_defects
 from monitor.ratings import Answer
 from monitor.rules.rating import wants_second_opinion
 from monitor.store import Store
@@ -46,8 +47,11 @@ def test_second_opinion_delays_nothing_and_a_difference_teaches_nothing_until_a_
     assert uses(store) == [("p1", "pit", "disputed")]
     with store.read() as session:
         assert labels.labels_for_training(session, site="mono") == []
+        assert random_defects(session, "mono", Period(START, START), ("good",)) == (0, 0)
     people.answer(Answer(image, "good", "cy"))
     assert (uses(store), states(store)) == ([("p1", "good", "train")], {"p1": "labelled"})
+    with store.read() as session:
+        assert random_defects(session, "mono", Period(START, START), ("good",)) == (0, 1)
 
 
 def test_a_new_class_counts_once_a_second_person_names_it_wherever(store: Store) -> None:

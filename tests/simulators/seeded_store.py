@@ -27,7 +27,7 @@ from lineside.line import Conditions, SimulatedLine
 from monitor.blobs import Blobs
 from monitor.rules.reason import because
 from monitor.store import Store
-from monitor.store.label_tables import ImageRow, LabelRow
+from monitor.store.label_tables import ImageRow, LabelRow, RatingRow
 from monitor.store.rollout_tables import (
     BenchmarkRow,
     BundleRow,
@@ -463,6 +463,20 @@ class _Story:
                     received_at=self.at(window + 2),
                 )
             )
+            other = "good" if truth == "scratch" and number % 40 == 0 else truth
+            for rater, label in (("rater-1", truth), ("rater-2", other))[: 2 if number % 5 == 0 else 1]:
+                session.add(
+                    RatingRow(
+                        site=SITE,
+                        image_id=f"old-{number}",
+                        incident_id="incident-2" if 163 <= window < 215 else None,
+                        rater=rater,
+                        label=label,
+                        seconds=2.0 + number % 7 / 4,
+                        via="page",
+                        given_at=self.at(window + 2),
+                    )
+                )
 
     def queue(self, session: Session, blobs: Blobs, count: int) -> None:
         line = SimulatedLine(seed=3)

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contracts.frame import Decision
+from monitor.labels import DISPUTED, RANDOM_SOURCES
 from monitor.store.label_tables import LabelRow
 from monitor.store.rollout_tables import BundleRow, ReleaseRow
 from monitor.store.rule_tables import CameraRow
@@ -23,7 +24,6 @@ from runtime.metrics import wilson_interval
 SPANS = (120, 480, 1440)
 """How many windows a chart can show."""
 
-RANDOM_SOURCES = ("audit", "drift-sample")
 IMAGE_STATISTICS = ("mean", "contrast", "sharpness")
 _LABELS_PER_POINT = 25
 
@@ -135,6 +135,7 @@ def label_points(
         LabelRow.camera == key.camera,
         LabelRow.product == key.product,
         LabelRow.source.in_(RANDOM_SOURCES),
+        LabelRow.use != DISPUTED,
     )
     if since is not None:
         query = query.where(LabelRow.triggered_at >= since)

@@ -20,7 +20,8 @@ from monitor.releases import active_release
 from monitor.signed_thresholds import deciding, standing_row
 from monitor.store.rollout_tables import BundleRow, OrderRow, ReleaseRow, ScoresRow, ThresholdsRow
 from monitor.store.rule_tables import CameraRow
-from monitor.thresholds import Wish, kept_scores, previewed
+from monitor.threshold_preview import Wish, previewed
+from monitor.threshold_scores import kept_scores
 from runtime.preview import Preview, together
 
 TICKS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)

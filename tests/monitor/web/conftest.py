@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
+from contracts.access import key_digest
 from monitor.app import make_app
 from monitor.door import Door
 from monitor.registry import Registry
@@ -21,9 +23,10 @@ from monitor.works import Works, make_works
 from tests.simulators.seeded_store import SITE, seed_store
 
 
-def make_pages(works: Works) -> FastAPI:
-    """Door, API and pages as the service puts them together."""
-    door = Door(user="operator", password=None, agent_token=None, hosts=frozenset({"testserver"}))
+def make_pages(works: Works, *, password: str | None = None, raters: dict[str, str] | None = None) -> FastAPI:
+    """Door, API and pages as the service puts them together. `raters`: their keys by name."""
+    digests = {name: key_digest(key) for name, key in (raters or {}).items()}
+    door = Door(user="operator", password=password, agent_token=None, hosts=frozenset({"testserver"}), raters=digests)
     app = make_app(
         works.store, works.blobs, works.desk, works.registry, CollectorRegistry(), door=door, max_image_bytes=10**7
     )
@@ -85,5 +88,18 @@ def reader(shared_reader: TestClient) -> TestClient:
     return shared_reader
 
 
-def _open(folder: Path) -> Works:
-    return make_works(MonitorSettings(state_folder=folder, sites=(SITE,)))
+@pytest.fixture
+def rater_at_work(morning: Path, tmp_path: Path) -> Iterator[TestClient]:
+    """The browser of `ann`, one of two raters of that monitor."""
+    shutil.copytree(morning, tmp_path / "state")
+    keys = {"ann": "key-of-ann", "bo": "key-of-bo"}
+    raters = [{"name": name, "key_sha256": key_digest(key)} for name, key in keys.items()]
+    works = _open(tmp_path / "state", web={"password": "secret", "raters": raters})
+    with TestClient(make_pages(works, password="secret", raters=keys)) as client:
+        client.auth = ("ann", "key-of-ann")
+        yield client
+    works.close()
+
+
+def _open(folder: Path, **changes: Any) -> Works:
+    return make_works(MonitorSettings.model_validate({"state_folder": folder, "sites": (SITE,), **changes}))

@@ -192,6 +192,27 @@ def test_a_click_on_roll_back_brings_the_earlier_release_back(client: TestClient
     assert "Release 1 active" in client.get("/").text
 
 
+def test_the_page_says_how_far_people_agree_and_what_a_label_costs(reader: TestClient) -> None:
+    english, german = (" ".join(reader.get("/labels", params={"lang": to}).text.split()) for to in ("en", "de"))
+    found = re.search(r"kappa (0\.\d\d) \((0\.\d\d) to (\d\.\d\d)\) on 60 pictures", english)
+    assert found is not None
+    low, kappa, high = (float(found[n]) for n in (2, 1, 3))
+    assert 0.5 < low < kappa < high <= 1.0
+    assert "A label takes 2.8 seconds; 16 person-minutes so far." in english
+    assert "Ein Label braucht 2,8 Sekunden" in german
+
+
+def test_a_rater_sees_the_labels_alone_and_a_pseudonym_instead_of_a_name(rater_at_work: TestClient) -> None:
+    page = rater_at_work.get("/")  # leads there
+    assert page.url.path == "/labels"
+    elements = Elements(page.text)
+    assert [address for address in elements.values("href") if address in PAGES] == ["/", "/labels"]  # brand, tab
+    assert 'id="rater"' not in page.text
+    assert re.search(r'<output id="you">rater-[a-z2-7]{8}</output>', page.text)
+    assert "ann" not in re.findall(r">([^<>]*)<", page.text)
+    assert rater_at_work.get("/incidents").status_code == 403
+
+
 def test_a_label_given_leaves_the_queue_and_moves_the_progress(client: TestClient) -> None:
     before = client.get("/labels").text
     given = client.post("/v1/labels", json={"image_id": "image000", "label": "pit", "rater": "rater-1"})

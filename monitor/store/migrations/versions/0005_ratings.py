@@ -28,7 +28,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("image_id", "rater", name=op.f("uq_ratings_image_id_rater")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_ratings_site", "ratings", ["site", "label"], unique=False)
+    op.create_index("ix_ratings_share", "ratings", ["site", "incident_id", "given_at", "rater"], unique=False)
+    op.create_index("ix_labels_class", "labels", ["site", "use", "label"], unique=False)
     op.execute(
         "INSERT INTO ratings (site, image_id, incident_id, rater, label, via, given_at) "
         "SELECT site, image_id, incident_id, rater, label, 'page', decided_at FROM labels "
@@ -38,5 +39,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Without it."""
-    op.drop_index("ix_ratings_site", table_name="ratings")
+    op.drop_index("ix_labels_class", table_name="labels")
+    op.drop_index("ix_ratings_share", table_name="ratings")
     op.drop_table("ratings")
