@@ -11,6 +11,7 @@ from trainer.course import Course, Taught
 from trainer.features import Stem
 from trainer.network import Network
 from trainer.snapshot import Snapshot
+from trainer.split import group_of
 from trainer.threshold import Calibration, calibrate, carried
 from trainer.views import View
 from trainer.weighing import balanced_weights, condition_of, even_weights, soft_targets, telling
@@ -70,7 +71,8 @@ def _settle(course: Course, taught: Taught, newest: str) -> tuple[Thresholds, Ca
     weights, mask = balanced_weights(examples, course.good), course.good_mask()
     calibration = calibrate(
         logits, targets, weights, mask,
-        mass=even_weights(examples, course.good), noise=settings.label_noise, escape_to_reject=of_defects / of_good,
+        mass=even_weights(examples, course.good), groups=tuple(map(group_of, examples)), noise=settings.label_noise,
+        escape_to_reject=of_defects / of_good,
     )  # fmt: skip
     scores = calibration.probabilities(logits, mask)[:, ~mask].sum(1)
     return line.model_copy(update={"review_from": _review_from(scores, settings.review_fraction)}), calibration

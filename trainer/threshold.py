@@ -43,6 +43,7 @@ def calibrate(
     good: Tensor,
     *,
     mass: Tensor | None = None,
+    groups: Sequence[str] = (),
     noise: float = 0.0,
     escape_to_reject: float = 1.0,
 ) -> Calibration:
@@ -53,13 +54,17 @@ def calibrate(
     wrong with probability `noise`, whatever the image shows: parts far on the wrong side then pull no more than `noise`
     explains. With good and defect equally likely, the costs of errors are least at log-odds
     (log(reject/escape) - b) / a. `mass` [n] is what each image counts for in that fit (default: all the same).
+    Where `groups` [n] are named, all images of one count for no more than one beside the priors: what a module or a day
+    looks like moves its scores together (design effect: Kish, Survey Sampling, 1965).
     """
     if not len(logits):
         return Calibration(shift=math.log(1 / escape_to_reject))
     temperature, _ = best_temperature(logits, targets, weights)
     odds = _odds(logits, temperature, good)
     defect = targets[:, ~good].sum(1).round()  # [n], 0 or 1
-    slope, offset = _platt(odds, defect.double(), torch.ones(len(odds)) if mass is None else mass, noise)
+    mass = torch.ones(len(odds)) if mass is None else mass
+    evidence = min(_EVIDENCE, len(set(groups)) if groups else len(odds))
+    slope, offset = _platt(odds, defect.double(), mass / mass.sum() * evidence, noise)
     return Calibration(temperature, (math.log(1 / escape_to_reject) - offset) / slope, slope)
 
 
@@ -105,7 +110,8 @@ def _odds(logits: Tensor, temperature: float, good: Tensor) -> Tensor:
 
 
 def _platt(odds: Tensor, defect: Tensor, mass: Tensor, noise: float) -> tuple[float, float]:
-    mass = (mass / mass.sum() * min(_EVIDENCE, len(odds))).double()
+    """Slope and offset; `mass` [n] in independent images."""
+    mass = mass.double()
     share = float((mass * defect).sum() / mass.sum())
     prior = torch.tensor((share - noise) / (1 - 2 * noise), dtype=torch.float64).clamp(_RAREST, 1 - _RAREST).logit()
     found = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)

@@ -143,6 +143,21 @@ def test_the_threshold_does_not_depend_on_how_rare_defects_are() -> None:
     assert found.temperature * found.shift == pytest.approx(3, abs=0.7)
 
 
+def test_many_images_of_few_groups_move_the_threshold_less() -> None:
+    generator = torch.Generator().manual_seed(1)
+    defect = (torch.arange(120) % 2).float()
+    odds = 2 * torch.randn(120, generator=generator) + 4 * defect + 1
+    logits, good = torch.stack([torch.zeros(120), odds], 1), torch.tensor([True, False])
+    targets = torch.stack([1 - defect, defect], 1)
+
+    def line(groups: int) -> float:
+        named = [f"module-{number % groups}" for number in range(120)]
+        return calibrate(logits, targets, torch.ones(120), good, groups=named).shift
+
+    assert 0 < line(2) < line(12) < line(120)
+    assert line(120) == calibrate(logits, targets, torch.ones(120), good).shift
+
+
 def test_wrong_labels_move_the_threshold_less_when_they_are_expected() -> None:
     generator = torch.Generator().manual_seed(3)
     defect = (torch.arange(300) % 4 == 0).float()
