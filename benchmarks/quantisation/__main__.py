@@ -2,7 +2,8 @@
 
     python -m benchmarks.quantisation --json benchmarks/reports/quantisation.json
 
-`--only latency` measures one part; the goals of the others then stand in the report as not measured.
+`--only latency` measures one part; the goals of the others then stand in the report as not measured. `--older` takes
+trainings that `--folder` has of other code, and the report says which.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ PARTS: Parts = {"latency": latency.measure, "runtimes": runtimes.measure, "accur
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--folder", type=Path, default=CELLS, help="keeps what was trained; default: %(default)s")
+    parser.add_argument("--older", action="store_true", help="take what other code trained, and say so")
     add_parts(parser, PARTS)
 
 

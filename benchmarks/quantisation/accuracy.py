@@ -1,7 +1,8 @@
 """Int8 of trained networks: fp32, quantised after the training, and by training on, on test images that chose nothing.
 
 Two sets of real images, grouped splits. A training takes minutes, so what it gave is kept in `--folder` under a key of
-its data, its settings and the code, and not measured again.
+its data, its settings and the code, and not measured again; `--older` also takes what other code gave of the same data
+and settings, and the report says so. Which file is chosen is not kept: the exporter's rule decides it anew.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy.cells import Cell, Shelf, code_hash
+from benchmarks.accuracy.cells import Cell, Kept, Shelf, code_hash
 from benchmarks.accuracy.plan import inputs_of
 from benchmarks.accuracy.protocols import grouped_fold, grouped_quarter, read_set
 from benchmarks.harness import Measured
 from benchmarks.quantisation.trained import FP32, play
 from contracts.report import Figure
-from exporter.qat.route import PTQ, QAT, WHOLE
+from exporter.qat.route import PTQ, QAT, WHOLE, Choice, choose
+from exporter.qat.route import Judged as FileJudged
 from exporter.qat.settings import QatSettings
 from lineside.models import chosen_base
 from runtime.metrics import bootstrap_interval
@@ -46,12 +48,13 @@ _NEEDED = 0.005  # what plain quantisation may lose before training on has to he
 
 @dataclass(frozen=True)
 class Judged:
-    """One set's outcome: right or wrong [n] by file, and the group of every image."""
+    """One set's outcome: right or wrong [n] by file, the group of every image, and which file `auto` takes."""
 
     name: str
     found: dict[str, Any]
     right: dict[str, NDArray[np.bool_]]
     groups: tuple[str, ...]
+    choice: Choice
 
     @classmethod
     def of(cls, name: str, found: dict[str, Any], dataset: Dataset) -> Judged:
@@ -60,7 +63,9 @@ class Judged:
         examples = [known[image] for image in found["images"]]
         true = np.array([found["labels"].index(example.label) for example in examples])
         right = {file: np.array(logits).argmax(1) == true for file, logits in found["logits"].items()}
-        return cls(name, found, right, tuple(map(group_of, examples)))
+        judged = {file: FileJudged(**each) for file, each in found["judged"].items()}
+        choice = choose(judged, "auto", learned=found["learning"]["kept_step"] > 0)
+        return cls(name, found, right, tuple(map(group_of, examples)), choice)
 
     def lost(self, file: str, other: str) -> float:
         """Accuracy of `other` minus that of `file`."""
@@ -83,10 +88,11 @@ def measure(options: argparse.Namespace) -> Measured:
     for name in list(SETS)[:1] if options.quick else SETS:
         dataset = _dataset(options.data, name)
         print(f"{name} ...", flush=True)
-        outcome = shelf.measure(cell(options.data, name, dataset))
+        wanted = cell(options.data, name, dataset)
+        outcome = (shelf.recall(wanted, older=True) if options.older else None) or shelf.measure(wanted)
         kept.append(Judged.of(name, outcome.found, dataset))
         figures += figures_of(kept[-1])
-        details[name] = _details(kept[-1], outcome.commit)
+        details[name] = _details(kept[-1], outcome)
     return Measured([*figures, *over_all(kept)], details)
 
 
@@ -112,7 +118,8 @@ def figures_of(judged: Judged) -> Iterator[Figure]:
     for file, said in ((FP32, "fp32"), (PTQ, "ptq"), (QAT, "qat"), (WHOLE, "whole_range")):
         yield Figure(name=f"{name}_{said}_accuracy", value=float(right[file].mean()), note=images)
     yield _difference(judged, "ptq_lost", PTQ, FP32, "fp32 minus plain quantisation")
-    yield _difference(judged, "chosen_lost", found["chosen"], FP32, f"fp32 minus what is chosen ({found['chosen']})")
+    taken = judged.choice.taken
+    yield _difference(judged, "chosen_lost", taken, FP32, f"fp32 minus what is chosen ({taken})")
     yield _difference(judged, "qat_gain", PTQ, QAT, "training on minus plain quantisation")
     yield _difference(judged, "whole_range_gain", QAT, WHOLE, "255 steps minus 127 for what is never negative")
     ratio = found["latency"][QAT] / found["latency"][PTQ]
@@ -145,6 +152,12 @@ def over_all(kept: Sequence[Judged]) -> Iterator[Figure]:
     yield Figure(name="qat_gain_where_needed", value=min(needed.values(), default=1.0), note=note)
 
 
-def _details(judged: Judged, commit: str) -> dict[str, Any]:
-    kept = ("chosen", "reason", "judged", "learning", "latency", "disagreements", "saturating")
-    return {"commit": commit, **{name: judged.found[name] for name in kept}}
+def _details(judged: Judged, outcome: Kept) -> dict[str, Any]:
+    kept = ("judged", "learning", "latency", "disagreements", "saturating")
+    return {
+        "commit": outcome.commit,
+        "measured_by_other_code": outcome.outdated,
+        "chosen": judged.choice.taken,
+        "reason": judged.choice.reason,
+        **{name: judged.found[name] for name in kept},
+    }

@@ -16,7 +16,7 @@ from benchmarks.quantisation.targets import disagreements, saturating
 from exporter.graph import export_graph
 from exporter.precision import make_int8
 from exporter.qat.learn import Learned
-from exporter.qat.route import PTQ, QAT, candidates, choose, judge
+from exporter.qat.route import PTQ, QAT, candidates, judge
 from exporter.qat.settings import QatSettings
 from exporter.qat.write import SYMMETRIC
 from exporter.settings import ExportSettings
@@ -40,8 +40,8 @@ _SATURATION_IMAGES, _LATENCY_RUNS = 64, 200
 
 def play(dataset: Dataset, base: BaseModel, settings: TrainingSettings, qat: QatSettings, work: Path) -> dict[str, Any]:
     """Train on the stated split (a training that `work` has is taken over), quantise after it and by training on, and
-    ask every file once about each test image, from the encoded image on. Which file is chosen, the validation images
-    say. All images together tell where the graphs of x86 and of TensorRT differ."""
+    ask every file once about each test image, from the encoded image on. `judged` is what the validation images, which
+    choose, say of each file. All images together tell where the graphs of x86 and of TensorRT differ."""
     model = _trained(dataset, base, settings, work)
     source, snapshot = source_of(model), model.snapshot
     files = {FP32: work / "fp32.onnx", PTQ: work / "int8.onnx"}
@@ -55,7 +55,6 @@ def play(dataset: Dataset, base: BaseModel, settings: TrainingSettings, qat: Qat
     seconds = time.process_time() - began
     files |= made
     judged = judge(source, {name: file for name, file in files.items() if name != FP32})
-    choice = choose(judged, "auto", learned=learned.tuned.best.step > 0)
     test = list(snapshot.of("test"))
     everything = list(snapshot.of("train", "validation", "test"))
     same, symmetric = (_logits(source, file, everything) for file in (files[QAT], work / SYMMETRIC))
@@ -65,8 +64,6 @@ def play(dataset: Dataset, base: BaseModel, settings: TrainingSettings, qat: Qat
         "images": [example.sha256 for example in test],
         "logits": {name: _logits(source, file, test).round(4).tolist() for name, file in files.items()},
         "judged": {name: asdict(each) for name, each in judged.items()},
-        "chosen": choice.taken,
-        "reason": choice.reason,
         "learning": _learning(learned, seconds),
         "latency": _latency(source, files, next(_inputs(source, test))),
         "compared": len(everything),

@@ -31,7 +31,7 @@ def logits(*, wrong: int) -> list[list[float]]:
     return [[1.0 - each, float(each)] for each in said]
 
 
-def judged(name: str = "elpv", *, fp32: int = 0, ptq: int, qat: int, chosen: str = "qat") -> Judged:
+def judged(name: str = "elpv", *, fp32: int = 0, ptq: int, qat: int, kept_step: int = 6) -> Judged:
     found: dict[str, Any] = {
         "labels": ["a", "b"],
         "images": [example.sha256 for example in DATASET.examples],
@@ -39,7 +39,11 @@ def judged(name: str = "elpv", *, fp32: int = 0, ptq: int, qat: int, chosen: str
             "fp32": logits(wrong=fp32), "ptq": logits(wrong=ptq), "qat": logits(wrong=qat),
             "qat, whole range": logits(wrong=qat),
         },
-        "chosen": chosen, "latency": {"ptq": 0.002, "qat": 0.001}, "compared": 200,
+        "judged": {
+            "ptq": {"loss": 0.5, "accuracy": 0.9}, "qat": {"loss": 0.4, "accuracy": 0.9},
+            "qat, whole range": {"loss": 0.4, "accuracy": 0.9},
+        },
+        "learning": {"kept_step": kept_step}, "latency": {"ptq": 0.002, "qat": 0.001}, "compared": 200,
         "disagreements": [{"image": "x", "symmetric": 0.1, "other": 0.1}], "saturating": {"share": 0.0, "worst": 0.0},
     }  # fmt: skip
     return Judged.of(name, found, DATASET)
@@ -61,8 +65,11 @@ def test_differences_are_paired_and_have_an_interval_over_groups() -> None:
     assert figures["elpv_targets_agree"].value == pytest.approx(0.995)
 
 
-def test_what_is_chosen_is_what_counts() -> None:
-    assert by_name(judged(ptq=1, qat=9, chosen="ptq"))["elpv_chosen_lost"].value == pytest.approx(1 / COUNT)
+def test_what_the_exporter_would_choose_today_is_what_counts() -> None:
+    found = judged(ptq=1, qat=9, kept_step=0)
+    assert by_name(found)["elpv_chosen_lost"].value == pytest.approx(1 / COUNT)
+    assert "(ptq)" in by_name(found)["elpv_chosen_lost"].note
+    assert "(qat)" in by_name(judged(ptq=1, qat=9))["elpv_chosen_lost"].note
 
 
 def test_training_on_must_help_where_plain_quantisation_loses() -> None:

@@ -19,13 +19,13 @@ from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.dataset import read_manifest
 from trainer.network import Network
 from trainer.run import train
-from trainer.settings import TrainingSettings
+from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot, take_snapshot
 from trainer.trained import TrainedModel, load_run
 
 FAMILIES = {"mobilenetv3_small_050": 52, "regnetx_002": 44}
 """timm's names, and how many convolutions the network has (without MobileNetV3's behind the pooling)."""
-WAYS = ("probe", "tail", "full")
+WAYS: tuple[StrategyName, ...] = ("probe", "tail", "full")
 FEW = ExportSettings(
     calibration_images=8, calibrators=("minmax",), correction_images=4, max_drop=1.0, search_images=8, latency_runs=2,
     reference_images=20,
@@ -76,7 +76,7 @@ def trained(architecture: str, snapshot: Snapshot, tmp_path_factory: pytest.Temp
         }
 
 
-def test_each_way_trains_what_it_says(trained: dict[str, TrainedModel]) -> None:
+def test_each_way_trains_what_it_says(trained: dict[StrategyName, TrainedModel]) -> None:
     probe, tail, full = (stages(trained[way]) for way in WAYS)
     learned = [changed(mine, theirs) for mine, theirs in zip(tail, probe, strict=True)]
     assert learned == sorted(learned)  # from some stage on, up to the top
@@ -95,7 +95,7 @@ def changed(mine: nn.Module, theirs: nn.Module) -> bool:
 
 
 def test_the_bundle_runs_every_convolution_but_the_stem_in_int8_and_says_how_right_it_is(
-    architecture: str, trained: dict[str, TrainedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    architecture: str, trained: dict[StrategyName, TrainedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(OpenvinoCpu, "unavailable", lambda self: "OpenVINO is not installed")
     bundle = export(trained["tail"], tmp_path / "bundle", settings=FEW)
