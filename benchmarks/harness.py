@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.table import report_table
+from contracts.errors import ConfigurationError
 from contracts.report import Figure, Report, judge, read_goals
 from lineside.machine import describe_commit, describe_machine
 from runtime.durable import write_whole
@@ -75,6 +76,14 @@ def write_report(report: Report, path: Path) -> None:
     write_whole(path, report.model_dump_json(indent=1) + "\n")
 
 
+def read_report(path: Path) -> Report:
+    """A report that was written before. Raises ConfigurationError for a file that is none."""
+    try:
+        return Report.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} is no report of a benchmark: {error}; move it away") from error
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     """`--data`, the folder of the real images."""
     parser.add_argument(
@@ -86,16 +95,51 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def measure_parts(parts: Parts, options: argparse.Namespace) -> Measured:
-    """The figures of every part asked for, in their order, and the details under the part's name. The goals of the
-    others then stand in the report as not measured."""
-    found = {name: part(options) for name, part in parts.items() if name in (options.only or parts)}
-    figures = [figure for part in found.values() for figure in part.figures]
-    return Measured(figures, {name: part.details for name, part in found.items()})
+    """The figures of every part asked for, in their order, and the details under the part's name.
+
+    What `--json` already holds of the other parts stays, where it was measured on the same processor, with the commit
+    of then (`details["parts"]`); the goals of those that it lacks stand in the report as not measured.
+    """
+    kept = _kept_parts(options)
+    found: dict[str, tuple[Measured, dict[str, Any]]] = {}
+    for name, measure in parts.items():
+        if name in (options.only or parts):
+            start = time.perf_counter()
+            measured = measure(options)
+            about = {"commit": describe_commit(), "seconds": round(time.perf_counter() - start, 3)}
+            found[name] = measured, about
+        elif name in kept:
+            found[name] = kept[name]
+    details: dict[str, Any] = {name: part.details for name, (part, _) in found.items()}
+    details["parts"] = {
+        name: {**about, "figures": [figure.name for figure in part.figures]} for name, (part, about) in found.items()
+    }
+    return Measured([figure for part, _ in found.values() for figure in part.figures], details)
+
+
+def _kept_parts(options: argparse.Namespace) -> dict[str, tuple[Measured, dict[str, Any]]]:
+    """What the report to be written holds of each part: (what was found, commit and seconds)."""
+    path: Path | None = getattr(options, "json", None)
+    if path is None or not path.exists():
+        return {}
+    report, here = read_report(path), describe_machine()
+    if report.quick != options.quick or any(report.machine.get(key) != here[key] for key in ("processor", "cores")):
+        return {}
+    figures = {figure.name: figure.model_copy(update={"goal": None, "holds": None}) for figure in report.figures}
+    return {
+        name: (Measured([figures[figure] for figure in about["figures"]], report.details[name]), about)
+        for name, about in report.details.get("parts", {}).items()
+    }
 
 
 def add_parts(parser: argparse.ArgumentParser, parts: Parts) -> None:
     """`--only`, for `measure_parts`."""
-    parser.add_argument("--only", action="append", choices=list(parts), help="measure this part alone; repeatable")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=list(parts),
+        help="measure this part alone; repeatable; what the report in --json holds of the others stays in it",
+    )
 
 
 def main(

@@ -80,8 +80,14 @@ def _heading(report: Report) -> list[str]:
     gib = (machine.get("memory_bytes") or 0) / 1024**3
     flags = ", ".join(machine.get("flags", []))
     quick = " A quick run satisfies no goal." if report.quick else ""
+    others = sorted(
+        f"{name} at {about['commit'][:12]}"
+        for name, about in report.details.get("parts", {}).items()
+        if about["commit"] != report.commit
+    )
+    kept = f" Measured before and kept: {', '.join(others)}." if others else ""
     return [
-        f"`{report.command}` took {number(report.seconds)} s at {report.commit[:12]}.{quick}",
+        f"`{report.command}` took {number(report.seconds)} s at {report.commit[:12]}.{kept}{quick}",
         f"Machine: {machine.get('cores')} cores {machine.get('processor')} ({flags}), {gib:.0f} GiB, "
         f"onnxruntime {machine.get('onnxruntime')}, torch {machine.get('torch', 'absent')}.",
     ]

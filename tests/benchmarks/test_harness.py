@@ -6,7 +6,9 @@ import argparse
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -187,6 +189,36 @@ def test_all_parts_are_measured_in_order_unless_some_are_named() -> None:
     parts: Parts = {name: lambda _, name=name: part(name) for name in ("one", "other")}  # type: ignore[misc]
     both = measure_parts(parts, argparse.Namespace(only=None))
     assert [figure.name for figure in both.figures] == ["one_figure", "other_figure"]
-    assert both.details == {"one": {"seen": "one"}, "other": {"seen": "other"}}
+    assert {name: both.details[name] for name in parts} == {"one": {"seen": "one"}, "other": {"seen": "other"}}
     alone = measure_parts(parts, argparse.Namespace(only=["other"]))
     assert [figure.name for figure in alone.figures] == ["other_figure"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, ["one_figure", "other_figure"]),
+        ({"quick": True}, ["other_figure"]),
+        ({"machine": {"processor": "another", "cores": 2}}, ["other_figure"]),
+    ],
+)
+def test_a_part_measured_again_leaves_the_others_in_the_report(
+    tmp_path: Path, changes: dict[str, Any], names: list[str]
+) -> None:
+    parts: Parts = {name: lambda _, name=name: part(name) for name in ("one", "other")}  # type: ignore[misc]
+    options = argparse.Namespace(only=["one"], json=tmp_path / "r.json", quick=False)
+    report = run_benchmark("example", partial(measure_parts, parts), options, command="c", goals_folder=tmp_path)
+    before = report.details["parts"]["one"] | {"commit": "0123456789abcdef"}
+    written = report.model_copy(update={"details": {**report.details, "parts": {"one": before}}, **changes})
+    write_report(written, options.json)
+    options.only = ["other"]
+    again = run_benchmark("example", partial(measure_parts, parts), options, command="c", goals_folder=tmp_path)
+    assert [figure.name for figure in again.figures] == names
+    assert ("Measured before and kept: one at 0123456789ab." in markdown_table(again)) is (len(names) == 2)
+
+
+def test_a_report_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text("{}")
+    options = argparse.Namespace(only=["one"], json=tmp_path / "r.json", quick=False)
+    with pytest.raises(ConfigurationError, match=r"r\.json is no report"):
+        measure_parts({"one": lambda _: part("one")}, options)
