@@ -26,6 +26,8 @@ monitor_app = typer.Typer(help="The monitor: telemetry in, decisions and signed 
 app.add_typer(agent_app, name="agent", rich_help_panel="Services")
 app.add_typer(monitor_app, name="monitor", rich_help_panel="Services")
 app.add_typer(labels_app, name="labels", rich_help_panel="Parts of the circle")
+policy_app = typer.Typer(help="The rules that decide: what another policy would have done.", no_args_is_help=True)
+app.add_typer(policy_app, name="policy", rich_help_panel="Services")
 app.add_typer(models_app, name="models", rich_help_panel="Parts of the circle")
 
 _PARTS = "Parts of the circle"
@@ -541,6 +543,42 @@ def rollback(
     from lineside.services import run_rollback
 
     carry_out(run_rollback, monitor, site=site, to=to, reason=reason, token=token)
+
+
+@policy_app.command("replay")
+def policy_replay(
+    config: Annotated[Path, typer.Option(help="The monitor's TOML file: the policy of now, and where its history is.")],
+    policy: Annotated[Path, typer.Option(help="TOML file: a table `rules` with the keys to change.")],
+    site: Annotated[str | None, typer.Option(help="Only this site; default: all.")] = None,
+    days: Annotated[float, typer.Option(help="How far back.", min=0.01, max=90)] = 14.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Every decision of both policies, as JSON.")] = False,
+) -> None:
+    """A dry run: which decisions a changed policy would have taken over the stored history, and when and why.
+
+    Both policies run through the monitor's own rules over its stored windows, labels and clicks.
+
+    Nothing is written; the monitor may run meanwhile. Labels that nobody asked for are missing in both histories.
+    """
+    from lineside.policy import run_replay
+
+    carry_out(run_replay, config, policy, site=site, days=days, as_json=as_json)
+
+
+@app.command(rich_help_panel=_SERVICES)
+def changes(
+    site: Annotated[str, typer.Option(help="Whose records.")],
+    record: Annotated[int | None, typer.Option(help="Only this one, in full; default: a list of all.", min=1)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with everything that was recorded.")] = False,
+    monitor: MonitorUrl = "http://127.0.0.1:8500",
+    token: Annotated[str | None, typer.Option(envvar="LINESIDE_TOKEN", help="The monitor's token.")] = None,
+) -> None:
+    """What came into service, why, on which evidence, who approved it: for auditors.
+
+    The records of a site are a chain of hashes, which is checked: exit status 1 where one is not as it was written.
+    """
+    from lineside.changes import run_changes
+
+    carry_out(run_changes, monitor, site=site, number=record, as_json=as_json, token=token)
 
 
 @app.command(rich_help_panel=_FIRST)

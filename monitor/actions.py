@@ -5,16 +5,15 @@ timeline. Nothing here reaches outside the transaction; workers do what the rows
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contracts.bundle import Manifest
-from contracts.orders import Retrain, Sample
-from monitor import labels, releases, timeline
-from monitor.orders import OrderDesk, new_id
+from contracts.orders import Sample
+from monitor import labels, timeline
+from monitor.orders import OrderDesk
+from monitor.retrain_order import write_retrain
 from monitor.rulebook import camera_parts
 from monitor.rules.action import (
     Action,
@@ -23,6 +22,7 @@ from monitor.rules.action import (
     ChangeIncident,
     CloseIncident,
     CloseTicket,
+    HoldLabels,
     HoldRetrain,
     OfferAdoption,
     OpenIncident,
@@ -37,10 +37,9 @@ from monitor.rules.action import (
 from monitor.rules.incident import answers
 from monitor.rules.model import ModelState
 from monitor.rules.reason import Reason
-from monitor.store.rollout_tables import BundleRow, CandidateRow, ReleaseRow, RetrainRow
+from monitor.store.rollout_tables import ReleaseRow
 from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
-
-RETRAIN_VALID = timedelta(days=7)
+from monitor.withdrawing import withdraw_by_rule
 
 
 class Actions:
@@ -62,6 +61,7 @@ class Actions:
             OfferAdoption: self._offer_adoption,
             OrderRetrain: self._order_retrain,
             HoldRetrain: self._hold_retrain,
+            HoldLabels: self._hold_labels,
             AskPerson: self._ask_person,
             Withdraw: self._withdraw,
         }
@@ -128,6 +128,8 @@ class Actions:
     def _change_incident(self, session: Session, action: ChangeIncident, state: ModelState, at: datetime) -> None:
         row = session.get_one(IncidentRow, action.incident_id)
         before = (row.phase, row.diagnosis, row.cameras)
+        if row.phase != action.phase.value:  # whoever was asked about the phase before is asked no more
+            row.details = {name: value for name, value in row.details.items() if name != "ask"}
         told = row.updated_at == at and row.reason["code"] == action.reason.code  # by its opening, a moment ago
         row.phase, row.diagnosis, row.cameras = action.phase.value, action.diagnosis.value, list(action.cameras)
         _explain(row, action.reason, at)
@@ -216,60 +218,27 @@ class Actions:
         self._note(session, "person", action, state, at)
 
     def _hold_retrain(self, session: Session, action: HoldRetrain, state: ModelState, at: datetime) -> None:
-        row = session.get_one(IncidentRow, action.incident_id)
         until = action.until.isoformat() if action.until is not None else None
-        row.details = row.details | {"hold": {**timeline.as_json(action.reason), "until": until}}
+        if action.incident_id is not None:
+            row = session.get_one(IncidentRow, action.incident_id)
+            row.details = row.details | {"hold": {**timeline.as_json(action.reason), "until": until}}
         self._note(session, "retrain", action, state, at, what="held", until=until)
 
     def _order_retrain(self, session: Session, action: OrderRetrain, state: ModelState, at: datetime) -> None:
-        manifest = Manifest.model_validate(session.get_one(BundleRow, action.parent_bundle).manifest)
-        now = datetime.now(UTC)
-        earlier = session.scalars(select(RetrainRow.order_id).where(RetrainRow.site == state.site)).all()
-        order = Retrain(
-            order_id=new_id("retrain"),
-            issued_at=now,
-            expires_at=now + RETRAIN_VALID,
-            reason=timeline.plain(action.reason),
-            site=state.site,
-            product=manifest.product,
-            parent_bundle=action.parent_bundle,
-            base_snapshot=manifest.lineage.snapshot_hash,
-            labels_manifest="",
-            seed=len(earlier) + 1,
-            incident_id=action.incident_id,
+        incident_id = action.incident_id
+        written = write_retrain(
+            session, site=state.site, parent_bundle=action.parent_bundle, incident_id=incident_id, reason=action.reason
         )
-        session.add(
-            RetrainRow(
-                order_id=order.order_id,
-                site=state.site,
-                product=manifest.product,
-                incident_id=action.incident_id,
-                parent_bundle=action.parent_bundle,
-                body=order.model_dump(mode="json"),
-                state="queued",
-                attempts=0,
-                requested_at=now,
-                labels=0,
-            )
-        )
-        row = session.get_one(IncidentRow, action.incident_id)
-        row.details = {name: value for name, value in row.details.items() if name != "hold"}
-        self._note(session, "retrain", action, state, at, what="ordered", order_id=order.order_id)
+        if incident_id is not None:
+            row = session.get_one(IncidentRow, incident_id)
+            row.details = {name: value for name, value in row.details.items() if name not in ("hold", "ask")}
+        self._note(session, "retrain", action, state, at, what="ordered", order_id=written.order_id)
+
+    def _hold_labels(self, session: Session, action: HoldLabels, state: ModelState, at: datetime) -> None:
+        self._note(session, "labels", action, state, at, camera=action.camera, what="held")
 
     def _withdraw(self, session: Session, action: Withdraw, state: ModelState, at: datetime) -> ReleaseRow | None:
-        left = releases.active_release(session, state.site)
-        to = session.scalars(
-            select(ReleaseRow)
-            .where(ReleaseRow.site == state.site, ReleaseRow.bundle_hash == action.to)
-            .order_by(ReleaseRow.number.desc())
-        ).first()
-        if left is None or left.bundle_hash != action.bundle_hash or to is None:
-            why = timeline.plain(action.reason)
-            timeline.note(
-                session, "release.cannot-withdraw", site=state.site, at=at, bundle_hash=action.bundle_hash, why=why
-            )
-            return None
-        return withdraw(session, left, to, action.reason, at=at)
+        return withdraw_by_rule(session, state.site, action, at=at)
 
     def _note(self, session: Session, kind: str, action: Any, state: ModelState, at: datetime, **also: Any) -> EventRow:
         name = also.pop("camera", None)
@@ -287,29 +256,6 @@ class Actions:
             incident_id=action.incident_id,
             **also,
         )
-
-
-def withdraw(session: Session, left: ReleaseRow, to: ReleaseRow, reason: Reason, *, at: datetime) -> ReleaseRow:
-    """Back to an earlier release; the one that is left never runs at the site again."""
-    why = timeline.plain(reason)
-    releases.go_back(session, to, reason=f"release {left.number} withdrawn: {why}", at=at, refuse=True)
-    for row in session.scalars(
-        select(CandidateRow).where(CandidateRow.site == left.site, CandidateRow.release_number == left.number)
-    ):
-        row.state, row.closed_at, row.closing = "withdrawn", datetime.now(UTC), why
-    timeline.note(
-        session,
-        "release.withdrawn",
-        site=left.site,
-        at=at,
-        product=left.product,
-        bundle_hash=left.bundle_hash,
-        left=left.number,
-        release=to.number,
-        why=why,
-        proof={"code": reason.code, **reason.parameters},
-    )
-    return to
 
 
 def _explain(row: IncidentRow, reason: Reason, at: datetime) -> None:

@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from contracts.errors import ConfigurationError
 from contracts.telemetry import Birth, Event, EventKind, OutcomeReport, ShadowSummary, ThresholdsReport
 from monitor import benchmarks, ratings, releases, timeline
-from monitor.actions import withdraw
 from monitor.candidates import Candidates
 from monitor.orders import OrderDesk
 from monitor.rulebook import Rulebook
@@ -23,6 +22,7 @@ from monitor.store.rollout_tables import OrderRow
 from monitor.store.rule_tables import CameraRow, EventRow
 from monitor.store.telemetry_tables import AgentRow, MessageRow
 from monitor.threshold_scores import record_scores
+from monitor.withdrawing import withdraw
 
 REFUSING_SHARE = 0.2
 """Share of a site's agents that, by refusing the active release, take it back for all."""

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import io
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, HTTPException, Query, Response, UploadFile
 from PIL import Image, UnidentifiedImageError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.frame import OutcomeSource
 from contracts.names import Identifier, Name
@@ -21,6 +21,8 @@ from monitor.blobs import Blobs
 from monitor.carried import add_carried
 from monitor.desk import Desk
 from monitor.label_api import add_labels
+from monitor.retrain_api import add_retrains
+from monitor.rollup import SPANS, By, rolled_up, windows_between
 from monitor.store.database import Store
 from monitor.store.label_tables import ImageRow
 from monitor.threshold_api import add_thresholds
@@ -76,6 +78,7 @@ def routes(store: Store, blobs: Blobs, desk: Desk, *, max_image_bytes: int) -> A
     _add_rollout(router, desk)
     add_benchmarks(router, store, desk)
     add_carried(router, desk)
+    add_retrains(router, store, desk)
     add_thresholds(router, store, desk)
     return router
 
@@ -141,17 +144,34 @@ def _add_reading(router: APIRouter, store: Store) -> None:
             raise HTTPException(404, f"no camera {site}/{agent}/{camera} has reported on product {product}")
         return found
 
+    @router.get("/windows/sums")
+    def read_sums(
+        since: AwareDatetime,
+        until: AwareDatetime | None = None,
+        by: By = "line",
+        span: Literal["10m", "hour", "day"] = "hour",
+        site: Name | None = None,
+    ) -> dict[str, Any]:
+        """Windows added up over time and over cameras, lines, sites or all. 409 for too many at once."""
+        with store.read() as session:
+            found = windows_between(session, since, until or datetime.now(UTC), site=site)
+        return {
+            "by": by,
+            "span": span,
+            "sums": [totals.plain() for totals in rolled_up(found, by=by, span=SPANS[span])],
+        }
+
     @router.get("/releases")
     def read_releases(site: Name | None = None) -> dict[str, Any]:
         """Releases and candidates with their reasons, newest first."""
         with store.read() as session:
             return queries.releases(session, site=site)
 
-    @router.get("/retrains")
-    def read_retrains(site: Name | None = None) -> dict[str, Any]:
-        """Retrains with their state and last words, newest first."""
+    @router.get("/changes/{site}")
+    def read_changes(site: Name) -> dict[str, Any]:
+        """The change record of every activation, oldest first."""
         with store.read() as session:
-            return queries.retrains(session, site=site)
+            return queries.changes(session, site=site)
 
     @router.get("/incidents")
     def read_incidents(site: Name | None = None, state: Literal["open", "closed"] | None = None) -> dict[str, Any]:

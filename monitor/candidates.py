@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from contracts.errors import OrderError
 from contracts.orders import Replay
 from monitor import releases, timeline
+from monitor.candidate_states import OPEN_STATES
 from monitor.orders import OrderDesk, new_id
 from monitor.rulebook import Rulebook
 from monitor.rules.gate import GateVerdict
@@ -22,8 +23,6 @@ from monitor.settings import RolloutSettings
 from monitor.store.rollout_tables import BundleRow, CandidateRow, ReleaseRow
 from monitor.store.telemetry_tables import AgentRow, MessageRow
 from runtime.bundle import Bundle
-
-OPEN_STATES = ("submitted", "queued", "shadowing", "approving")
 
 
 class Candidates:

@@ -24,6 +24,7 @@ from monitor.candidates import Candidates
 from monitor.carried import Carried
 from monitor.gold import GoldExample, current_gold, pin_gold, read_gold
 from monitor.label_desk import LabelDesk
+from monitor.retrain_desk import RetrainDesk
 from monitor.rulebook import Rulebook
 from monitor.store.database import Store
 from monitor.store.rollout_tables import CandidateRow, ReleaseRow
@@ -36,7 +37,8 @@ Said = Literal["repaired", "permanent", "adopt", "retrain", "close"]
 
 class Desk:
     """`on_change` wakes the workers after a deed that gives them work. `benchmarks`: about figures of devices;
-    `carried`: telemetry that people bring; `thresholds`: about thresholds; `labels`: what people say about images."""
+    `carried`: telemetry that people bring; `thresholds` and `retrains`: about these; `labels`: what people say about
+    images."""
 
     def __init__(
         self,
@@ -49,13 +51,14 @@ class Desk:
         carried: Carried,
         thresholds: ThresholdDesk,
         labels: LabelDesk,
+        retrains: RetrainDesk,
         *,
         sites: Sequence[str],
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._blobs, self._shelf = store, blobs, shelf
         self._candidates, self._rulebook = candidates, rulebook
-        self.benchmarks, self.carried, self.thresholds = benchmarks, carried, thresholds
+        self.benchmarks, self.carried, self.thresholds, self.retrains = benchmarks, carried, thresholds, retrains
         self.labels = labels
         self._sites = tuple(sites)
         self._on_change = on_change
@@ -205,7 +208,7 @@ class Desk:
             if release is None:
                 raise KeyError(f"site {site} has no release {to or 'to go back to'}")
             at = self._rulebook.clock(session, site)
-            channel = releases.go_back(session, release, reason=reason, at=at, refuse=refuse)
+            channel = releases.go_back(session, release, reason=reason, at=at, refuse=refuse, by=by)
             timeline.note(
                 session,
                 "release.rolled-back",

@@ -6,7 +6,7 @@ kill at any point repeats work and doubles nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -41,12 +41,12 @@ class Gate:
         candidates: Candidates,
         comparing: Comparing,
         settings: GateSettings,
-        rules: RuleSettings,
+        rules_of: Callable[[str], RuleSettings],
         *,
         first_balanced_accuracy: float,
     ) -> None:
         self._store, self._candidates, self._comparing = store, candidates, comparing
-        self._settings, self._rules = settings, rules
+        self._settings, self._rules_of = settings, rules_of
         self._first_balanced_accuracy = first_balanced_accuracy
 
     def judge(self, candidate_id: str) -> bool:
@@ -73,7 +73,8 @@ class Gate:
 
     def _check_promises(self, manifest: Manifest, bundle_hash: str) -> None:
         """What the rules need to know of a release must be in it. Raises ConfigurationError."""
-        facts_of(manifest, bundle_hash, number=1, activated_at=datetime.now(UTC), previous=None, settings=self._rules)
+        rules = self._rules_of(manifest.site)
+        facts_of(manifest, bundle_hash, number=1, activated_at=datetime.now(UTC), previous=None, settings=rules)
 
     def _gate_verdict(
         self,

@@ -9,7 +9,8 @@ from sqlalchemy import select
 
 from monitor.blobs import Blobs
 from monitor.bundles import BundleShelf
-from monitor.candidates import OPEN_STATES, Candidates
+from monitor.candidate_states import OPEN_STATES
+from monitor.candidates import Candidates
 from monitor.comparing import Comparing
 from monitor.gate import Gate
 from monitor.rulebook import Rulebook
@@ -41,7 +42,7 @@ class Judging:
             candidates,
             comparing,
             settings.gate,
-            settings.rules,
+            settings.rules_of,
             first_balanced_accuracy=settings.rollout.first_balanced_accuracy,
         )
         self._shadow = Shadow(store, candidates, comparing, rulebook, settings.shadow, settings.rollout)

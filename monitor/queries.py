@@ -14,13 +14,14 @@ from monitor.store.label_tables import ImageRow, LabelRow, RatingRow
 from monitor.store.rollout_tables import (
     BenchmarkRow,
     CandidateRow,
+    ChangeRow,
     OrderRow,
     ReleaseRow,
     RetrainRow,
     ScoresRow,
     ThresholdsRow,
 )
-from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
+from monitor.store.rule_tables import CameraRow, EventRow, FleetRow, IncidentRow
 from monitor.store.telemetry_tables import AgentRow, BootRow, PoisonRow, TombstoneRow, WindowRow
 
 
@@ -88,6 +89,12 @@ def retrains(session: Session, *, site: str | None) -> dict[str, Any]:
     return {"retrains": [_row(row) for row in session.scalars(query)]}
 
 
+def changes(session: Session, *, site: str) -> dict[str, Any]:
+    """Every activation of a site, oldest first: a chain that `monitor.changes.altered` can check."""
+    rows = session.scalars(select(ChangeRow).where(ChangeRow.site == site).order_by(ChangeRow.number))
+    return {"site": site, "changes": [_row(row) for row in rows]}
+
+
 def benchmarks(session: Session, *, site: str | None, bundle_hash: str | None, limit: int) -> dict[str, Any]:
     """Figures of bundles on devices and the orders for them, the newest `limit` of each, newest first."""
     kept = select(BenchmarkRow).order_by(BenchmarkRow.received_at.desc()).limit(limit)
@@ -119,7 +126,8 @@ def thresholds(session: Session, *, site: str | None, bundle_hash: str | None) -
 
 
 def incidents(session: Session, *, site: str | None, state: str | None) -> dict[str, Any]:
-    """Incidents, newest first, with the labels they have and wait for, and the minutes that people spent on them."""
+    """Incidents, newest first, with the labels they have and wait for, and the minutes that people spent on them; and
+    which of several sites have one cause."""
     query = select(IncidentRow).order_by(IncidentRow.opened_at.desc())
     if site is not None:
         query = query.where(IncidentRow.site == site)
@@ -139,7 +147,12 @@ def incidents(session: Session, *, site: str | None, state: str | None) -> dict[
                 "person_minutes": minutes.get(row.incident_id, 0.0),
             }
             for row in rows
-        ]
+        ],
+        "together": [
+            _row(row)
+            for row in session.scalars(select(FleetRow).where(FleetRow.state == "open"))
+            if _concerns(row, site)
+        ],
     }
 
 
@@ -172,6 +185,10 @@ def delivery(session: Session) -> list[dict[str, Any]]:
         {**_row(row), "dropped": dropped.get((row.site, row.agent, row.boot), 0)}
         for row in session.scalars(select(BootRow))
     ]
+
+
+def _concerns(row: FleetRow, site: str | None) -> bool:
+    return site is None or site in row.body["members"].values()
 
 
 def _channel(session: Session, site: str) -> dict[str, Any] | None:

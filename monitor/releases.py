@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from contracts.bundle import Manifest
 from contracts.channel import Channel, Refusal, Release
 from contracts.errors import OrderError
+from monitor import changes
 from monitor.rules.facts import BundleFacts, facts_of
 from monitor.rules.settings import RuleSettings
 from monitor.signed_thresholds import standing
@@ -99,14 +100,18 @@ def start_shadow(session: Session, release: ReleaseRow, *, reason: str) -> Chann
     return _write(session, release.site, active=active, shadow=release, reason=reason)
 
 
-def activate(session: Session, release: ReleaseRow, *, reason: str, at: datetime) -> Channel:
-    """The release is served from now on (`at`: clock of the frames); the one before stays as the way back."""
+def activate(session: Session, release: ReleaseRow, *, reason: str, at: datetime, by: str | None = None) -> Channel:
+    """The release is served from now on (`at`: clock of the frames), which is put on record; the one before stays as
+    the way back."""
+    left = current_channel(session, release.site)
     before = active_release(session, release.site)
     if before is not None and before.number != release.number:
         before.state, before.ended_at = "superseded", datetime.now(UTC)
     release.state, release.activated_at, release.ended_at = "active", at, None
     shadow = shadow_release(session, release.site)
-    return _write(session, release.site, active=release, shadow=shadow, reason=reason)
+    channel = _write(session, release.site, active=release, shadow=shadow, reason=reason)
+    changes.record(session, release, channel, left=left, reason=reason, by=by)
+    return channel
 
 
 def end_shadow(session: Session, release: ReleaseRow, *, reason: str, refuse: bool) -> Channel | None:
@@ -118,7 +123,9 @@ def end_shadow(session: Session, release: ReleaseRow, *, reason: str, refuse: bo
     return _write(session, release.site, active=active, shadow=None, reason=reason) if active is not None else None
 
 
-def go_back(session: Session, to: ReleaseRow, *, reason: str, at: datetime, refuse: bool) -> Channel:
+def go_back(
+    session: Session, to: ReleaseRow, *, reason: str, at: datetime, refuse: bool, by: str | None = None
+) -> Channel:
     """Serve an earlier release again (or a later one, after a way back too far) and withdraw the active one; with
     `refuse` that one never runs again.
 
@@ -136,7 +143,7 @@ def go_back(session: Session, to: ReleaseRow, *, reason: str, at: datetime, refu
         bad.ended_at, bad.reason = datetime.now(UTC), reason
         if refuse:
             refuse_bundle(session, site=bad.site, bundle_hash=bad.bundle_hash, reason=reason)
-    return activate(session, to, reason=reason, at=at)
+    return activate(session, to, reason=reason, at=at, by=by)
 
 
 def publish_thresholds(session: Session, site: str, *, reason: str) -> Channel:

@@ -1,16 +1,17 @@
 """Retrains: an order that the governor gave becomes a process, its result a candidate, its failure a record.
 
 The attempt's number is committed before its process starts, so no two processes ever share a folder. A process that
-died by itself is a failure; one that died with the machine or was stopped with the monitor is started again.
+died by itself is tried again a few times, each after twice the wait; one that died with the machine or was stopped with
+the monitor is started again at once; one that went beyond its time or memory is not.
 """
 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from contracts.errors import BundleError, OrderError
@@ -20,12 +21,16 @@ from monitor.blobs import Blobs
 from monitor.bundles import BundleShelf
 from monitor.candidates import Candidates
 from monitor.labels import labels_for_training
+from monitor.retrain_order import WAITING
 from monitor.rulebook import Rulebook
 from monitor.rules.reason import Reason
 from monitor.settings import RetrainSettings
 from monitor.store.database import Store
 from monitor.store.rollout_tables import RetrainRow
 from monitor.trainer_process import Trainer
+
+PEAK_STEP = 1.05
+"""A new peak of memory is written down when it exceeds the last one by this factor."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,11 +55,30 @@ class Retraining:
     def step(self) -> bool:
         """Start what is queued, follow what runs; True when something changed."""
         with self._store.read() as session:
-            rows = session.scalars(select(RetrainRow).where(RetrainRow.state.in_(("queued", "running")))).all()
+            rows = session.scalars(
+                select(RetrainRow).where(
+                    or_(
+                        RetrainRow.state.in_(WAITING),
+                        and_(RetrainRow.state == "cancelled", RetrainRow.ended_at.is_(None)),
+                    )
+                )
+            ).all()
+        now = datetime.now(UTC)
         changed = False
         for row in rows:
-            changed |= self._start(row) if row.state == "queued" else self._follow(row)
+            if row.state == "cancelled":
+                changed |= self._end_cancelled(row)
+            elif row.state == "running":
+                changed |= self._follow(row)
+            elif row.retry_at is None or row.retry_at <= now:
+                changed |= self._start(row)
         return changed
+
+    def _end_cancelled(self, row: RetrainRow) -> bool:
+        self._trainer.end(row.order_id, row.attempts)
+        with self._store.write() as session:
+            session.get_one(RetrainRow, row.order_id).ended_at = datetime.now(UTC)
+        return True
 
     def stop(self) -> None:
         """End running processes on a clean shutdown; the attempt does not count."""
@@ -75,7 +99,9 @@ class Retraining:
         self._trainer.end(row.order_id, attempt)  # a process that was started but never recorded
         with self._store.write() as session:
             kept = session.get_one(RetrainRow, row.order_id)
-            kept.state, kept.attempts, kept.started_at = "running", attempt, datetime.now(UTC)
+            if kept.state != "queued":
+                return True  # cancelled a moment ago
+            kept.state, kept.attempts, kept.started_at, kept.retry_at = "running", attempt, datetime.now(UTC), None
             kept.body, kept.labels = order.model_dump(mode="json"), len(labels)
             self._note(session, kept, "retrain.started", labels=len(labels), attempt=attempt)
             self._tell(session, kept, "training", Reason(code="retrain.runs", parameters={"labels": len(labels)}))
@@ -83,7 +109,7 @@ class Retraining:
             self._trainer.write_labels(row.order_id, labels, self._blobs)
             pid = self._trainer.start(order, attempt=attempt)
         except (OrderError, OSError) as error:
-            self._fail(row.order_id, str(error))
+            self._fail(row.order_id, str(error), again=True)
             return True
         self._ours.add(row.order_id)
         with self._store.write() as session:
@@ -95,12 +121,27 @@ class Retraining:
         self._record_progress(row)
         if running:
             began = row.started_at or row.requested_at
-            if (datetime.now(UTC) - began).total_seconds() <= self._settings.limit_seconds:
-                return False
-            self._trainer.end(row.order_id, row.attempts)
-            self._fail(row.order_id, f"it took longer than {self._settings.limit_seconds:.0f} s")
-            return True
+            late = (datetime.now(UTC) - began).total_seconds() > self._settings.limit_seconds
+            if late:
+                return self._end(row, f"it took longer than {self._settings.limit_seconds:.0f} s")
+            used, limit = self._watch_memory(row), self._settings.limit_bytes
+            if used > limit:
+                return self._end(row, f"it held {used / 1e9:.2f} GB of memory, {limit / 1e9:.2f} GB are allowed")
+            return False
         return self._collect(row)
+
+    def _end(self, row: RetrainRow, why: str) -> bool:
+        """It went beyond a limit, and would again."""
+        self._trainer.end(row.order_id, row.attempts)
+        self._fail(row.order_id, why)
+        return True
+
+    def _watch_memory(self, row: RetrainRow) -> int:
+        used = self._trainer.used_bytes(row.order_id, row.attempts)
+        if used > PEAK_STEP * (row.peak_bytes or 0):
+            with self._store.write() as session:
+                session.get_one(RetrainRow, row.order_id).peak_bytes = used
+        return used
 
     def _record_progress(self, row: RetrainRow) -> None:
         line = self._trainer.progress(row.order_id, row.attempts)
@@ -116,10 +157,12 @@ class Retraining:
         except BundleError as error:
             if row.order_id not in self._ours and row.attempts < self._settings.attempts:
                 return self._queue_again(row)
-            self._fail(row.order_id, str(error))
+            self._fail(row.order_id, str(error), again=True)
             return True
         with self._store.write() as session:
             kept = session.get_one(RetrainRow, row.order_id)
+            if kept.state != "running":
+                return True  # cancelled a moment ago
             kept.state, kept.ended_at, kept.result = "done", datetime.now(UTC), bundle.hash
             self._note(session, kept, "retrain.done", seconds=_seconds(kept))
             try:
@@ -143,9 +186,21 @@ class Retraining:
             session.get_one(RetrainRow, row.order_id).state = "queued"
         return True
 
-    def _fail(self, order_id: str, why: str) -> None:
+    def _fail(self, order_id: str, why: str, *, again: bool = False) -> None:
+        """It ended badly; with `again` it is tried again while there are tries left."""
         with self._store.write() as session:
-            self._record_failure(session, session.get_one(RetrainRow, order_id), why)
+            row = session.get_one(RetrainRow, order_id)
+            if row.state != "running":
+                return  # cancelled a moment ago
+            if again and row.attempts <= self._settings.retries:
+                self._try_again(session, row, why)
+            else:
+                self._record_failure(session, row, why)
+
+    def _try_again(self, session: Session, row: RetrainRow, why: str) -> None:
+        wait = timedelta(seconds=self._settings.retry_seconds * 2 ** (row.attempts - 1))
+        row.state, row.retry_at = "queued", datetime.now(UTC) + wait
+        self._note(session, row, "retrain.again", why=why, seconds=wait.total_seconds(), attempt=row.attempts + 1)
 
     def _record_failure(self, session: Session, row: RetrainRow, why: str) -> None:
         row.state, row.ended_at, row.result = "failed", datetime.now(UTC), why

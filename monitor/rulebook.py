@@ -5,13 +5,12 @@ the caller's transaction. Killed before its commit, nothing happened; after it, 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 
 import numpy as np
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from contracts.frame import Decision, OutcomeSource
@@ -19,6 +18,7 @@ from contracts.telemetry import Window
 from drift.hotelling import HotellingT2
 from drift.window import window_mean
 from monitor import memory, releases
+from monitor.retrain_order import jobs_of
 from monitor.rules.action import Action, Phase
 from monitor.rules.camera import CameraState
 from monitor.rules.happening import (
@@ -27,6 +27,7 @@ from monitor.rules.happening import (
     LabelSeen,
     PersonSaid,
     ReleaseServed,
+    RetrainAsked,
     Tick,
     WindowSeen,
 )
@@ -35,7 +36,7 @@ from monitor.rules.past import is_past, profile_of
 from monitor.rules.reason import Reason
 from monitor.rules.settings import RuleSettings
 from monitor.store.label_tables import LabelRow
-from monitor.store.rollout_tables import CandidateRow, ReleaseRow, RetrainRow
+from monitor.store.rollout_tables import CandidateRow, ReleaseRow
 from monitor.store.rule_tables import ModelRow
 
 Stage = Literal["training", "shadow", "refused", "failed", "promoted"]
@@ -83,10 +84,10 @@ def camera_parts(name: str) -> tuple[str, str, str]:
 
 
 class Rulebook:
-    """One model per site. Every `tell_...` is one happening."""
+    """One model per site, by the rules that `rules_of` gives for it. Every `tell_...` is one happening."""
 
-    def __init__(self, settings: RuleSettings, hands: Hands) -> None:
-        self._settings = settings
+    def __init__(self, rules_of: Callable[[str], RuleSettings], hands: Hands) -> None:
+        self._rules_of = rules_of
         self._hands = hands
 
     def clock(self, session: Session, site: str) -> datetime:
@@ -112,7 +113,7 @@ class Rulebook:
         seen = WindowSeen(at=window.ended_at, camera=camera, line=place, window=window, late=late)
         state = self._tell(session, site, [seen])
         self._set_clock(session, site, window.ended_at)
-        return _sight(state, state.cameras.get(camera), seen, self._settings)
+        return _sight(state, state.cameras.get(camera), seen, self._rules_of(site))
 
     def tell_label(self, session: Session, row: LabelRow, *, late: bool = False) -> None:
         """A label that was just recorded; hand each in once."""
@@ -143,6 +144,10 @@ class Rulebook:
         at = self.clock(session, site)
         self._tell(session, site, [PersonSaid(at=at, incident_id=incident_id, said=said, who=who)])
 
+    def tell_retrain_asked(self, session: Session, site: str, *, who: str, why: str) -> None:
+        """A person wants a retrain without an incident."""
+        self._tell(session, site, [RetrainAsked(at=self.clock(session, site), who=who, why=why)])
+
     def tell_candidate(self, session: Session, row: CandidateRow, *, stage: Stage, reason: Reason) -> None:
         """What became of a candidate; those that no incident ordered are no news."""
         if row.incident_id is not None:
@@ -164,18 +169,16 @@ class Rulebook:
             self._tell(session, site, [Tick(at=self.clock(session, site))])
 
     def _served(self, session: Session, release: ReleaseRow) -> ReleaseServed:
-        facts = releases.facts_of_release(session, release, self._settings)
+        facts = releases.facts_of_release(session, release, self._rules_of(release.site))
         return ReleaseServed(at=self.clock(session, release.site), facts=facts)
 
     def _tell(self, session: Session, site: str, happenings: Iterable[Happening]) -> ModelState:
         waiting = deque(happenings)
-        state = self.state(session, site)
+        state, rules = self.state(session, site), self._rules_of(site)
         while waiting:
             happening = waiting.popleft()
-            running = session.scalar(
-                select(func.count()).select_from(RetrainRow).where(RetrainRow.state.in_(("queued", "running")))
-            )
-            state, actions = step(state, happening, self._settings, running_everywhere=running or 0)
+            jobs = jobs_of(session, site, with_hours=rules.compute_hours_a_week is not None)
+            state, actions = step(state, happening, rules, jobs=jobs)
             for action in actions:
                 served = self._hands.carry_out(session, action, state, at=happening.at)
                 if served is not None:

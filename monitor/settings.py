@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, SecretStr, model_validator
 
 from contracts.access import BrokerAccess, is_loopback
+from contracts.errors import ConfigurationError
 from contracts.frame import Probability
 from contracts.names import Identifier, Label, Name, Sha256
-from contracts.settings import Settings
+from contracts.settings import Settings, parse_settings
 from monitor.rules.fleet import FleetSettings
 from monitor.rules.gate import GateSettings
 from monitor.rules.settings import ApprovalMode, RuleSettings
@@ -80,7 +83,12 @@ class RetrainSettings(Settings):
 
     command: tuple[str, ...] = ()
     limit_seconds: float = Field(default=4 * 3600.0, gt=0.0)
-    attempts: int = Field(default=2, ge=1, le=10, description="starts of one order, a restart of the monitor included")
+    limit_bytes: int = Field(default=16_000_000_000, ge=1, description="memory of its processes together; then ended")
+    attempts: int = Field(default=2, ge=1, le=10, description="starts of one order that restarts of the monitor cost")
+    retries: int = Field(default=2, ge=0, le=10, description="times it is tried again after it ended badly by itself")
+    retry_seconds: float = Field(
+        default=300.0, ge=0.0, description="before the first of these; each waits twice as long"
+    )
     threads: int = Field(default=2, ge=1, description="OMP_NUM_THREADS of the process")
 
 
@@ -116,6 +124,16 @@ class RetentionSettings(Settings):
     image_days: float = Field(default=90.0, gt=0.0, description="of images that no training or gate uses")
 
 
+class _RulesOnly(Settings):
+    rules: RuleSettings
+
+
+class SiteSettings(Settings):
+    """What one site has other than the rest. Who approves there: `rollout.approvals`."""
+
+    rules: dict[str, Any] = Field(default={}, description="keys of `rules` with this site's values")
+
+
 class MonitorSettings(Settings):
     """Everything a monitor needs to know. `state_folder` holds its database, images, bundles, jobs and registry."""
 
@@ -133,6 +151,30 @@ class MonitorSettings(Settings):
     rollout: RolloutSettings = RolloutSettings()
     orders: OrderSettings = OrderSettings()
     retention: RetentionSettings = RetentionSettings()
+    site: dict[Name, SiteSettings] = Field(default={}, description="`[site.NAME.rules]`: where one site differs")
+
+    @model_validator(mode="after")
+    def _sites_known(self) -> MonitorSettings:
+        named = {*self.site, *(name.partition("/")[0] for name in self.rollout.approvals)}
+        if unknown := named - set(self.sites):
+            raise ValueError(f"settings for site {', '.join(sorted(unknown))}, which is not among sites")
+        for name, own in self.site.items():
+            try:
+                parse_settings({"rules": own.rules}, _RulesOnly, source=f"site.{name}")
+            except ConfigurationError as error:
+                raise ValueError(str(error)) from error
+        return self
+
+    def rules_of(self, site: str) -> RuleSettings:
+        """The rules of one site."""
+        return self._rules.get(site, self.rules)
+
+    @cached_property
+    def _rules(self) -> dict[str, RuleSettings]:
+        return {
+            name: RuleSettings.model_validate({**self.rules.model_dump(), **own.rules})
+            for name, own in self.site.items()
+        }
 
     @property
     def registry(self) -> Path:

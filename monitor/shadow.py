@@ -22,6 +22,7 @@ from monitor.settings import RolloutSettings
 from monitor.signed_thresholds import as_served
 from monitor.store.database import Store
 from monitor.store.rollout_tables import CandidateRow
+from monitor.timeline import as_json
 
 _log = logging.getLogger(__name__)
 
@@ -130,6 +131,8 @@ class Shadow:
         if said.verdict is Approval.STOP:
             self._candidates.refuse(session, row, [said.reason], stage="person")
         elif said.verdict is Approval.GO:
+            told = {"approval": as_json(said.reason), "passed": [as_json(reason) for reason in verdict.reasons]}
+            row.shadow = (row.shadow or {}) | told
             self._candidates.promote(session, row, verdict.reasons[0])
         elif said.verdict is Approval.WAIT_FOR_PEOPLE:
             self._candidates.wait_for_people(session, row, said.reason)

@@ -13,7 +13,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from contracts.errors import BundleError, OrderError
@@ -106,6 +106,12 @@ class Trainer:
         del self._children[out]
         return False
 
+    def used_bytes(self, order_id: str, attempt: int) -> int:
+        """Memory that the attempt's process and all it started hold now, resident; 0 when it has ended."""
+        child = self._children.get(self.attempt_folder(order_id, attempt))
+        leader = child.pid if child is not None else _leader_of(self.attempt_folder(order_id, attempt))
+        return 0 if leader is None else sum(_resident_of_group(leader))
+
     def end(self, order_id: str, attempt: int) -> None:
         """Kill the attempt's process with all it started, and nothing else."""
         out = self.attempt_folder(order_id, attempt)
@@ -152,6 +158,17 @@ def _leader_of(out: Path) -> int | None:
         if wanted in arguments and group == int(entry.name) and state not in ("Z", "X"):
             return group
     return None
+
+
+def _resident_of_group(leader: int) -> Iterator[int]:
+    """Bytes that each process of a group holds (Linux: read from /proc)."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            if int(fields[2]) == leader:
+                yield int((entry / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, IndexError, ValueError):
+            continue  # it has just ended
 
 
 def _place(blobs: Blobs, name: str, target: Path) -> None:

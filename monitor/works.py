@@ -24,6 +24,7 @@ from monitor.people import People, pseudonym_key
 from monitor.publishing import Publishing
 from monitor.registry import Registry
 from monitor.retention import Retention
+from monitor.retrain_desk import RetrainDesk
 from monitor.retraining import Retraining
 from monitor.rulebook import Rulebook
 from monitor.settings import MonitorSettings
@@ -80,7 +81,7 @@ def make_works(
     jobs = folder / "jobs"
     orders = OrderDesk(valid_hours=settings.orders.valid_hours, resend_seconds=settings.orders.resend_seconds)
     people = People((rater.name for rater in settings.web.raters), pseudonym_key(folder))
-    rulebook = Rulebook(settings.rules, Actions(orders))
+    rulebook = Rulebook(settings.rules_of, Actions(orders))
     candidates = Candidates(rulebook, orders, settings.rollout)
     trainer = Trainer(settings.retraining.command, folder=jobs, threads=settings.retraining.threads)
     ingest = Ingest(store, sites=settings.sites)
@@ -110,6 +111,7 @@ def make_works(
             Carried(store, ingest, on_change=on_change),
             ThresholdDesk(store, orders, rulebook, on_change=on_change),
             LabelDesk(store, rulebook, people, settings=settings.labels, on_change=on_change),
+            RetrainDesk(store, rulebook, on_change=on_change),
             sites=settings.sites,
             on_change=on_change,
         ),

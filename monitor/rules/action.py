@@ -129,6 +129,14 @@ class AskForLabels(_Action):
     since: datetime
 
 
+class HoldLabels(_Action):
+    """Images that would have been asked for and are not: to be recorded."""
+
+    kind: Literal["hold-labels"] = "hold-labels"
+    incident_id: str
+    camera: str
+
+
 class QualityAlert(_Action):
     """The mix of parts changed. `shares` estimates the true share of each class; None where it cannot be estimated."""
 
@@ -157,7 +165,7 @@ class OrderRetrain(_Action):
     """Start a retrain of the model."""
 
     kind: Literal["order-retrain"] = "order-retrain"
-    incident_id: str
+    incident_id: str | None = Field(description="None: no incident wanted it, but a schedule, new data or a person")
     parent_bundle: str
 
 
@@ -165,7 +173,7 @@ class HoldRetrain(_Action):
     """A retrain is wanted and may not run yet: to be recorded. `until` is None when it depends on more than time."""
 
     kind: Literal["hold-retrain"] = "hold-retrain"
-    incident_id: str
+    incident_id: str | None
     until: datetime | None
 
 
@@ -193,6 +201,7 @@ Action = Annotated[
     | OpenTicket
     | CloseTicket
     | AskForLabels
+    | HoldLabels
     | QualityAlert
     | VerdictsUnsafe
     | OfferAdoption

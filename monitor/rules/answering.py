@@ -12,13 +12,22 @@ from contracts.names import Moment
 from monitor.rules.action import Action, AskPerson, HoldRetrain, Kind, OfferAdoption, OrderRetrain, Phase
 from monitor.rules.evidence import compatible_error, failed_sides, harms, labels_of_side
 from monitor.rules.facts import BundleFacts
-from monitor.rules.governor import GovernorVerdict, RetrainWish, Ruling, govern
+from monitor.rules.governor import GovernorVerdict, Jobs, RetrainWish, Ruling, govern
 from monitor.rules.happening import CandidateMoved
 from monitor.rules.incident import Incident, Next, ask, in_phase, told_unsafe
 from monitor.rules.reason import Reason, because
 from monitor.rules.settings import RuleSettings
 
 _LEAST_SHARE = 0.05  # of a side among the labels, when asking for enough of it
+_STANDS_STILL = {
+    Phase.SENSOR: "waits-sensor",
+    Phase.PRIOR: "waits-prior",
+    Phase.LABELS: "waits-labels",
+    Phase.HARMLESS: "waits-harmless",
+    Phase.HARMFUL: "waits-harmful",
+    Phase.RETRAIN: "waits-retrain",
+    Phase.SHADOW: "waits-shadow",
+}
 _ASKED_AT_MOST = 5  # times the usual number of random labels, in one incident
 
 
@@ -29,14 +38,38 @@ def advance(
     attempts: Sequence[Moment],
     settings: RuleSettings,
     *,
-    running_everywhere: int = 0,
+    jobs: Jobs,
 ) -> Next:
     """The incident after doing what is due at `at`."""
+    incident, actions = _answer(incident, at, facts, attempts, settings, jobs)
+    incident, more = _impatient(incident, at, settings)
+    return incident, [*actions, *more]
+
+
+def _impatient(incident: Incident, at: Moment, settings: RuleSettings) -> Next:
+    """No incident waits for ever: one that stands still asks a person, again and again."""
+    since = max(incident.phase_since, incident.person_asked_at or incident.phase_since)
+    if incident.phase not in _STANDS_STILL or at - since < timedelta(hours=settings.person_hours):
+        return incident, []
+    hours = round((at - incident.phase_since).total_seconds() / 3600)
+    reason = because(_STANDS_STILL[incident.phase], hours=hours)
+    incident = incident.model_copy(update={"person_asked_at": at})
+    return incident, [AskPerson(incident_id=incident.incident_id, reason=reason)]
+
+
+def _answer(
+    incident: Incident,
+    at: Moment,
+    facts: BundleFacts,
+    attempts: Sequence[Moment],
+    settings: RuleSettings,
+    jobs: Jobs,
+) -> Next:
     actions: list[Action] = []
     if incident.phase in (Phase.PRIOR, Phase.LABELS, Phase.HARMLESS):
         incident, actions = _judge_harm(incident, at, settings)
     if incident.phase is Phase.HARMFUL:
-        incident, more = _seek_retrain(incident, at, facts, attempts, settings, running_everywhere)
+        incident, more = _seek_retrain(incident, at, facts, attempts, settings, jobs)
         return incident, [*actions, *more]
     if incident.phase in (Phase.RETRAIN, Phase.SHADOW):
         return _watch_job(incident, at, settings)
@@ -72,17 +105,17 @@ def _seek_retrain(
     facts: BundleFacts,
     attempts: Sequence[Moment],
     settings: RuleSettings,
-    running_everywhere: int,
+    jobs: Jobs,
 ) -> Next:
-    verdict = govern(_wish(incident, facts, settings, running_everywhere), attempts, at, settings)
+    verdict = govern(_wish(incident, facts, settings), attempts, at, settings, jobs)
     if verdict.ruling is Ruling.GO:
         return ordered(incident, at, verdict.reasons[0])
-    incident, actions = _hold(incident, verdict)
+    incident, actions = _hold(incident, verdict, at)
     incident, more = _ask_for_lacking(incident, verdict, at, facts, settings)
     return incident, [*actions, *more]
 
 
-def _wish(incident: Incident, facts: BundleFacts, settings: RuleSettings, running_everywhere: int) -> RetrainWish:
+def _wish(incident: Incident, facts: BundleFacts, settings: RuleSettings) -> RetrainWish:
     labels = incident.evidence.labels
     before = incident.labels_at_attempt
     return RetrainWish(
@@ -90,7 +123,6 @@ def _wish(incident: Incident, facts: BundleFacts, settings: RuleSettings, runnin
         labels_per_side=labels_of_side(incident.evidence, facts),
         affected_sides=failed_sides(incident.evidence, settings),
         labels_since_attempt=None if before is None else labels - before,
-        running_everywhere=running_everywhere,
     )
 
 
@@ -107,7 +139,7 @@ def ordered(incident: Incident, at: Moment, reason: Reason) -> Next:
     return incident, [*actions, order]
 
 
-def _hold(incident: Incident, verdict: GovernorVerdict) -> Next:
+def _hold(incident: Incident, verdict: GovernorVerdict, at: Moment) -> Next:
     """Record each reason of a refusal once per attempt; ask a person once."""
     new = [reason for reason in verdict.reasons if reason.code not in incident.held]
     actions: list[Action] = [
@@ -116,7 +148,7 @@ def _hold(incident: Incident, verdict: GovernorVerdict) -> Next:
     incident = incident.model_copy(update={"held": (*incident.held, *(reason.code for reason in new))})
     if verdict.ruling is Ruling.PERSON and not incident.person_asked:
         actions.append(AskPerson(incident_id=incident.incident_id, reason=verdict.reasons[0]))
-        incident = incident.model_copy(update={"person_asked": True})
+        incident = incident.model_copy(update={"person_asked": True, "person_asked_at": at})
     return incident, actions
 
 
@@ -148,7 +180,7 @@ def _ask_again(incident: Incident, needed: int, at: Moment, settings: RuleSettin
     if not overdue or incident.person_asked:
         return incident, []
     reason = because("labels-do-not-come", asked=incident.asked, labels=incident.evidence.labels)
-    return incident.model_copy(update={"person_asked": True}), [
+    return incident.model_copy(update={"person_asked": True, "person_asked_at": at}), [
         AskPerson(incident_id=incident.incident_id, reason=reason)
     ]
 

@@ -39,8 +39,9 @@ def approve(
     approved_by: Collection[str] = (),
     rejected_by: Collection[str] = (),
 ) -> ApprovalVerdict:
-    """Whether the candidate may serve now. People are pseudonyms; the same person twice counts once. A candidate that
-    the gate sent to a person needs at least one, whatever the mode. Nobody outweighs a refusal by gate or shadow."""
+    """Whether the candidate may serve now. People are pseudonyms; the same person twice counts once, in capitals too. A
+    candidate that the gate sent to a person needs at least one, whatever the mode. Nobody outweighs a refusal by gate
+    or shadow."""
     if rejected_by:
         return _verdict(Approval.STOP, "approval-rejected", who=", ".join(sorted(rejected_by)))
     if gate.next == "none":
@@ -51,7 +52,7 @@ def approve(
         return _verdict(Approval.WAIT_FOR_SHADOW, "approval-waits-for-shadow")
     needed = {"person": 1, "two-people": 2, "automatic-after-shadow": 0}[mode]
     needed = max(needed, 1) if gate.next == "person" else needed
-    given = len(set(approved_by))
+    given = len({name.strip().casefold() for name in approved_by})
     if given < needed:
         return _verdict(Approval.WAIT_FOR_PEOPLE, "approval-waits-for-people", given=given, needed=needed)
     return _verdict(Approval.GO, "approval-given", mode=mode, given=given)

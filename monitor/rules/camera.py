@@ -10,6 +10,7 @@ from drift.profile import Commissioning, Profile, ProfileKey
 from drift.rolling import Rolling
 from monitor.rules.action import Phase
 from monitor.rules.happening import WindowSeen
+from monitor.rules.pace import Pace
 from monitor.rules.settings import RuleSettings
 
 REMEMBERED_WINDOWS = 8
@@ -66,6 +67,7 @@ class CameraState(BaseModel):
     waited: int = Field(default=0, description="windows since DRIFT")
     quiet: int = Field(default=0, description="windows in a row that were not over")
     repaired_at: Moment | None = None
+    pace: Pace = Pace()
     foreign: int = Field(default=0, description="windows in a row from another bundle than the served one")
 
     @property
@@ -140,5 +142,4 @@ def forgotten(state: CameraState) -> dict[str, object]:
         "waited": 0,
         "quiet": 0,
         "repaired_at": None,
-        "foreign": 0,
     }

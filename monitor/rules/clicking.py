@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.rules import answering
-from monitor.rules.action import Kind
+from monitor.rules.action import HoldRetrain, Kind
 from monitor.rules.camera import without_evidence
 from monitor.rules.decision import relearn, released
 from monitor.rules.happening import PersonSaid
@@ -23,9 +23,18 @@ def person(turn: Turn, click: PersonSaid) -> None:
     elif click.said == "adopt":
         _adopt(turn, incident, because("adopted", who=click.who))
     elif click.said == "retrain":
-        turn.set_incident(*answering.ordered(incident, turn.at, because("retrain-by-person", who=click.who)))
+        _retrain(turn, incident, click.who)
     else:
         _close(turn, incident, because("closed", who=click.who))
+
+
+def _retrain(turn: Turn, incident: Incident, who: str) -> None:
+    """A person does not wait for the governor, but two retrains of one model at once help nobody."""
+    if turn.jobs.here:
+        reason = because("governor-running")
+        turn.actions.append(HoldRetrain(incident_id=incident.incident_id, until=None, reason=reason))
+        return
+    turn.set_incident(*answering.ordered(incident, turn.at, because("retrain-by-person", who=who)))
 
 
 def _repaired(turn: Turn, incident: Incident, who: str) -> None:

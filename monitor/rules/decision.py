@@ -25,6 +25,7 @@ from monitor.rules.camera import (
 )
 from monitor.rules.happening import WindowSeen
 from monitor.rules.judging import judged, rolled_up
+from monitor.rules.pace import paced, renewed
 from monitor.rules.reason import Reason, because
 from monitor.rules.settings import RuleSettings
 
@@ -40,6 +41,7 @@ def see(state: CameraState, happening: WindowSeen, settings: RuleSettings) -> tu
     actions: list[PhaseChanged] = []
     if key_of(happening) != state.key:
         state, actions = under_key(state, key_of(happening), happening.at, settings)
+    state = state.model_copy(update={"pace": paced(state.pace, happening.window, settings)})
     if mean is None or settles_until is not None:
         return state, actions
     profile = state.profile
@@ -78,6 +80,7 @@ def under_key(
             "commissioning": commissioning_of(key, settings),
             "profile": known,
             "archive": archive,
+            "pace": renewed(state.pace) if key.bundle_hash != state.key.bundle_hash else state.pace,
             **forgotten(state),
         }
     )

@@ -35,13 +35,16 @@ class Diagnosis(BaseModel):
     reason: Reason
 
 
-def diagnose(state: CameraState, siblings: Sequence[CameraState], settings: RuleSettings) -> Diagnosis | None:
-    """The diagnosis of a camera in DRIFT; None while it is worth waiting for the siblings' windows."""
-    if state.waited < settings.sibling_wait_windows:
+def diagnose(
+    state: CameraState, siblings: Sequence[CameraState], settings: RuleSettings, *, overdue: bool = False
+) -> Diagnosis | None:
+    """The diagnosis of a camera in DRIFT; None while it is worth waiting for the siblings' windows, which it no longer
+    is when it is `overdue`."""
+    if state.waited < settings.sibling_wait_windows and not overdue:
         return None
     witnesses = {sibling.camera: testimony(state, sibling, settings) for sibling in siblings}
     waiting = [name for name, moved in witnesses.items() if moved is None]
-    if waiting and state.waited < settings.sibling_patience_windows:
+    if waiting and state.waited < settings.sibling_patience_windows and not overdue:
         return None
     together = tuple(sorted(name for name, moved in witnesses.items() if moved))
     quiet = tuple(sorted(name for name, moved in witnesses.items() if moved is False))

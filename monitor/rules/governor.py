@@ -13,6 +13,8 @@ from contracts.names import Moment
 from monitor.rules.reason import Reason, because
 from monitor.rules.settings import RuleSettings
 
+_COOL_DOWN = "governor-cool-down"
+
 
 class RetrainWish(BaseModel):
     """What an incident brings forward. `affected_sides` are the sides (good, defect) that failed: a side is the unit
@@ -25,8 +27,18 @@ class RetrainWish(BaseModel):
     labels_per_side: dict[str, int]
     affected_sides: tuple[str, ...]
     labels_since_attempt: int | None = Field(default=None, description="None for the incident's first attempt")
-    running_here: bool = False
-    running_everywhere: int = 0
+    by_hand: bool = Field(default=False, description="a person's word: instead of evidence and of waiting")
+
+
+class Jobs(BaseModel):
+    """What trains already, which only the caller knows: retrains and candidates on their way of this model, retrains
+    of all models, and the hours that this model's retrains took in the last seven days."""
+
+    model_config = ConfigDict(frozen=True)
+
+    here: int = 0
+    everywhere: int = 0
+    hours_this_week: float = 0.0
 
 
 class Ruling(StrEnum):
@@ -48,20 +60,25 @@ class GovernorVerdict(BaseModel):
     lacking: dict[str, int] = {}
 
 
-def govern(wish: RetrainWish, attempts: Sequence[Moment], at: Moment, settings: RuleSettings) -> GovernorVerdict:
-    """Rule on a wish, given when earlier retrains of this model were ordered."""
+def govern(
+    wish: RetrainWish, attempts: Sequence[Moment], at: Moment, settings: RuleSettings, jobs: Jobs
+) -> GovernorVerdict:
+    """Rule on a wish, given when earlier retrains of this model were ordered and what trains now. A person's word
+    overrules evidence, cool-down and the count of a week, not what runs, maintenance or the compute budget."""
     lacking, evidence = _evidence(wish, settings)
     until, timing = _timing(attempts, at, settings)
-    busy = _busy(wish, settings)
+    busy = _busy(jobs, settings)
+    if wish.by_hand:
+        lacking, evidence, timing, until = {}, [], [reason for reason in timing if reason.code != _COOL_DOWN], None
     recent = sum(at - attempt < timedelta(days=7) for attempt in attempts)
-    if recent >= settings.retrains_a_week and not wish.running_here:
+    if recent >= settings.retrains_a_week and not jobs.here and not wish.by_hand:
         reason = because("governor-person", retrains=recent, days=7)
         return GovernorVerdict(ruling=Ruling.PERSON, reasons=(reason, *evidence), lacking=lacking)
     reasons = (*evidence, *timing, *busy)
     if reasons:
         only_time = not evidence and not busy
         return GovernorVerdict(ruling=Ruling.WAIT, reasons=reasons, until=until if only_time else None, lacking=lacking)
-    reason = because("governor-go", labels=wish.labels, sides=", ".join(wish.affected_sides))
+    reason = because("governor-go", labels=wish.labels, sides=", ".join(wish.affected_sides) or "none failed")
     return GovernorVerdict(ruling=Ruling.GO, reasons=(reason,))
 
 
@@ -91,15 +108,18 @@ def _timing(attempts: Sequence[Moment], at: Moment, settings: RuleSettings) -> t
     cool = timedelta(hours=settings.cool_down_hours)
     if attempts and at - attempts[-1] < cool:
         until = attempts[-1] + cool
-        reasons.append(because("governor-cool-down", hours=settings.cool_down_hours, until=until.isoformat()))
+        reasons.append(because(_COOL_DOWN, hours=settings.cool_down_hours, until=until.isoformat()))
     if any(span.covers(at) for span in settings.maintenance):
         reasons.append(because("governor-maintenance"))
     return until, reasons
 
 
-def _busy(wish: RetrainWish, settings: RuleSettings) -> list[Reason]:
-    if wish.running_here:
+def _busy(jobs: Jobs, settings: RuleSettings) -> list[Reason]:
+    if jobs.here:
         return [because("governor-running")]
-    if wish.running_everywhere >= settings.jobs_at_once:
-        return [because("governor-cap", running=wish.running_everywhere, cap=settings.jobs_at_once)]
+    budget = settings.compute_hours_a_week
+    if budget is not None and jobs.hours_this_week >= budget:
+        return [because("governor-compute", hours=jobs.hours_this_week, budget=budget)]
+    if jobs.everywhere >= settings.jobs_at_once:
+        return [because("governor-cap", running=jobs.everywhere, cap=settings.jobs_at_once)]
     return []

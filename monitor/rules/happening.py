@@ -66,6 +66,14 @@ class PersonSaid(_Happening):
     who: str
 
 
+class RetrainAsked(_Happening):
+    """A person wants the served model retrained, without an incident."""
+
+    kind: Literal["retrain-asked"] = "retrain-asked"
+    who: str
+    why: str
+
+
 class CandidateMoved(_Happening):
     """What became of the retrain that the incident ordered. Candidates that nobody's incident ordered are not told."""
 
@@ -83,5 +91,6 @@ class Tick(_Happening):
 
 
 Happening = Annotated[
-    WindowSeen | LabelSeen | ReleaseServed | PersonSaid | CandidateMoved | Tick, Field(discriminator="kind")
+    WindowSeen | LabelSeen | ReleaseServed | PersonSaid | RetrainAsked | CandidateMoved | Tick,
+    Field(discriminator="kind"),
 ]

@@ -58,6 +58,7 @@ class Incident(BaseModel):
     labels_at_attempt: int | None = None
     held: tuple[str, ...] = Field(default=(), description="codes of refusals recorded since the last attempt")
     person_asked: bool = False
+    person_asked_at: Moment | None = Field(default=None, description="when it last said that it stands still")
     candidate: Sha256 | None = None
 
     @property

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from monitor.rules import answering, withdrawal
+from monitor.rules import answering, trigger, withdrawal
 from monitor.rules.action import Kind, Phase, Withdraw
 from monitor.rules.decision import moved, under_key
 from monitor.rules.facts import BundleFacts
 from monitor.rules.happening import LabelSeen, WindowSeen
 from monitor.rules.incident import closed, labelled, new_incident, opened, settled
+from monitor.rules.pace import Pace, slower
 from monitor.rules.reason import Reason, because
 from monitor.rules.turn import Turn
 
@@ -16,7 +17,7 @@ def release(turn: Turn, facts: BundleFacts) -> None:
     """Another release serves: every camera starts under its key. Ill cameras stay ill and keep their tickets."""
     if turn.state.facts is not None and turn.state.facts.bundle_hash == facts.bundle_hash:
         return
-    turn.set(facts=facts, last_closed=None)
+    turn.set(facts=facts, last_closed=None, since=trigger.since_release(turn.state.since, turn.at))
     turn.fresh_watch()
     for camera in turn.state.cameras.values():
         key = camera.key.model_copy(update={"bundle_hash": facts.bundle_hash})
@@ -50,6 +51,8 @@ def label(turn: Turn, label: LabelSeen) -> None:
     if facts is None or label.bundle_hash != facts.bundle_hash:
         return
     incident = turn.state.incident
+    if turn.state.since is not None:
+        turn.set(since=trigger.after_label(turn.state.since, label, facts, turn.settings))
     if incident is not None and label.camera in incident.cameras:
         turn.set_incident(*labelled(incident, label, facts, turn.settings))
         return
@@ -73,6 +76,8 @@ def judge_release(turn: Turn, facts: BundleFacts) -> None:
         return
     young = withdrawal.on_probation(facts, (turn.at - facts.activated_at).total_seconds(), turn.settings)
     proofs = withdrawal.proven(watch, turn.settings, young=young)
+    if young:
+        proofs += slower(_paces(turn, facts), turn.settings)
     if not proofs:
         return
     if facts.previous is not None and young:
@@ -80,6 +85,12 @@ def judge_release(turn: Turn, facts: BundleFacts) -> None:
         turn.set(watch=watch.model_copy(update={"acted": True}))
         return
     _harm_without_drift(turn, facts, watch, proofs)
+
+
+def _paces(turn: Turn, facts: BundleFacts) -> list[tuple[str, Pace]]:
+    """How fast each camera that serves the release is, healthy or not."""
+    cameras = turn.state.cameras.values()
+    return [(camera.camera, camera.pace) for camera in cameras if camera.key.bundle_hash == facts.bundle_hash]
 
 
 def _harm_without_drift(turn: Turn, facts: BundleFacts, watch: withdrawal.Watch, proofs: list[Reason]) -> None:

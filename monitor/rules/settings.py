@@ -80,7 +80,27 @@ class RuleSettings(Settings):
     job_hours: float = Field(default=24.0, gt=0, description="a job that says nothing for this long is given up")
     shadow_hours: float = Field(default=72.0, gt=0, description="a shadow without a decision for this long is given up")
     maintenance: tuple[MaintenanceWindow, ...] = ()
+    person_hours: float = Field(
+        default=24.0, gt=0, description="an incident that stands still this long asks a person, and again after as long"
+    )
+    diagnose_hours: float = Field(
+        default=2.0, gt=0, description="a drift whose camera or siblings report nothing more is judged by what is known"
+    )
 
+    compute_hours_a_week: float | None = Field(default=None, gt=0, description="of retrains of one model; None: any")
+    labels_a_week: int | None = Field(default=None, ge=0, description="images asked for, of one model; None: any")
+    retrain_days: float | None = Field(default=None, gt=0, description="retrain on schedule, this long after the last")
+    retrain_on_labels: int | None = Field(default=None, ge=1, description="retrain on so many labels since the last")
+    accuracy_drop: float | None = Field(
+        default=None, gt=0, lt=1, description="retrain where audit labels show so much more error than certified"
+    )
+    accuracy_proof: float = Field(default=100.0, gt=1, description="e-value of that drop; a retrain is no withdrawal")
+
+    latency_factor: float = Field(
+        default=3.0, gt=1, description="of the same camera's latency under the release before"
+    )
+    latency_floor_seconds: float = Field(default=0.02, ge=0, description="a mean below it is never too slow")
+    latency_windows: int = Field(default=10, ge=1, description="slow windows in a row that count as proof")
     probation_days: float = Field(default=7.0, ge=0, description="a release this young is withdrawn on proof of harm")
     withdrawal_proof: float = Field(
         default=80.0, gt=1, description="e-value taken for proof against a release on probation"

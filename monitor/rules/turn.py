@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.names import Moment
+from drift.eprocess import EProcess
 from monitor.rules import withdrawal
 from monitor.rules.action import Action, CloseIncident, Kind, Phase
+from monitor.rules.budget import Asks
 from monitor.rules.camera import CameraState
 from monitor.rules.decision import moved
 from monitor.rules.facts import BundleFacts
+from monitor.rules.governor import Jobs
 from monitor.rules.incident import Incident
 from monitor.rules.reason import because
 from monitor.rules.settings import RuleSettings
@@ -27,6 +30,17 @@ class Closed(BaseModel):
     cameras: dict[str, Kind]
 
 
+class Since(BaseModel):
+    """What came in since the model was last trained, or since its first release."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: Moment
+    labels: int = 0
+    audit: EProcess | None = None
+    held: tuple[str, ...] = Field(default=(), description="codes of refusals recorded since")
+
+
 class ModelState(BaseModel):
     """All that the rules remember of one model; JSON-serialisable."""
 
@@ -41,13 +55,15 @@ class ModelState(BaseModel):
     opened: int = 0
     last_closed: Closed | None = None
     attempts: tuple[Moment, ...] = ()
+    since: Since | None = None
+    asks: Asks = ()
 
 
 class Turn:
     """The state so far and the actions collected, at one moment."""
 
-    def __init__(self, state: ModelState, at: Moment, settings: RuleSettings) -> None:
-        self.state, self.at, self.settings = state, at, settings
+    def __init__(self, state: ModelState, at: Moment, settings: RuleSettings, jobs: Jobs) -> None:
+        self.state, self.at, self.settings, self.jobs = state, at, settings, jobs
         self.actions: list[Action] = []
 
     def set(self, **changes: object) -> None:

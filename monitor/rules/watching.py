@@ -82,14 +82,28 @@ def _diagnose_all(turn: Turn) -> None:
             _diagnose(turn, camera)
 
 
-def _diagnose(turn: Turn, camera: CameraState) -> None:
+def give_up_waiting(turn: Turn) -> None:
+    """A drift whose windows stopped coming is diagnosed by what there is; one of a camera that stays on another bundle
+    than the served one can be no incident of it, and is looked for anew."""
+    patience = timedelta(hours=turn.settings.diagnose_hours)
+    for name in sorted(turn.state.cameras):
+        camera = turn.state.cameras[name]
+        if camera.phase is not Phase.DRIFT or turn.at - camera.since < patience:
+            continue
+        _diagnose(turn, camera, overdue=True)
+        if turn.state.cameras[name].phase is Phase.DRIFT:
+            fresh, changes = released(turn.state.cameras[name], turn.at, because("drift-not-served"))
+            turn.set_camera(fresh, list(changes))
+
+
+def _diagnose(turn: Turn, camera: CameraState, *, overdue: bool = False) -> None:
     facts = turn.state.facts
     if facts is None or camera.onset is None or camera.key.bundle_hash != facts.bundle_hash:
         return
     siblings = [
         other for other in turn.state.cameras.values() if other.line == camera.line and other.camera != camera.camera
     ]
-    diagnosis = diagnose(camera, siblings, turn.settings)
+    diagnosis = diagnose(camera, siblings, turn.settings, overdue=overdue)
     if diagnosis is None:
         return
     incident = _incident_for(turn, camera, diagnosis.kind, diagnosis.reason, facts)

@@ -28,8 +28,8 @@ STEPS = Path(__file__).parent / "migrations"
 def migrate(path: Path, *, steps: Path = STEPS) -> None:
     """Bring the database at `path` to the newest step (or create it). Raises ConfigurationError; the old one stays."""
     configuration = alembic_configuration(steps)
-    head = ScriptDirectory.from_config(configuration).get_current_head()
-    if path.exists() and _version(path) == head:
+    head = newest_step(steps=steps)
+    if path.exists() and step_of(path) == head:
         return
     copy = path.with_name(path.name + ".migrating")
     _remove(copy)
@@ -47,6 +47,11 @@ def migrate(path: Path, *, steps: Path = STEPS) -> None:
     _swap(copy, path)
 
 
+def newest_step(*, steps: Path = STEPS) -> str | None:
+    """The step that this version brings a database to."""
+    return ScriptDirectory.from_config(alembic_configuration(steps)).get_current_head()
+
+
 def alembic_configuration(steps: Path) -> Config:
     """Where alembic finds the steps."""
     configuration = Config()
@@ -55,7 +60,8 @@ def alembic_configuration(steps: Path) -> Config:
     return configuration
 
 
-def _version(path: Path) -> str | None:
+def step_of(path: Path) -> str | None:
+    """The step that a database is at. Raises ConfigurationError for what is none."""
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
     try:
         with engine.connect() as connection:

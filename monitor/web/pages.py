@@ -21,6 +21,7 @@ from monitor.people import People
 from monitor.store import Store
 from monitor.store.label_tables import ImageRow
 from monitor.web.reading.camera import SPANS, camera_facts, label_points, series
+from monitor.web.reading.changes import change, changes
 from monitor.web.reading.events import EventFilter, events
 from monitor.web.reading.fleet import CameraKey, attention, fleet
 from monitor.web.reading.incidents import fleet_incidents, incidents, incidents_of
@@ -68,6 +69,8 @@ class Pages:
         router.add_api_route("/labels/images/{image_id}", self.image)
         router.add_api_route("/incidents", self.incidents)
         router.add_api_route("/releases", self.releases)
+        router.add_api_route("/changes", self.changes)
+        router.add_api_route("/changes/{site}/{number}", self.change)
         router.add_api_route("/thresholds", self.thresholds)
         router.add_api_route("/timeline", self.timeline)
         app.include_router(router)
@@ -156,6 +159,19 @@ class Pages:
         """Releases and candidates with their reasons."""
         with self._store.read() as session:
             return self._page(request, "releases.html", waits=attention(session), sites=releases(session))
+
+    def changes(self, request: Request) -> Response:
+        """Every activation with its record."""
+        with self._store.read() as session:
+            return self._page(request, "changes.html", waits=attention(session), all=changes(session))
+
+    def change(self, request: Request, site: str, number: int) -> Response:
+        """One change record, to be read or printed."""
+        with self._store.read() as session:
+            found = change(session, site, number)
+            if found is None:
+                raise HTTPException(404, f"site {site} has no change record {number}")
+            return self._page(request, "change.html", waits=attention(session), change=found)
 
     def thresholds(
         self,

@@ -41,6 +41,7 @@ def environment() -> Environment:
         "percent": percent,
         "threshold": threshold,
         "moment": moment,
+        "exactly": exactly,
         "tone": tone,
         "short": lambda text: (text or "")[:12],
         "spark": spark,
@@ -87,6 +88,16 @@ def moment(value: datetime | None) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(
         value.astimezone(UTC).isoformat(timespec="seconds"), value.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     )
+
+
+def exactly(value: datetime | str) -> str:
+    """A point in time in full, the same for every reader: for what is printed and kept.
+
+    >>> exactly("2026-03-02T06:00:00+01:00")
+    '2026-03-02 05:00:00 UTC'
+    """
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def tone(state: str | None) -> str:

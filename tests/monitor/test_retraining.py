@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from contracts.errors import OrderError
 from contracts.orders import Retrain
 from monitor.store.rollout_tables import CandidateRow, RetrainRow
+from monitor.store.rule_tables import EventRow
 from monitor.works import Works
 from runtime.bundle import Bundle
 from tests.monitor.conftest import MakePlant
@@ -45,7 +47,7 @@ def plant(make_plant: MakePlant, better_bundle: Bundle, tmp_path: Path) -> Itera
     script.write_text(TRAINER)
     shutil.copytree(better_bundle.path, tmp_path / "better")
     command = (sys.executable, str(script), "--folder", str(tmp_path))
-    plant = make_plant(retraining={"command": command})
+    plant = make_plant(retraining={"command": command, "retries": 0})
     assert plant.active_bundle is not None
     order_retrain(plant.works, plant.active_bundle.hash)
     yield plant
@@ -186,8 +188,77 @@ def test_process_that_takes_too_long_is_ended(plant: Plant, tmp_path: Path) -> N
 
 def test_command_that_cannot_be_started_is_a_recorded_failure(tmp_path: Path) -> None:
     for command, words in (((), "no retrain command is set"), (("/nowhere/trainer",), "cannot be started")):
-        plant = Plant.make(tmp_path / f"plant-{len(command)}", retraining={"command": command})
+        plant = Plant.make(tmp_path / f"plant-{len(command)}", retraining={"command": command, "retries": 0})
         order_retrain(plant.works, "a" * 64)
         plant.works.retraining.step()
         assert words in (retrain(plant).result or "")
         plant.close()
+
+
+def with_settings(plant: Plant, **changes: object) -> None:
+    """The monitor comes back with other settings for retrains."""
+    retraining = plant.settings.retraining.model_copy(update=changes)
+    plant.settings = plant.settings.model_copy(update={"retraining": retraining})
+    plant.restart()
+
+
+def test_a_retrain_that_crashes_is_tried_again_after_twice_the_wait_each_time(plant: Plant, tmp_path: Path) -> None:
+    with_settings(plant, retries=2, retry_seconds=60.0)
+    (tmp_path / "crash").touch()
+    (tmp_path / "go").touch()
+    for attempt, seconds in ((1, 60), (2, 120)):
+        begin(plant, tmp_path)
+        until(lambda: retrain(plant).state == "queued", plant.works.retraining.step)
+        row = retrain(plant)
+        assert row.retry_at is not None
+        assert seconds - 30 < (row.retry_at - datetime.now(UTC)).total_seconds() <= seconds
+        plant.works.retraining.step()
+        assert (retrain(plant).state, starts(tmp_path)) == ("queued", attempt)
+        with plant.works.store.write() as session:
+            session.get_one(RetrainRow, "retrain-1").retry_at = datetime.now(UTC)
+    begin(plant, tmp_path)
+    until(lambda: retrain(plant).state == "failed", plant.works.retraining.step)
+    with plant.works.store.read() as session:
+        codes = session.scalars(
+            select(EventRow.code).where(EventRow.code.like("retrain.%")).order_by(EventRow.id)
+        ).all()
+    assert codes.count("retrain.again") == 2
+    assert codes[-1] == "retrain.failed"
+
+
+def test_a_retrain_that_holds_too_much_memory_is_ended_and_not_tried_again(plant: Plant, tmp_path: Path) -> None:
+    with_settings(plant, retries=2, limit_bytes=1_000_000)
+    pid = begin(plant, tmp_path)
+    until(lambda: retrain(plant).state == "failed", plant.works.retraining.step)
+    assert "of memory, 0.00 GB are allowed" in (retrain(plant).result or "")
+    assert (retrain(plant).peak_bytes or 0) > 1_000_000
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_person_cancels_a_retrain_and_its_process_ends(plant: Plant, tmp_path: Path) -> None:
+    pid = begin(plant, tmp_path)
+    plant.works.desk.retrains.cancel("retrain-1", by="engineer-2", reason="wrong labels")
+    plant.works.retraining.step()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    (tmp_path / "go").touch()
+    plant.restart()
+    plant.works.retraining.step()
+    assert (retrain(plant).state, retrain(plant).result) == ("cancelled", "cancelled by engineer-2: wrong labels")
+    with pytest.raises(OrderError, match="is cancelled already"):
+        plant.works.desk.retrains.cancel("retrain-1", by="engineer-2", reason="")
+
+
+def test_a_person_asks_for_a_retrain_and_is_told_why_not(plant: Plant) -> None:
+    with pytest.raises(
+        OrderError, match="engineer-2 wants a retrain: new lamp; not now: a retrain of this model is run"
+    ):
+        plant.works.desk.retrains.ask(site=SITE, by="engineer-2", reason="new lamp")
+    plant.works.desk.retrains.cancel("retrain-1", by="engineer-2", reason="")
+    order_id = plant.works.desk.retrains.ask(site=SITE, by="engineer-2", reason="new lamp")["order_id"]
+    with plant.works.store.read() as session:
+        row = session.get_one(RetrainRow, order_id)
+        told = session.scalars(select(EventRow.text).where(EventRow.kind == "retrain")).all()
+    assert (row.state, row.incident_id) == ("queued", None)
+    assert [text[:32] for text in told if "engineer-2 wants" in text] == ["engineer-2 wants a retrain: new "] * 2

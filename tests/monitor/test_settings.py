@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,33 @@ def test_defaults_are_productions() -> None:
     assert settings.rules.commissioning_windows == 300
     assert settings.labels.audit_per_camera_day == 50
     assert settings.rollout.approval_for("mono", "cap") == "person"
+
+
+def test_one_site_may_have_other_rules_than_the_rest() -> None:
+    settings = parse(
+        sites=("mono", "poly"),
+        rules={"cool_down_hours": 48, "windows_over": 2},
+        site={"poly": {"rules": {"cool_down_hours": 6, "maintenance": [{"from_": "22:00", "to": "06:00"}]}}},
+    )
+    mono, poly = settings.rules_of("mono"), settings.rules_of("poly")
+    assert (mono.cool_down_hours, poly.cool_down_hours) == (48, 6)
+    assert (mono.windows_over, poly.windows_over) == (2, 2)
+    assert len(poly.maintenance) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"site": {"poly": {"rules": {"level": 0.02}}}}, "settings for site poly, which is not among sites"),
+        ({"rollout": {"approvals": {"mon/cap": "person"}}}, "settings for site mon, which is not among sites"),
+        ({"site": {"mono": {"rules": {"cool_down_hour": 6}}}}, "did you mean 'cool_down_hours'?"),
+        ({"site": {"mono": {"rules": {"cool_down_hours": -6}}}}, "cool_down_hours"),
+        ({"site": {"mono": {"rule": {}}}}, "did you mean 'rules'?"),
+    ],
+)
+def test_a_site_or_key_that_is_not_known_is_named(more: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        parse(**more)
 
 
 def test_approval_is_set_per_site_and_product() -> None:

@@ -20,11 +20,13 @@ from typing import Any
 from PIL import Image
 from sqlalchemy.orm import Session
 
+from contracts.channel import Channel
 from contracts.orders import Benchmark
 from contracts.scores import EDGES, Scores, bin_of
 from contracts.telemetry import CONFIDENCE_EDGES
 from lineside.line import Conditions, SimulatedLine
 from monitor.blobs import Blobs
+from monitor.changes import record
 from monitor.rules.reason import because
 from monitor.store import Store
 from monitor.store.label_tables import ImageRow, LabelRow, RatingRow
@@ -262,6 +264,27 @@ class _Story:
             "issued_at": self.at(256).isoformat(),
         }
         session.add(ChannelRow(site=SITE, sequence=6, body=channel, created_at=self.at(256), published_at=self.at(256)))
+        session.flush()
+        left: Channel | None = None
+        for number, _, reason, start, _ in told[:3]:
+            served = Channel.model_validate(
+                channel | {"sequence": 2 * number, "active": {"number": number, "bundle_hash": HASHES[number]}}
+            )
+            release = session.get_one(ReleaseRow, (SITE, number))
+            session.get_one(CandidateRow, f"candidate-{number}").approvals = (
+                [
+                    {
+                        "by": "person-3",
+                        "approved": True,
+                        "reason": "looked at 40 parts",
+                        "at": self.at(start or 0).isoformat(),
+                    }
+                ]
+                if number > 1
+                else []
+            )
+            record(session, release, served, left=left, reason=reason, by=None)
+            left = served
         session.add(
             RetrainRow(
                 order_id="retrain-9",

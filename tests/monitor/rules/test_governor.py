@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.rules.governor import GovernorVerdict, RetrainWish, Ruling, govern
+from monitor.rules.governor import GovernorVerdict, Jobs, RetrainWish, Ruling, govern
 from monitor.rules.settings import MaintenanceWindow, RuleSettings
 from tests.simulators.planted_model import START
 
@@ -19,7 +19,8 @@ READY: dict[str, Any] = {
 
 
 def ruled(attempts: tuple[datetime, ...] = (), settings: RuleSettings | None = None, **wish: Any) -> GovernorVerdict:
-    return govern(RetrainWish(**{**READY, **wish}), attempts, START, settings or RuleSettings())
+    jobs = Jobs(**{name: wish.pop(name) for name in Jobs.model_fields if name in wish})
+    return govern(RetrainWish(**{**READY, **wish}), attempts, START, settings or RuleSettings(), jobs)
 
 
 def codes(verdict: GovernorVerdict) -> list[str]:
@@ -53,9 +54,9 @@ def test_cool_down_says_until_when() -> None:
 
 
 def test_one_job_per_model_and_a_cap_over_all() -> None:
-    assert codes(ruled(running_here=True)) == ["governor-running"]
-    assert codes(ruled(running_everywhere=2)) == ["governor-cap"]
-    assert ruled(running_everywhere=1).ruling is Ruling.GO
+    assert codes(ruled(here=1)) == ["governor-running"]
+    assert codes(ruled(everywhere=2)) == ["governor-cap"]
+    assert ruled(everywhere=1).ruling is Ruling.GO
 
 
 def test_three_retrains_in_seven_days_leave_the_fourth_to_a_person() -> None:
@@ -71,7 +72,7 @@ def test_after_a_refusal_new_labels_are_needed() -> None:
 
 
 def test_every_reason_is_given_not_just_the_first() -> None:
-    verdict = ruled((START - timedelta(hours=1),), labels=10, running_everywhere=5)
+    verdict = ruled((START - timedelta(hours=1),), labels=10, everywhere=5)
     assert codes(verdict) == ["governor-few-labels", "governor-cool-down", "governor-cap"]
     assert verdict.until is None
 
@@ -90,7 +91,7 @@ def test_maintenance_windows_hold_a_retrain_also_past_midnight(
     from_: time, to: time, at: datetime, covered: bool
 ) -> None:
     settings = RuleSettings(maintenance=(MaintenanceWindow(weekdays=(0,), from_=from_, to=to),))
-    verdict = govern(RetrainWish(**READY), (), at, settings)
+    verdict = govern(RetrainWish(**READY), (), at, settings, Jobs())
     assert (verdict.ruling is Ruling.WAIT) is covered
 
 
@@ -106,7 +107,7 @@ def test_whatever_is_wished_for_no_model_trains_more_than_three_times_a_week_or_
     for hour in sorted(hours):
         at = START + timedelta(hours=hour)
         wish = RetrainWish(labels=labels, labels_per_side={"defect": defects}, affected_sides=("defect",))
-        if govern(wish, attempts, at, RuleSettings()).ruling is Ruling.GO:
+        if govern(wish, attempts, at, RuleSettings(), Jobs()).ruling is Ruling.GO:
             assert labels >= 200
             assert defects >= 20
             attempts = (*attempts, at)

@@ -245,7 +245,8 @@ def test_labels_that_do_not_come_are_asked_for_again_and_in_the_end_a_person_is(
     for _ in range(30):
         drifting.wait(hours=50)
     assert sum(ask.random for ask in drifting.all_of(AskForLabels)) <= 5 * 200 + 60
-    assert len(drifting.all_of(AskPerson)) == 1
+    asked = [ask.reason.code for ask in drifting.all_of(AskPerson)]
+    assert asked.count("labels-do-not-come") == 1
     assert "adopt" in answers(drifting.incident)
 
 
@@ -327,9 +328,10 @@ def test_after_three_retrains_in_a_week_a_person_decides(ordered: PlantedModel) 
         ordered.wait(hours=25)
     assert len(ordered.all_of(OrderRetrain)) == 3
     assert ordered.phase() is Phase.HARMFUL
-    assert len(ordered.all_of(AskPerson)) == 1
+    asked = [ask.reason.code for ask in ordered.all_of(AskPerson)]
+    assert asked == ["governor-person", "waits-harmful"]
     ordered.wait(hours=10)
-    assert len(ordered.all_of(AskPerson)) == 1
+    assert len(ordered.all_of(AskPerson)) == 2
     ordered.say("retrain")
     assert ordered.phase() is Phase.RETRAIN
     assert ordered.all_of(OrderRetrain)[-1].reason.code == "retrain-by-person"

@@ -95,6 +95,7 @@ def gate(next_: str = "shadow") -> GateVerdict:
         ("person", (), Approval.WAIT_FOR_PEOPLE),
         ("person", ("ada",), Approval.GO),
         ("two-people", ("ada", "ada"), Approval.WAIT_FOR_PEOPLE),
+        ("two-people", ("ada", "Ada"), Approval.WAIT_FOR_PEOPLE),
         ("two-people", ("ada", "bob"), Approval.GO),
         ("automatic-after-shadow", (), Approval.GO),
     ],

@@ -23,7 +23,8 @@ from tests.simulators.seeded_store import HASHES, SITE
 
 CAMERA = f"/cameras/{SITE}/press-4/cam-b/cap"
 LOOK = "/thresholds?escape=20&false_reject=1&review=0.2&reviews_a_day=50"
-PAGES = ("/", "/incidents", "/labels", "/releases", "/thresholds", LOOK, "/timeline", CAMERA)
+RECORD = f"/changes/{SITE}/3"
+PAGES = ("/", "/incidents", "/labels", "/releases", "/changes", RECORD, "/thresholds", LOOK, "/timeline", CAMERA)
 
 
 class Elements(HTMLParser):
@@ -171,7 +172,7 @@ def _posts(reader: TestClient, path: str) -> list[str]:
 def test_every_button_speaks_to_the_api(client: TestClient) -> None:
     """The answer of the API may be a no, but it is an answer to this very question."""
     buttons = _posts(client, "/incidents") + _posts(client, "/releases")
-    assert len(buttons) == 2 + 3 + 2 + 1 + 2
+    assert len(buttons) == 2 + 3 + 2 + 1 + 2 + 1
     for address in buttons:
         body = {"by": "rater-1", "site": SITE, "reason": "because"}
         if address == "/v1/rollback":
@@ -284,6 +285,31 @@ def test_one_lot_at_three_sites_is_one_card_with_pictures_and_counts_once(reader
     assert '<span class="count">2</span>' in page
     german = reader.get("/incidents", params={"lang": "de"}).text
     assert "Teile der Charge L-7731 (cap) sehen an 3 Standorten anders aus" in german
+
+
+def test_a_change_record_says_what_why_on_which_evidence_and_who(reader: TestClient) -> None:
+    page = Elements(reader.get(RECORD).text).text
+    for words in (
+        "Change record 3 of mono",
+        "Promotion",
+        HASHES[3],
+        "person-3 approved, 20",
+        "looked at 40 parts",
+        "Gate:",
+    ):
+        assert words in page, words
+    assert "All records of the site up to this one are as they were written" in page
+    assert reader.get(f"/changes/{SITE}/9").status_code == 404
+    german = Elements(reader.get(RECORD, params={"lang": "de"}).text).text
+    assert "person-3 gab es frei" in german
+
+
+def test_a_running_retrain_is_cancelled_with_one_click(client: TestClient, works: Works) -> None:
+    assert 'data-post="/v1/retrains/retrain-9/cancel"' in client.get("/releases").text
+    client.post("/v1/retrains/retrain-9/cancel", json={"by": "person-3"})
+    page = client.get("/releases").text
+    assert "retrain-9/cancel" not in page
+    assert 'data-post="/v1/retrains"' in page
 
 
 def test_the_timeline_is_filtered_and_paged(client: TestClient, works: Works) -> None:
@@ -401,3 +427,21 @@ def test_accuracy_without_labels_is_void_while_the_camera_is_out_of_focus(client
     assert "The camera is out of focus" in text
     assert "void while drifting or faulty" in text
     assert "from confidence alone" not in text
+
+
+def test_windows_add_up_over_http_as_they_do_on_the_pages(reader: TestClient) -> None:
+    asked = {"since": "2020-01-01T00:00:00Z", "by": "camera", "span": "day"}
+    sums = reader.get("/v1/windows/sums", params=asked).json()["sums"]
+    windows = {
+        name: sum(row["windows"] for row in sums if row["about"] == name) for name in {row["about"] for row in sums}
+    }
+    assert windows == {f"{SITE}/press-4/cam-a": 300, f"{SITE}/press-4/cam-b": 300, f"{SITE}/press-5/cam-a": 258}
+    assert all(0.3 < row["statistics"]["mean"] < 0.6 for row in sums)
+    assert reader.get("/v1/windows/sums", params={**asked, "span": "week"}).status_code == 422
+    assert reader.get("/v1/windows/sums", params={**asked, "since": "2020-01-01T00:00:00"}).status_code == 422
+
+
+def test_incidents_over_http_name_what_has_one_cause(reader: TestClient) -> None:
+    (one,) = reader.get("/v1/incidents", params={"site": "north"}).json()["together"]
+    assert one["body"]["lot"] == "L-7731"
+    assert reader.get("/v1/incidents", params={"site": "elsewhere"}).json()["together"] == []
