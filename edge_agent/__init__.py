@@ -13,9 +13,9 @@ on disk, and sums of them to the monitor. Reading order:
 - what leaves: `outbox`, `shrink`, `merging`, `lanes`, `broker`, `uplink`, `sampling` (from its `candidates`), `upload`,
   `outcomes`, all of them with `courtesy` to the line; by hand: `luggage`
 - what the monitor asks: `orders`, `shadow`, `replay`, `benchmarking`, `scores`, with `patience`
-- bundles: `updates`, `download`, `slots`, `evidence`, `selection`, `engines`, `pace`, `crash`,
-  `activation`, `follower`
+- bundles: `updates`, `download`, `slots`, `evidence`, `selection`, `loader`, `engines`, `pace`,
+  `crash`, `probation`, `activation`, `follower`
 - what it says of itself: `state`, `trouble`, `outbound`, `metrics`, `watchdog`, `web/`
 - beside a running one: `claim`, `neighbour`, `doctor/`
-- `caretaker` with its `duties`, `memory`, and `core`, `links` and `agent`, which put it all together.
+- `caretaker` with its `duties`, `memory`, `threads`, and `core`, `links` and `agent`, which put it all together.
 """

@@ -20,22 +20,19 @@ from contracts.errors import BundleError
 from contracts.telemetry import Event, EventKind
 from edge_agent.engines import Engines
 from edge_agent.inspection import Inspector
+from edge_agent.loader import Loader
 from edge_agent.outbox import Outbox
 from edge_agent.pace import check_pace
-from edge_agent.selection import Selector
+from edge_agent.probation import Conduct, fault, proven
 from edge_agent.shadow import ShadowRunner
 from edge_agent.slots import Slots
 from edge_agent.station import Station
 from edge_agent.store import Store
 from edge_agent.thresholds import SignedChoices
 from edge_agent.updates import UntrustedError
-from runtime.bundle import Bundle, open_bundle
+from runtime.bundle import Bundle
 
 _MOST_DEATHS = 2  # of the agent under one unconfirmed bundle, where nothing tells why
-_CONFIRM_IMAGES = 20
-_CONFIRM_SECONDS = 60.0  # where there is a bundle to go back to
-_FAILURES = 5  # among the last images of the line
-_HUNG = 2  # images of the line
 _RELEASES, _REPORTED = "releases", "reported_active"
 _log = logging.getLogger(__name__)
 
@@ -46,37 +43,6 @@ class Channels(Protocol):
     def channel(self) -> Channel: ...
 
     def fetch(self, bundle_hash: str, staging_folder: Path) -> Path: ...
-
-
-class Loader:
-    """Turns a staged bundle into an inspector that passed its probe, with the variant that should serve here."""
-
-    def __init__(self, selector: Selector, *, production: bool) -> None:
-        self._selector, self._production = selector, production
-
-    def load(self, place: Path, bundle_hash: str) -> Inspector:
-        """Raises BundleError, with the reason, where the bundle may not serve here."""
-        bundle = self._open(place, bundle_hash)
-        inspector, selection = self._selector.select(bundle)
-        inspector.selection = selection
-        return inspector
-
-    def load_variant(self, place: Path, bundle_hash: str, variant: str, *, why: str) -> Inspector:
-        """The same with a variant that a benchmark has chosen."""
-        bundle = self._open(place, bundle_hash)
-        inspector, selection = self._selector.take(bundle, variant, why=why)
-        inspector.selection = selection
-        return inspector
-
-    def _open(self, place: Path, bundle_hash: str) -> Bundle:
-        bundle = open_bundle(place, expected_hash=bundle_hash)
-        if self._production and not bundle.manifest.licence.production:
-            licence = bundle.manifest.licence
-            raise BundleError(
-                f"bundle {bundle.hash[:12]} is not for production ({licence.licence}, {licence.permitted_use}); "
-                "this is a production agent (production = true)"
-            )
-        return bundle
 
 
 class Bundles:
@@ -210,16 +176,14 @@ class Bundles:
             raise RuntimeError(f"{stuck}, although it was told to")
 
     def _judge_active(self, *, confirmed: bool) -> None:
-        previous, failures = self.slots.previous(), self._station.failures
-        reason = f"it could not answer {failures} of its last images" if failures >= _FAILURES else None
-        reason = f"{self._hung} images did not come to an end" if self._hung >= _HUNG else reason
+        answered, seconds = self._station.answered - self._answered_before, time.monotonic() - self._since
+        conduct = Conduct(answered, seconds, failures=self._station.failures, hung=self._hung)
+        previous, reason = self.slots.previous(), fault(conduct)
         if reason is not None and previous is not None:
             self._give_up_active(reason)
             self._start()
-        elif not confirmed and failures == 0 and self._hung == 0:
-            answered, seconds = self._station.answered - self._answered_before, time.monotonic() - self._since
-            if answered >= _CONFIRM_IMAGES and (previous is None or seconds >= _CONFIRM_SECONDS):
-                self.slots.confirm()
+        elif not confirmed and proven(conduct, alone=previous is None):
+            self.slots.confirm()
 
     def release_number(self, bundle_hash: str | None) -> int | None:
         """The number people call a bundle by, where the channel has named it."""

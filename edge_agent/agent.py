@@ -43,6 +43,7 @@ from edge_agent.sources.making import make_cameras, make_folder, make_image_brok
 from edge_agent.sources.mqtt import MqttSource
 from edge_agent.sources.push import PushSource
 from edge_agent.state import birth, refresh_metrics, station_view
+from edge_agent.threads import Threads
 from edge_agent.trouble import Trouble
 from edge_agent.uplink import Uplink
 from edge_agent.watchdog import Watchdog
@@ -50,7 +51,6 @@ from edge_agent.web.door import web_app
 from edge_agent.web.page import StationView
 from edge_agent.web.server import WebServer
 
-_JOIN_SECONDS = 10.0
 _SILENT_SECONDS = 60.0  # without an answer of the model, where no service manager says how long
 
 
@@ -92,12 +92,9 @@ class Agent:
         self, settings: AgentSettings, sources: Sequence[Source] = (), *, stop: threading.Event | None = None
     ) -> None:
         self.settings = settings
-        self.failure: BaseException | None = None
-        """What ended one of the threads; `stop` is set then."""
-        self._stop = stop or threading.Event()
+        self.threads = Threads(stop or threading.Event())
         self._started_at = datetime.now(UTC)
         self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
         self._drift: dict[str, str] = {}
         self._watchdog = Watchdog()
         with ExitStack() as held:
@@ -149,6 +146,11 @@ class Agent:
         return self.products.changeover.assign(self.triggers.claim(capture))
 
     @property
+    def failure(self) -> BaseException | None:
+        """What ended one of the threads; `stop` is set then."""
+        return self.threads.failure
+
+    @property
     def url(self) -> str:
         """Where the page is."""
         return self._web.url
@@ -167,17 +169,33 @@ class Agent:
             inspector.book = core.bundles.thresholds.book(inspector.bundle)
             core.station.activate(inspector)
             core.bundles.build_engines(inspector)
+        self._inspect()
+        self._serve_the_monitor()
+        self._web.start(web_app(self))
+        self._watchdog.ready()
+
+    def _inspect(self) -> None:
+        """Every source, and what its images need."""
+        core, run, stopping = self.core, self.threads.run, self._stopping
         if core.parts.active:
-            self._run("parts", core.parts.run, self._stopping)
-        self._run("engines", core.bundles.engines.run, self._stopping)
+            run("parts", core.parts.run, stopping)
+        run("engines", core.bundles.engines.run, stopping)
         for source in self.sources:
             if source is not self.push:
-                self._run(f"source {source.name}", core.station.watch, Feed(source, self._claim), self._stopping)
-        self._run("commits", core.station.keep_committing, self._stopping)
+                run(f"source {source.name}", core.station.watch, Feed(source, self._claim), stopping)
+        run("commits", core.station.keep_committing, stopping)
         feed = Feed(self.push, self._claim)
-        watch = partial(core.station.watch, feed, self._stopping, beside=True)
+        watch = partial(core.station.watch, feed, stopping, beside=True)
         for number in range(self.settings.web.workers):
-            self._run(f"source {feed.name} {number + 1}", watch)
+            run(f"source {feed.name} {number + 1}", watch)
+        run("pulse", self.pulse.run, stopping)
+        if self.settings.products:
+            run("products", self.products.shelf.run, stopping)
+        run("caretaker", take_care, duties(self.settings, core), stopping)
+
+    def _serve_the_monitor(self) -> None:
+        """What it asks, beside the line."""
+        core, run, stopping = self.core, self.threads.run, self._stopping
         replayer = Replayer(
             core.store,
             core.outbox,
@@ -186,22 +204,16 @@ class Agent:
             active=lambda: core.station.active,
             shadow=lambda: core.shadow.inspector,
         )
-        self._run("replay", replayer.run, self._stopping)
-        self._run("benchmark", self.benchmarker.run, self._stopping)
-        self._run("pulse", self.pulse.run, self._stopping)
-        self._run("scores", self.scores.run, self._stopping)
-        if self.settings.products:
-            self._run("products", self.products.shelf.run, self._stopping)
-        self._run("caretaker", take_care, duties(self.settings, self.core), self._stopping)
+        run("replay", replayer.run, stopping)
+        run("benchmark", self.benchmarker.run, stopping)
+        run("scores", self.scores.run, stopping)
         if self.follower is not None:
-            self._run("follower", self.follower.run, self._stopping)
+            run("follower", self.follower.run, stopping)
         if self.sampler is not None:
-            self._run("sampler", self.sampler.run, self._stopping)
+            run("sampler", self.sampler.run, stopping)
         if self.uplink is not None:
             core.ledger.committed = self.uplink.wake
             self.uplink.start()
-        self._web.start(web_app(self))
-        self._watchdog.ready()
 
     def close(self) -> None:
         """Stop taking images, commit what was inspected, let go of everything."""
@@ -211,8 +223,7 @@ class Agent:
             source.close()
         if self.follower is not None:
             self.follower.wake()
-        for thread in self._threads:
-            thread.join(timeout=_JOIN_SECONDS)
+        self.threads.join()
         if self.failure is None:
             self.core.bundles.stop()
         self.outputs.close()
@@ -296,16 +307,3 @@ class Agent:
 
     def _note_drift(self, states: Mapping[str, str]) -> None:
         self._drift.update({camera: state.lower() for camera, state in states.items()})
-
-    def _run(self, name: str, target: Callable[..., None], *arguments: object) -> None:
-        def guarded() -> None:
-            try:
-                target(*arguments)
-            except BaseException as error:
-                self.failure = error
-                self._stop.set()
-                raise
-
-        thread = threading.Thread(target=guarded, name=name, daemon=True)
-        thread.start()
-        self._threads.append(thread)

@@ -9,12 +9,13 @@ from prometheus_client import CollectorRegistry
 
 from drift.camera import CameraHealth
 from drift.focus import Focus
-from edge_agent.activation import Bundles, Loader
+from edge_agent.activation import Bundles
 from edge_agent.buffer import ImageBuffer
 from edge_agent.crash import blamed_on_model
 from edge_agent.deadline import Deadlines
 from edge_agent.focus import FocusBook, forget_focus
 from edge_agent.ledger import Ledger
+from edge_agent.loader import Loader
 from edge_agent.metrics import Metrics
 from edge_agent.orders import Orders
 from edge_agent.outbox import Outbox

@@ -14,7 +14,7 @@ from threading import Thread
 from typing import IO, Any
 
 from contracts.errors import BundleError
-from edge_agent.activation import Loader
+from edge_agent.loader import Loader
 from edge_agent.selection import Selector
 from runtime.bundle import open_bundle
 from runtime.trial import Trials

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.errors import BundleError
 from edge_agent import selection
-from edge_agent.activation import Loader
+from edge_agent.loader import Loader
 from edge_agent.selection import Selector
 from edge_agent.store import Store
 from runtime import trial

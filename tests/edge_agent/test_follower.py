@@ -237,7 +237,7 @@ def test_a_bundle_under_which_the_agent_keeps_dying_gives_its_place_back(
 
 def die(plant: Site) -> None:
     """As a kill leaves it: nothing is said to the slots."""
-    plant.agent.failure = RuntimeError("killed")
+    plant.agent.threads.failure = RuntimeError("killed")
     plant.agent.close()
 
 
