@@ -16,7 +16,7 @@ from edge_agent.outbox import Lane, Message, Outbox
 
 IN_FLIGHT = 64  # messages sent and not acknowledged
 SHARE = 48  # of them at most in one of two lanes: neither waits for the other
-FAR_BEHIND = IN_FLIGHT  # messages of the present boot that were not sent yet, when it ends
+FAR_BEHIND = 4 * IN_FLIGHT  # messages of the present boot that were not sent yet, when it ends
 _PATIENCE = 4.0  # times `resend_seconds` at most, where acknowledgements are slow
 
 

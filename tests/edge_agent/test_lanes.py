@@ -99,15 +99,15 @@ def test_neither_lane_takes_the_place_of_the_other(store: Store) -> None:
 
 
 def test_a_boot_that_falls_far_behind_ends_and_what_is_new_counts_from_one(store: Store) -> None:
-    box, started = outbox(store), []
+    box, started, step = outbox(store), [], FAR_BEHIND // 5 + 1
     sending = lanes(box)
     for _ in range(20):
-        add(box, FAR_BEHIND // 5 + 1)
+        add(box, step)
         if sending.divide():
             started.append(box.boot)
             assert not sending.divide()
     assert len({*started, box.started}) == 5
-    assert [row["last_sequence"] for row in store.rows("SELECT * FROM boots")] == [FAR_BEHIND + 1] * 4 + [0]
+    assert [row["last_sequence"] for row in store.rows("SELECT * FROM boots")] == [5 * step] * 4 + [0]
 
 
 def test_over_the_first_acknowledgement_what_is_new_is_soon_at_the_monitor_after_a_long_outage(store: Store) -> None:
@@ -117,7 +117,7 @@ def test_over_the_first_acknowledgement_what_is_new_is_soon_at_the_monitor_after
         add(box, FAR_BEHIND)
         sending.divide()
     add(box, 1, "new")
-    for _ in range(5):
+    for _ in range(15):
         centre.take(sending.exchange(centre.acknowledged())[1])
         sending.take_late()
         sending.divide()
@@ -149,7 +149,7 @@ def test_a_division_in_the_middle_of_a_drain_sends_nothing_twice(store: Store) -
     sending, divided = lanes(box), 0
     while box.size()[0]:
         if divided < 3:
-            add(box, SHARE + 10)
+            add(box, SHARE + 100)
         divided += sending.divide()
         centre.take(sending.exchange(centre.acknowledged())[1])
         sending.take_late()

@@ -154,9 +154,11 @@ def test_a_long_backlog_is_delivered_in_portions_and_what_is_new_goes_beside_it(
     make_agent: MakeAgent, mosquitto: Mosquitto, takes_late: bool
 ) -> None:
     """To a monitor that takes it so; an older one gets everything in order."""
-    agent = make_agent(broker=linked(mosquitto), window=WindowSettings(images=1))
+    before = make_agent(window=WindowSettings(images=1))
+    see(before, range(500))
+    before.close()
     mosquitto.kill()
-    see(agent, range(500))
+    agent = make_agent(broker=linked(mosquitto), window=WindowSettings(images=1))
     agent.core.station.faults["cam-a"] = "black"
     mosquitto.start()
     monitor = ListeningMonitor(mosquitto.port)
@@ -164,14 +166,14 @@ def test_a_long_backlog_is_delivered_in_portions_and_what_is_new_goes_beside_it(
     monitor.wait(lambda m: len(m.windows()) == 500, seconds=60)
     wait_for(lambda: agent.core.outbox.size()[0] == 0)
     messages = list(monitor.messages.values())
+    [(place, birth)] = [(place, each.body) for place, each in enumerate(messages) if isinstance(each.body, Birth)]
+    assert (messages[place].boot, messages[place].late) == (agent.core.outbox.boot, False)
+    assert {camera.fault for camera in birth.cameras} == {"black"}
     if takes_late:
-        boot = agent.core.outbox.boot
-        [birth] = [each.body for each in messages if each.boot == boot and isinstance(each.body, Birth)]
-        assert [each.body for each in messages].index(birth) < 300, "the backlog has nearly twice as many"
-        assert {camera.fault for camera in birth.cameras} == {"black"}
-        assert {each.boot == boot for each in messages if not each.late} == {True, False}, "the first ones, too"
+        assert place < 250
+        assert any(each.late for each in messages)
     else:
-        assert [each.sent_at for each in messages] == sorted(each.sent_at for each in messages)
+        assert place == 500
         assert not any(each.late for each in messages)
     monitor.close()
 
