@@ -30,7 +30,7 @@ from runtime.metrics import wilson_interval
 
 CELLS = Path("benchmarks/results/drift")
 SHORTER = 3.0
-_RUNS, _IMAGES = 100, 1_200_000
+_RUNS, _IMAGES = 60, 600_000
 _code = cache(code_hash)
 
 Delays = dict[tuple[str, str, str], list[float]]

@@ -39,7 +39,7 @@ SETS = ("cells", "tiles")
 SETTINGS = RuleSettings(commissioning_windows=300, commissioning_most_windows=900, commissioning_cycle_hours=0)
 A, B = "agent/camera-a/part", "agent/camera-b/part"
 LINES = {"two-cameras": (A, B), "alone": (A,)}
-_WINDOW, _PICTURES, _WATCHED, _LABELS = 300, 112, 15, 300
+_WINDOW, _PICTURES, _WATCHED, _LABELS = 300, 48, 15, 260
 _code = cache(code_hash)
 
 Floats = NDArray[np.floating[Any]]
