@@ -32,6 +32,9 @@ def measure(options: argparse.Namespace) -> Measured:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     add_data(parser)
+    parser.add_argument(
+        "--older", action="store_true", help="take vectors and cells that other code made of the same data, and say so"
+    )
     add_parts(parser, PARTS)
 
 
