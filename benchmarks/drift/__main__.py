@@ -54,6 +54,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     add_data(parser)
     parser.add_argument("--folder", type=Path, help="keep the demos of `plants` here; what is there is not run again")
+    parser.add_argument(
+        "--older", action="store_true", help="take vectors and cells that other code made of the same data, and say so"
+    )
     add_parts(parser, PARTS)
 
 

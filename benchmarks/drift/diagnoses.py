@@ -39,7 +39,7 @@ SETS = ("cells", "tiles")
 SETTINGS = RuleSettings(commissioning_windows=300, commissioning_most_windows=900, commissioning_cycle_hours=0)
 A, B = "agent/camera-a/part", "agent/camera-b/part"
 LINES = {"two-cameras": (A, B), "alone": (A,)}
-_WINDOW, _PICTURES, _WATCHED, _LABELS = 300, 112, 15, 300
+_WINDOW, _PICTURES, _WATCHED, _LABELS = 300, 48, 15, 260
 _code = cache(code_hash)
 
 Floats = NDArray[np.floating[Any]]
@@ -49,28 +49,30 @@ def measure(options: argparse.Namespace) -> Measured:
     """Every cell that is not kept, then the figures of all."""
     shelf = Shelf(CELLS / ("work/quick" if options.quick else ""))
     kept: dict[str, Kept] = {}
-    for cell in cells(options.data, quick=options.quick, seed=options.seed):
-        if shelf.recall(cell) is None:
+    for cell in cells(options.data, quick=options.quick, seed=options.seed, older=options.older):
+        if shelf.recall(cell, older=options.older) is None:
             print(f"{cell.name} ...", flush=True)
-        kept[cell.name] = shelf.measure(cell)
+        kept[cell.name] = shelf.recall(cell, older=options.older) or shelf.measure(cell)
     found = {name: each.found for name, each in kept.items()}
-    return Measured(list(figures(found)), {"cells": found, "commits": sorted({each.commit for each in kept.values()})})
+    outdated = sorted(name for name, each in kept.items() if each.outdated)
+    about = {"commits": sorted({each.commit for each in kept.values()}), "measured_by_other_code": outdated}
+    return Measured(list(figures(found)), {"cells": found, **about})
 
 
-def cells(data: Path, *, quick: bool, seed: int) -> Iterator[Cell]:
+def cells(data: Path, *, quick: bool, seed: int, older: bool) -> Iterator[Cell]:
     """One for each set and kind of plight, half of its count each."""
     for name in SETS:
-        vectors = recorded(data, name)
+        vectors = recorded(data, name, older=older)
         for kind, count in COUNTS.items():
             times = 2 if quick else count // len(SETS)
             inputs = {"vectors": vectors.hash, "times": times, "seed": seed}
-            measure_cell = partial(_measured, data, vectors, kind, times, seed)
+            measure_cell = partial(_measured, data, vectors, kind, times, seed, older)
             yield Cell(f"diagnoses/{name}/{kind}", inputs, _code(__name__), measure_cell)
 
 
-def _measured(data: Path, vectors: Recorded, kind: str, times: int, seed: int, _: Path) -> dict[str, Any]:
+def _measured(data: Path, vectors: Recorded, kind: str, times: int, seed: int, older: bool, _: Path) -> dict[str, Any]:
     real = real_set(data, vectors.name)
-    inspector, place = inspector_of(data, real), list(COUNTS).index(kind)
+    inspector, place = inspector_of(data, real, older=older), list(COUNTS).index(kind)
     if kind == "frozen":
         rng = np.random.default_rng([seed, place])
         return {"found": [_frozen(rng, real, inspector) for _ in range(times)]}

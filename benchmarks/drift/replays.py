@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,18 +41,18 @@ Generator = np.random.Generator
 
 def measure(options: argparse.Namespace) -> Measured:
     """Every replay."""
-    sets = {name: recorded(options.data, name) for name in SETS}
+    sets = {name: recorded(options.data, name, older=options.older) for name in SETS}
     times = 20 if options.quick else 400
     figures = [_in_control(np.random.default_rng([options.seed, 40]), vectors, times) for vectors in sets.values()]
-    served = {name: _served(options.data, vectors) for name, vectors in sets.items()}
+    served = {name: _served(options.data, vectors, older=options.older) for name, vectors in sets.items()}
     rng = np.random.default_rng([options.seed, 41])
     figures += _exposures(rng, sets["tiles"], served["tiles"], 2 if options.quick else 10)
     figures += _changes(rng, sets["spindle"], served["spindle"], 2 if options.quick else 20)
     return Measured(figures, {"spindle_in_time": _in_time(sets["spindle"], served["spindle"])})
 
 
-def _served(data: Any, vectors: Recorded) -> Served:
-    bundle = inspector_of(data, real_set(data, vectors.name)).bundle
+def _served(data: Path, vectors: Recorded, *, older: bool) -> Served:
+    bundle = inspector_of(data, real_set(data, vectors.name), older=older).bundle
     return Served(bundle.manifest, bundle.hash, vectors.names)
 
 

@@ -52,8 +52,10 @@ def ks(reference: Floats, window: int) -> Chart:
     return Chart("KSDrift", window, window, window, window, of)
 
 
-def cvm(reference: Floats, window: int, every: int = 10) -> Chart:
-    """CVMDriftOnline with one window, asked after every `every` images: the largest statistic of any entry."""
+def cvm(reference: Floats, window: int, every: int | None = None) -> Chart:
+    """CVMDriftOnline with one window: the largest statistic of any entry. It is asked after every `every` images, by
+    default 10 or a fifth of its window, which lets it find a shift by as many images later at most."""
+    every = max(10, window // 5) if every is None else every
 
     def of(pool: Floats, rows: Rows) -> Floats:
         found = [_cvm_of(reference, pool, part, window) for part in _sliding(rows, window, every)]

@@ -50,21 +50,21 @@ _code = cache(code_hash)
 Floats = NDArray[np.floating[Any]]
 
 
-def recorded(data: Path, name: str, folder: Path = FOLDER) -> Recorded:
-    """The vectors of one of `sets.SETS`, made now (minutes) where they are not kept."""
+def recorded(data: Path, name: str, folder: Path = FOLDER, *, older: bool = False) -> Recorded:
+    """The vectors of one of `sets.SETS`, made now (minutes) where they are not kept; with `older` also those that
+    other code made of the same images."""
     real = real_set(data, name)
     parts = [*real.learned.examples, *real.control, *(e for part in real.shifts.values() for e in part)]
-    path = folder / "vectors" / f"{name}-{_key(parts, [_code(__name__)])[:16]}.npz"
+    path = _kept(folder / "vectors", name, parts, [__name__], ".npz", older=older)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        _measured(real, inspector_of(data, real, folder)).save(path)
+        _measured(real, inspector_of(data, real, folder, older=older)).save(path)
     return Recorded.load(name, path)
 
 
-def inspector_of(data: Path, real: RealSet, folder: Path = FOLDER) -> Inspector:
-    """What a station asks: the set's bundle, trained and exported now where it is not kept."""
-    code = [_code("trainer.run"), _code("exporter.export"), _SETTINGS.model_dump_json(), _EXPORT.model_dump_json()]
-    place = folder / "bundles" / f"{real.name}-{_key(real.learned.examples, code)[:16]}"
+def inspector_of(data: Path, real: RealSet, folder: Path = FOLDER, *, older: bool = False) -> Inspector:
+    """What a station asks: the set's bundle, trained and exported now where it is not kept; `older` as above."""
+    place = _kept(folder / "bundles", real.name, real.learned.examples, ["trainer.run", "exporter.export"], older=older)
     if not (place / MANIFEST_NAME).exists():
         print(f"training a network on {real.name} ...", flush=True)
         run = place.with_name(f"{place.name}-run")
@@ -124,7 +124,17 @@ def _numbered(words: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.int64]
     return {name: np.array([known.index(word) for word in part], np.int64) for name, part in words.items()}
 
 
-def _key(examples: Sequence[Example], code: Sequence[str]) -> str:
-    """SHA-256 of images, what is known of them, and the code."""
+def _kept(
+    folder: Path, name: str, examples: Sequence[Example], code: Sequence[str], suffix: str = "", *, older: bool
+) -> Path:
+    """Where something made of these images by this code is kept; with `older` the last that any code made of them."""
     rows = [[e.sha256, e.label, e.site, e.group, str(e.split)] for e in examples]
-    return hashlib.sha256(json.dumps([rows, *code]).encode()).hexdigest()
+    settings = [_SETTINGS.model_dump_json(), _EXPORT.model_dump_json()]
+    stem = f"{name}-{_short([rows, *settings])}"
+    path = folder / f"{stem}-{_short([_code(entry) for entry in code])}{suffix}"
+    others = sorted(folder.glob(f"{stem}-????????????{suffix}"), key=lambda other: other.stat().st_mtime)
+    return others[-1] if older and others and not path.exists() else path
+
+
+def _short(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
