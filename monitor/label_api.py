@@ -36,7 +36,7 @@ class FileBrought(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal["label-studio"] = "label-studio"
-    tasks: list[dict[str, Any]]
+    tasks: list[dict[str, Any]] = Field(max_length=5000, description="telemetry waits while they are taken")
     people: dict[str, Identifier] = Field(default={}, description="the tool's number or email of a person -> name here")
     new_classes: tuple[Label, ...] = ()
     by: Identifier = "operator"

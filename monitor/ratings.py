@@ -129,8 +129,10 @@ def _asked(session: Session, answer: Answer) -> ImageRow:
     if image is None:
         raise KeyError(answer.image_id)
     own = select(RatingRow.id).where(RatingRow.image_id == answer.image_id, RatingRow.rater == answer.rater)
-    if image.state in ("labelled", "disputed") or session.scalar(own) is not None:
+    if image.state == "labelled":
         raise AlreadyLabelled(f"image {answer.image_id} has its label already")
+    if image.state == "disputed" or session.scalar(own) is not None:
+        raise AlreadyLabelled(f"image {answer.image_id} was answered before, and this person is not asked again")
     if image.state not in ASKED_STATES:
         raise QuestionExpired(f"image {answer.image_id} is no longer asked about")
     return image

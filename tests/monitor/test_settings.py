@@ -87,6 +87,21 @@ def test_open_to_the_network_with_password_and_token() -> None:
     assert secret(settings.web.password, None) == "x"
 
 
+@pytest.mark.parametrize(
+    ("names", "password", "complaint"),
+    [
+        (("ann",), None, "nobody is asked who they are"),
+        (("ann", "ann"), "x", "two people are called 'ann'"),
+        (("operator",), "x", "two people are called 'operator'"),
+        (("Ann Example",), "x", "web.raters.0.name"),
+    ],
+)
+def test_raters_are_told_apart_by_name_and_key(names: tuple[str, ...], password: str | None, complaint: str) -> None:
+    raters = [{"name": name, "key_sha256": "a" * 64} for name in names]
+    with pytest.raises(ConfigurationError, match=complaint):
+        parse(web={"password": password, "raters": raters})
+
+
 def test_secret_is_the_first_line_of_its_file(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("secret\n")

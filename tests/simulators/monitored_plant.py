@@ -49,6 +49,7 @@ SCRATCH_LEVEL = 225
 DEFECT_SHARE = 0.3
 IMAGES = 100
 RUNTIME = "onnxruntime-cpu 1"
+_GOLD_SEED = 1_000_000  # no part of the line looks like a gold part, byte for byte: such a one is never trained on
 
 TRAINER = """
 import argparse, shutil
@@ -105,7 +106,9 @@ def write_gold(folder: Path, *, count: int = 60) -> Path:
     rows = ["path,label"]
     for number in range(count):
         scratched = number % 2 == 1
-        (folder / f"{number}.png").write_bytes(encoded(picture(SCRATCH_LEVEL if scratched else 90, number)))
+        (folder / f"{number}.png").write_bytes(
+            encoded(picture(SCRATCH_LEVEL if scratched else 90, _GOLD_SEED + number))
+        )
         rows.append(f"{number}.png,{'scratch' if scratched else 'good'}")
     (folder / "gold.csv").write_text("\n".join(rows) + "\n")
     return folder / "gold.csv"
