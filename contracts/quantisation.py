@@ -34,6 +34,9 @@ class Quantisation(Wire):
     """The choice and what it was made from. `drop` is never measured on the test split: that is the certificate's."""
 
     way: Literal["ptq", "qat"] = Field(default="ptq", description="after the training, or by training on with rounding")
+    weight_bits: Literal[7, 8] = Field(
+        default=8, description="7: exact on processors whose sums of two products saturate"
+    )
     way_reason: str = Field(default="", description="of the way, where both were tried")
     calibrator: str = Field(description="of the ranges; learned, where they were")
     calibrators: tuple[CalibratorError, ...] = Field(default=(), description="empty: too few images to compare")

@@ -46,7 +46,8 @@ def parse_settings(values: dict[str, Any], model: type[SettingsT], *, source: st
 def _explain(item: Any, model: type[BaseModel]) -> str:
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
-        return f"{key}: {item['msg']}"
+        said = str(item["msg"]).removeprefix("Value error, ")
+        return f"{key}: {said}" if key else said
     known = _table(model, item["loc"][:-1]).model_fields
     near = difflib.get_close_matches(str(item["loc"][-1]), list(known), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(sorted(known))}"

@@ -44,14 +44,14 @@ def make_int8(
     few = list(tensors(chosen[: settings.correction_images], source.preprocessing))
 
     def attempt(keep_float: Collection[str]) -> Loss:
-        write_int8(simplified, out, reached, keep_float={*stem, *keep_float})
+        write_int8(simplified, out, reached, keep_float={*stem, *keep_float}, weight_bits=settings.weight_bits)
         correct_biases(simplified, out, few)
         return jury.loss(out)
 
     found, kept, layers = attempt(()), list[Layer](), list[Layer]()
     if settings.sensitivity or not found.within(settings.max_drop):
         some_images = Inputs(chosen[-_HELD_OUT_MOST:], source.preprocessing)
-        layers = sensitivity(simplified, reached, some_images)
+        layers = sensitivity(simplified, reached, some_images, weight_bits=settings.weight_bits)
     if not found.within(settings.max_drop):
         others = [layer for layer in layers if layer.name not in stem]
         kept, found = search(others, attempt, most=settings.max_drop, budget=settings.float_budget)
@@ -60,6 +60,7 @@ def make_int8(
     share, known = shares(graph), called(graph)
     names = [name for name in share if name in stem or name in {layer.name for layer in kept}]
     plain = Quantisation(
+        weight_bits=settings.weight_bits,
         calibrator=min(compared, key=lambda each: each.error).calibrator if compared else settings.calibrators[0],
         calibrators=compared,
         kept_float=tuple(known[name] for name in names),
@@ -124,7 +125,7 @@ def _calibrated(
     candidates = {name: ranges(observed, name) for name in settings.calibrators}
     compared = []
     for name, reached in candidates.items():
-        write_int8(simplified, scratch / "candidate.onnx", reached, keep_float=stem)
+        write_int8(simplified, scratch / "candidate.onnx", reached, keep_float=stem, weight_bits=settings.weight_bits)
         error = logit_error(logits((scratch / "candidate.onnx").read_bytes(), judges), goal)
         compared.append(CalibratorError(calibrator=name, error=error))
     best = min(compared, key=lambda each: each.error).calibrator

@@ -20,6 +20,8 @@ from exporter.passes.graph import View, put, rebuild
 from exporter.ranges import Ranges
 from runtime.session import INPUT, LOGITS
 
+LARGEST = {8: 127, 7: 64}
+"""Magnitude of a weight, by bits."""
 _ACTIVATIONS = frozenset({"Clip", "HardSigmoid", "Relu"})
 Image = NDArray[np.float32]
 
@@ -55,7 +57,7 @@ def logits(model: bytes, images: Iterable[Image]) -> Image:
     return np.concatenate([session.run([LOGITS], {INPUT: image})[0] for image in images])
 
 
-def sensitivity(simplified: Path, reached: Ranges, images: Iterable[Image]) -> list[Layer]:
+def sensitivity(simplified: Path, reached: Ranges, images: Iterable[Image], *, weight_bits: int = 8) -> list[Layer]:
     """Every convolution, in order. `reached` are the ranges of the activations."""
     graph = onnx.load(simplified)
     cost = shares(graph.graph)
@@ -67,7 +69,7 @@ def sensitivity(simplified: Path, reached: Ranges, images: Iterable[Image]) -> l
             follower = view.only_reader(node.output[0])
             nodes = [node] if follower is None or follower.op_type not in _ACTIVATIONS else [node, follower]
             names = tuple(each.name for each in nodes)
-            alone = _quantised_alone(graph, names, reached).SerializeToString()
+            alone = _quantised_alone(graph, names, reached, LARGEST[weight_bits]).SerializeToString()
             found.append(Layer(node.name, names, cost[node.name], logit_error(logits(alone, images), goal)))
     return found
 
@@ -91,7 +93,7 @@ def _shape(item: onnx.ValueInfoProto) -> list[int]:
     return [dimension.dim_value for dimension in item.type.tensor_type.shape.dim]
 
 
-def _quantised_alone(graph: onnx.ModelProto, names: Sequence[str], reached: Ranges) -> onnx.ModelProto:
+def _quantised_alone(graph: onnx.ModelProto, names: Sequence[str], reached: Ranges, largest: int) -> onnx.ModelProto:
     """A copy whose nodes of these names, a convolution and what follows it, stand between quantised tensors."""
     made = onnx.ModelProto()
     made.CopyFrom(graph)
@@ -99,7 +101,7 @@ def _quantised_alone(graph: onnx.ModelProto, names: Sequence[str], reached: Rang
     for node in made.graph.node:
         if node.name == names[0]:
             nodes += _rounded(made.graph, node.input[0], f"{node.name}_in", reached[node.input[0]])
-            nodes.append(_rounded_weight(made.graph, node))
+            nodes.append(_rounded_weight(made.graph, node, largest))
             node.input[0] = f"{node.name}_in"
         nodes.append(node)
         if node.name == names[-1]:
@@ -122,12 +124,12 @@ def _rounded(graph: onnx.GraphProto, tensor: str, out: str, ends: tuple[float, f
     ]
 
 
-def _rounded_weight(graph: onnx.GraphProto, node: onnx.NodeProto) -> onnx.NodeProto:
-    """The convolution then reads its weights from int8, with a scale for each channel."""
+def _rounded_weight(graph: onnx.GraphProto, node: onnx.NodeProto, largest: int) -> onnx.NodeProto:
+    """The convolution then reads its weights from int8, up to `largest`, with a scale for each channel."""
     weight = View(graph).constant(node.input[1])
     if weight is None:
         raise ValueError(f"{node.name} has weights that are no constants")
-    step = np.maximum(np.abs(weight).max(axis=(1, 2, 3)) / 127, 1e-12).astype(np.float32)  # [m]
+    step = np.maximum(np.abs(weight).max(axis=(1, 2, 3)) / largest, 1e-12).astype(np.float32)  # [m]
     steps = np.rint(weight / step[:, None, None, None]).astype(np.int8)
     name = f"{node.name}_weight"
     inputs = [put(graph, f"{name}_steps", steps), put(graph, f"{name}_scale", step)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contracts.settings import Settings
 from exporter.qat.settings import QatSettings
@@ -46,6 +46,9 @@ class ExportSettings(Settings):
         min_length=1,
         description="ways to choose the int8 ranges; the best on held-out images wins",
     )
+    weight_bits: Literal[7, 8] = Field(
+        default=8, description="of int8; 7: fast on x86 without VNNI too, where 8 need exact products, less accurate"
+    )
     float_stem: bool = Field(
         default=True, description="a depthwise second convolution and the first stay in float; off: all in int8"
     )
@@ -72,3 +75,9 @@ class ExportSettings(Settings):
     golden_samples: int = Field(default=8, ge=1, le=64)
     latency_runs: int = Field(default=40, ge=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _learned_weights_have_eight_bits(self) -> ExportSettings:
+        if self.weight_bits != 8 and self.quantisation != "ptq":
+            raise ValueError("weight_bits = 7 is for quantisation = ptq: training with rounding learns 8 bits")
+        return self

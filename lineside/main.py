@@ -362,6 +362,12 @@ def export(
     all_int8: Annotated[
         bool, typer.Option("--all-int8", help="No layer stays in float from the start, not even a sensitive stem.")
     ] = False,
+    weight_bits: Annotated[
+        int | None,
+        typer.Option(
+            help="8, or 7 for stations whose x86 processors have no VNNI: fast there, less accurate.", min=7, max=8
+        ),
+    ] = None,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="What eight bits cost in each layer, as a table.")
     ] = False,
@@ -377,6 +383,7 @@ def export(
         "components": components,
         "max_drop": max_drop,
         "float_stem": False if all_int8 else None,
+        "weight_bits": weight_bits,
         "sensitivity": sensitivity or None,
         "quantisation": quantisation,
     }

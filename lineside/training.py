@@ -17,6 +17,7 @@ from contracts.bundle import TaskMetrics
 from contracts.errors import ConfigurationError, OrderError
 from contracts.orders import Retrain
 from contracts.quantisation import Quantisation
+from contracts.settings import parse_settings
 from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from lineside.train_options import TrainOptions, settings_of
@@ -91,12 +92,13 @@ def export_model(
     progress: Callable[..., None] | None = None,
 ) -> Bundle:
     """The bundle of a run; `components` of the drift reference, and `changes` of other `ExportSettings`, where they
-    should differ from the exporter's defaults (None: they do not)."""
+    should differ from the exporter's defaults (None: they do not). Raises ConfigurationError where they contradict."""
     from exporter.export import export
     from exporter.settings import ExportSettings
 
     chosen = {"components": components, **(changes or {})}
-    settings = ExportSettings(**{name: value for name, value in chosen.items() if value is not None})
+    said = {name: value for name, value in chosen.items() if value is not None}
+    settings = parse_settings(said, ExportSettings, source="export")
     return export(run, out, threads=threads, settings=settings, progress=progress or (lambda _: None))
 
 

@@ -32,11 +32,14 @@ _NAMED = -1  # a side that has a name instead of a length
 
 @dataclass(frozen=True)
 class Weights:
-    """A tensor that lies in the file. `integers` are its values where it is a short list of whole numbers."""
+    """A tensor that lies in the file. `integers` are its values where it is a short list of whole numbers, `kind` its
+    type as a number of onnx.proto3, `raw` its bytes where they lie there as they are."""
 
     name: str
     shape: tuple[int, ...]
     integers: tuple[int, ...] | None
+    kind: int
+    raw: memoryview | None
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,7 @@ def _tensor(tensor: memoryview, file: str) -> Weights:
             typed.append((number, value))
     shape = tuple(dims)
     _check_data(name, kind, shape, raw, typed, file)
-    return Weights(name, shape, _integers(kind, raw, typed))
+    return Weights(name, shape, _integers(kind, raw, typed), kind, raw)
 
 
 def _check_data(

@@ -10,10 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from exporter.bias_correction import correct_biases
+from exporter.fused import fused
 from exporter.graph import OPSET, export_graph
 from exporter.quantise import quantise, sensitive_stem, simplify
 from exporter.source import Source, tensors
 from runtime.bundle import Bundle
+from runtime.narrow import narrow
 from runtime.session import Session
 from tests.simulators.small_network import small_network
 from tests.simulators.spoilt_biases import spoil_biases
@@ -47,6 +49,17 @@ def test_relu6_vanishes_into_the_range(simplified: Path, images: list[NDArray[np
     assert any(node.op_type == "Clip" for node in onnx.load(simplified).graph.node)
     quantise(simplified, tmp_path / "int8.onnx", images)
     assert not any(node.op_type == "Clip" for node in onnx.load(tmp_path / "int8.onnx").graph.node)
+
+
+def test_weights_of_seven_bits_fit_sixteen_bits_in_pairs(
+    simplified: Path, images: list[NDArray[np.float32]], source: Source, tmp_path: Path
+) -> None:
+    for bits in (7, 8):
+        quantise(simplified, tmp_path / f"{bits}.onnx", images, weight_bits=bits)
+    assert narrow((tmp_path / "7.onnx").read_bytes(), "7.onnx")
+    assert not narrow((tmp_path / "8.onnx").read_bytes(), "8.onnx")
+    assert len(fused(tmp_path / "7.onnx").int8) == 4
+    assert error(tmp_path / "7.onnx", simplified, source) < 10 * error(tmp_path / "8.onnx", simplified, source)
 
 
 def test_head_stays_in_float(simplified: Path, images: list[NDArray[np.float32]], tmp_path: Path) -> None:

@@ -46,8 +46,24 @@ def test_export_without_options_asks_for_the_defaults(asked: list[ExportSettings
 
 
 def test_options_reach_the_exporter(asked: list[ExportSettings], tmp_path: Path) -> None:
-    ask(tmp_path, "--max-drop", "0.02", "--all-int8", "--sensitivity", "--components", "4")
-    assert asked == [ExportSettings(max_drop=0.02, float_stem=False, sensitivity=True, components=4)]
+    ask(tmp_path, "--max-drop", "0.02", "--all-int8", "--sensitivity", "--components", "4", "--weight-bits", "7")
+    assert asked == [ExportSettings(max_drop=0.02, float_stem=False, sensitivity=True, components=4, weight_bits=7)]
+
+
+def test_seven_bits_are_refused_for_weights_that_learned_eight(tmp_path: Path) -> None:
+    options = [
+        "export",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "bundle"),
+        "--weight-bits",
+        "7",
+        "--quantisation",
+        "qat",
+    ]
+    result = CliRunner().invoke(app, options)
+    assert result.exit_code != 0
+    assert "training with rounding learns 8 bits" in " ".join(result.output.split())
 
 
 def told(made: Quantisation) -> str:

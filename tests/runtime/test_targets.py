@@ -8,13 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from contracts.errors import BundleError
 from runtime.cuda import CudaError, driver
 from runtime.session import Session, Signature
-from runtime.targets import Builds, Target, find, targets, why_not
+from runtime.targets import Builds, Target, find, onnxruntime_cpu, targets, why_not
 from tests.runtime.test_session import SIGNATURE, broken_model, image, slow_model
 from tests.simulators.small_bundle import SIDE, model_bytes
 
@@ -173,6 +175,33 @@ def test_openvino_that_computes_more_coarsely_than_asked_is_refused(monkeypatch:
     monkeypatch.setattr(openvino_cpu, "precisions_of", lambda model: {"f32", "bf16"})
     with pytest.raises(BundleError, match="would compute in bf16 although f32 was asked for"):
         find("openvino-cpu").open(model_bytes(4.0, 0), threads=1, precision="fp32", file="m")
+
+
+@pytest.mark.parametrize(("largest", "exact"), [(65, True), (64, False), (-65, True), (-64, False)])
+def test_products_are_exact_where_the_weights_could_saturate(
+    largest: int, exact: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[onnxruntime.SessionOptions] = []
+    monkeypatch.setattr(onnxruntime_cpu, "saturates_int8", lambda: True)
+    monkeypatch.setattr(onnxruntime_cpu, "OnnxRunner", lambda data, options, *_, **__: asked.append(options))
+    find("onnxruntime-cpu").open(int8_weights(largest), threads=1, precision="int8", file="m")
+    if exact:
+        assert asked[0].get_session_config_entry("session.x64quantprecision") == "1"
+    else:
+        with pytest.raises(RuntimeError, match="x64quantprecision"):  # nobody asked for it
+            asked[0].get_session_config_entry("session.x64quantprecision")
+
+
+def int8_weights(largest: int) -> bytes:
+    """A model with one int8 kernel whose largest value by magnitude is this one."""
+    kernel = numpy_helper.from_array(np.array([[[[1, largest]]]], np.int8), "kernel")
+    value = helper.make_tensor_value_info
+    nodes = [helper.make_node("Identity", ["image"], ["embedding"])]
+    graph = helper.make_graph(
+        nodes, "g", [value("image", TensorProto.FLOAT, [1])], [value("embedding", TensorProto.FLOAT, [1])], [kernel]
+    )  # fmt: skip
+    made: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]).SerializeToString()
+    return made
 
 
 def test_openvino_does_not_compute_int8_where_its_products_saturate(monkeypatch: pytest.MonkeyPatch) -> None:
