@@ -35,6 +35,7 @@ from monitor.rules.action import (
     Withdraw,
 )
 from monitor.rules.camera import NO_ROLL_UP, WATCHING, CameraState
+from monitor.rules.governor import Jobs
 from monitor.rules.happening import CandidateMoved, Happening, LabelSeen, PersonSaid, ReleaseServed, WindowSeen
 from monitor.rules.model import ModelState, step
 from monitor.rules.reason import because
@@ -183,9 +184,8 @@ class Site:
     # --- what the rules are told, and what comes of it
 
     def _tell(self, happening: Happening) -> None:
-        self.state, actions = step(
-            self.state, happening, self._settings, running_everywhere=self.training + self._others
-        )
+        jobs = Jobs(here=self.training, everywhere=self.training + self._others)
+        self.state, actions = step(self.state, happening, self._settings, jobs=jobs)
         minute = round((happening.at - MONDAY).total_seconds() / 60.0)
         for action in actions:
             self._carry_out(action, minute)
@@ -203,6 +203,7 @@ class Site:
             self.tally.tickets += 1
             self._at(minute + _REPAIRED_AFTER, partial(self._repair, action.incident_id))
         elif isinstance(action, OrderRetrain):
+            assert action.incident_id is not None  # noqa: S101  no schedule and no rule of new data is set here
             self.tally.orders.append(minute)
             self.training += 1
             self._at(minute + 1, partial(self._moved, action.incident_id, "training"))
