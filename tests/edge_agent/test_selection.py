@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import urllib.request
 from collections.abc import Callable
@@ -131,7 +132,7 @@ def bundle_with(
     )
 
 
-def selector(memory: Memory | None = None, folder: Path = Path("none"), variant: str | None = None) -> Selector:
+def selector(memory: Memory | None = None, folder: Path = Path(os.devnull), variant: str | None = None) -> Selector:
     trials = Trials(folder / "trials.json")
     return Selector(memory or Memory(), variant=variant, threads=1, engines=folder, trials=trials)
 
@@ -228,7 +229,7 @@ def test_until_the_engine_of_the_variant_in_the_settings_is_built_another_serves
     _, chosen = selector(folder=folder, variant=BUILT).select(bundle)
     assert chosen.variant == CPU
     assert [each.name for each in chosen.unbuilt] == [BUILT]
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "engine-1.0").touch()
     assert selector(folder=folder, variant=BUILT).select(bundle)[1].variant == BUILT
 
