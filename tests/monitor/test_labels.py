@@ -31,7 +31,7 @@ BLOB = "b" * 64
 
 def desk(store: Store, *, registered: tuple[str, ...] = (), **settings: Any) -> LabelDesk:
     """Where people label, in front of a store without a monitor."""
-    rulebook = Rulebook(RuleSettings(), Actions(OrderDesk(valid_hours=1.0, resend_seconds=1.0)))
+    rulebook = Rulebook(lambda _site: RuleSettings(), Actions(OrderDesk(valid_hours=1.0, resend_seconds=1.0)))
     return LabelDesk(store, rulebook, People(registered, b"k" * 32), settings=LabelSettings(**settings))
 
 
