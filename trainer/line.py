@@ -71,8 +71,9 @@ def _settle(course: Course, taught: Taught, newest: str) -> tuple[Thresholds, Ca
     weights, mask = balanced_weights(examples, course.good), course.good_mask()
     calibration = calibrate(
         logits, targets, weights, mask,
-        mass=even_weights(examples, course.good), groups=tuple(map(group_of, examples)), noise=settings.label_noise,
-        escape_to_reject=of_defects / of_good,
+        mass=even_weights(examples, course.good), groups=tuple(map(group_of, examples)),
+        newest=torch.tensor([condition_of(example) == newest for example in examples], dtype=torch.bool),
+        noise=settings.label_noise, escape_to_reject=of_defects / of_good,
     )  # fmt: skip
     scores = calibration.probabilities(logits, mask)[:, ~mask].sum(1)
     return line.model_copy(update={"review_from": _review_from(scores, settings.review_fraction)}), calibration

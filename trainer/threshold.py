@@ -20,6 +20,7 @@ _TEMPERATURES = [2 ** (step / 4) for step in range(-8, 9)]
 _ENOUGH_TO_CARRY = 20  # images
 _RAREST = 0.02  # share of a kind, at least: rarer ones say nothing about the other's line
 _SLOPE_PRIOR, _OFFSET_PRIOR = 4.0, 0.3  # precision of slope around 1 and offset around 0
+_FIRM = 1e4  # of a slope that stays
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def calibrate(
     *,
     mass: Tensor | None = None,
     groups: Sequence[str] = (),
+    newest: Tensor | None = None,
     noise: float = 0.0,
     escape_to_reject: float = 1.0,
 ) -> Calibration:
@@ -55,16 +57,21 @@ def calibrate(
     explains. With good and defect equally likely, the costs of errors are least at log-odds
     (log(reject/escape) - b) / a. `mass` [n] is what each image counts for in that fit (default: all the same).
     Where `groups` [n] are named, all images of one count for no more than one beside the priors: what a module or a day
-    looks like moves its scores together (design effect: Kish, Survey Sampling, 1965).
+    looks like moves its scores together (design effect: Kish, Survey Sampling, 1965). Where some images are of the
+    `newest` condition ([n] bool), b moves on to where these have it, as far as they are enough to outweigh its prior.
     """
     if not len(logits):
         return Calibration(shift=math.log(1 / escape_to_reject))
     temperature, _ = best_temperature(logits, targets, weights)
     odds = _odds(logits, temperature, good)
-    defect = targets[:, ~good].sum(1).round()  # [n], 0 or 1
+    defect = targets[:, ~good].sum(1).round().double()  # [n], 0 or 1
     mass = torch.ones(len(odds)) if mass is None else mass
-    evidence = min(_EVIDENCE, len(set(groups)) if groups else len(odds))
-    slope, offset = _platt(odds, defect.double(), mass / mass.sum() * evidence, noise)
+    names = groups or list(map(str, range(len(odds))))
+    slope, offset = _platt(odds, defect, _worth(mass, names), noise)
+    if newest is not None and 0 < int(newest.sum()) < len(newest):
+        names = [name for name, new in zip(names, newest.tolist(), strict=True) if new]
+        called = slope * odds[newest] + offset
+        offset += _platt(called, defect[newest], _worth(torch.ones(len(names)), names), noise, slope_prior=_FIRM)[1]
     return Calibration(temperature, (math.log(1 / escape_to_reject) - offset) / slope, slope)
 
 
@@ -109,7 +116,14 @@ def _odds(logits: Tensor, temperature: float, good: Tensor) -> Tensor:
     return scaled[:, ~good].logsumexp(1) - scaled[:, good].logsumexp(1)
 
 
-def _platt(odds: Tensor, defect: Tensor, mass: Tensor, noise: float) -> tuple[float, float]:
+def _worth(mass: Tensor, groups: Sequence[str]) -> Tensor:
+    """[n]: `mass` [n] in independent images."""
+    return mass / mass.sum() * min(_EVIDENCE, len(set(groups)))
+
+
+def _platt(
+    odds: Tensor, defect: Tensor, mass: Tensor, noise: float, *, slope_prior: float = _SLOPE_PRIOR
+) -> tuple[float, float]:
     """Slope and offset; `mass` [n] in independent images."""
     mass = mass.double()
     share = float((mass * defect).sum() / mass.sum())
@@ -121,7 +135,7 @@ def _platt(odds: Tensor, defect: Tensor, mass: Tensor, noise: float) -> tuple[fl
         optimizer.zero_grad()
         called = noise + (1 - 2 * noise) * (found[0] * odds + found[1] + prior).sigmoid()
         fit = (mass * nn.functional.binary_cross_entropy(called, defect, reduction="none")).sum()
-        value = fit + _SLOPE_PRIOR / 2 * (found[0] - 1) ** 2 + _OFFSET_PRIOR / 2 * found[1] ** 2
+        value = fit + slope_prior / 2 * (found[0] - 1) ** 2 + _OFFSET_PRIOR / 2 * found[1] ** 2
         torch.autograd.backward(value)
         return value
 

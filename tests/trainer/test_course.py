@@ -158,6 +158,23 @@ def test_many_images_of_few_groups_move_the_threshold_less() -> None:
     assert line(120) == calibrate(logits, targets, torch.ones(120), good).shift
 
 
+def test_few_images_of_the_newest_condition_move_the_line_towards_where_they_part() -> None:
+    generator = torch.Generator().manual_seed(1)
+    defect = torch.cat([(torch.arange(200) % 2).float(), (torch.arange(60) % 12 > 0).float()])
+    newest = torch.arange(260) >= 200  # of which 5 are good, and all look worse than at home
+    odds = torch.randn(260, generator=generator) + 6 * defect - 3 + 4 * newest
+    logits, good = torch.stack([torch.zeros(260), odds], 1), torch.tensor([True, False])
+    targets = torch.stack([1 - defect, defect], 1)
+
+    def line(new: torch.Tensor | None) -> float:
+        found = calibrate(logits, targets, torch.ones(260), good, newest=new)
+        return found.shift * found.temperature
+
+    everywhere = line(None)
+    assert everywhere < 2 < line(newest) < 5, "home parts at 0, the newest condition at 4"
+    assert line(torch.ones(260, dtype=torch.bool)) == line(torch.zeros(260, dtype=torch.bool)) == everywhere
+
+
 def test_wrong_labels_move_the_threshold_less_when_they_are_expected() -> None:
     generator = torch.Generator().manual_seed(3)
     defect = (torch.arange(300) % 4 == 0).float()
