@@ -99,10 +99,20 @@ def _false(rng: np.random.Generator, scale: float) -> list[Figure]:
         proof: int((proven_after(rng.random((runs, length)) < TOLERATED, proof=proof) < NEVER).sum())
         for proof in (PROOF, 100.0)
     }
-    note = f"error exactly the tolerated 2 %, {runs * length} labels in sequences of {length}, e-value 10,000"
-    note += f"; {runs * length / 2_400_000:.1f} times as many labels as the goal speaks of"
+    low, high = wilson_interval(proofs[PROOF], runs)
+    each = 2_400_000 / length
+    note = (
+        f"in as many labels, error exactly the tolerated 2 %, e-value 10,000; {proofs[PROOF]} in {runs} sequences of "
+    )
+    note += f"{length} labels, where the design allows {runs / PROOF:.1f}"
     return [
-        Figure(name="false_proofs", value=proofs[PROOF], unit="proofs", note=note),
+        Figure(
+            name="false_proofs",
+            value=proofs[PROOF] / runs * each,
+            unit="in 2.4 million",
+            interval=(low * each, high * each),
+            note=note,
+        ),
         _against_design(
             "false_proofs_against_design", proofs[100.0], runs, 0.01, f"sequences of {length} labels at exactly 2 %"
         ),

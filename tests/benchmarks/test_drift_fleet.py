@@ -32,7 +32,7 @@ def tomorrow(kind: str) -> Callable[..., Upset]:
 def test_a_drift_is_recovered_with_one_retrain_and_passing_over_quiet_minutes_changes_nothing() -> None:
     quick, full = (planted(1, 1, tomorrow("embedding"), watchful=watchful) for watchful in (False, True))
     fleet.run([quick], 12)
-    fleet.run([full], 3)
+    fleet.run([full], 2)
     assert quick.recovered
     assert len(quick.tally.orders) == len(quick.tally.releases) == 1
     assert quick.tally.incidents == full.tally.incidents
