@@ -206,8 +206,9 @@ class Site:
             assert action.incident_id is not None  # noqa: S101  no schedule and no rule of new data is set here
             self.tally.orders.append(minute)
             self.training += 1
-            self._at(minute + 1, partial(self._moved, action.incident_id, "training"))
-            self._at(minute + _TRAINS, partial(self._trained, action.incident_id))
+            incident = action.incident_id or ""  # an incident's: no other trigger is on
+            self._at(minute + 1, partial(self._moved, incident, "training"))
+            self._at(minute + _TRAINS, partial(self._trained, incident))
         elif isinstance(action, Withdraw):
             self.tally.withdrawals += 1
             self._at(minute + 1, self._go_back)

@@ -28,9 +28,9 @@ import argparse, pathlib, shutil, sys, time
 parser = argparse.ArgumentParser()
 parser.add_argument("--folder", type=pathlib.Path); parser.add_argument("--order"); parser.add_argument("--out")
 arguments = parser.parse_args()
-with (arguments.folder / "starts").open("a") as file:
-    file.write("start\\n")
 print("epoch 1 of 2", flush=True)
+with (arguments.folder / "starts").open("a") as file:  # last: then the line is there
+    file.write("start\\n")
 while not (arguments.folder / "go").exists():
     time.sleep(0.02)
 if (arguments.folder / "crash").exists():
