@@ -92,8 +92,8 @@ def _exposures(rng: Generator, vectors: Recorded, served: Served, times: int) ->
     for name, cameras in LINES.items():
         right = told = 0
         exposures = [shift for shift in vectors.shifts if shift.startswith("exposure")]
+        before = learned(rng, served, control, cameras)
         for _ in range(times):
-            before = learned(rng, served, control, cameras)
             for shift in exposures:
                 seen = {camera: vectors.parts[shift] if camera == A else control for camera in cameras}
                 line = _watch(rng, before, seen)
@@ -111,8 +111,9 @@ def _changes(rng: Generator, vectors: Recorded, served: Served, times: int) -> I
     before = {"pitting": CONTROL, "new-crop": "pitting"}
     for shift, kinds in right.items():
         found: list[str] = []
+        learning = learned(rng, served, vectors.parts[before[shift]], (A,))
         for _ in range(times):
-            line = _watch(rng, learned(rng, served, vectors.parts[before[shift]], (A,)), {A: vectors.parts[shift]})
+            line = _watch(rng, learning, {A: vectors.parts[shift]})
             found.append(line.diagnosis(A) or "nothing")
         hits = sum(each in {kind.value for kind in kinds} for each in found)
         told = ", ".join(f"{found.count(each)} {each}" for each in sorted(set(found)))
