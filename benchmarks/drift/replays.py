@@ -2,7 +2,7 @@
 
 In control: the held-out images of a set, each in one window only, in an order drawn anew each time; a profile is
 learned on the first windows, and the others are watched. Light: one camera's exposure changes, alone and beside a
-camera whose exposure stays. Spindle: one camera, a window for each round over its positions, in the order of time; and
+camera whose exposure stays. Spindle: one camera, windows of few images in the order of time; and
 each of its two changes on its own, on streams drawn from the days before and after.
 """
 
@@ -30,8 +30,8 @@ from monitor.rules.action import Kind, OpenIncident, OpenTicket, QualityAlert, S
 from monitor.rules.settings import RuleSettings
 from runtime.metrics import wilson_interval
 
-_LEARNED = 20  # windows, the fewest that a profile takes
-_IMAGES = {"cells": 10, "tiles": 3, "spindle": 3}  # of a window: what the set has enough of
+_IMAGES = {"cells": 6, "tiles": 2, "spindle": 2}  # of a window: few, since a profile needs more windows than entries
+_LEARNED = {"cells": 60, "tiles": 42, "spindle": 60}  # windows; hardly more than entries, and the limit says nothing
 _MOST = 15  # windows
 _LIGHT = {Symptom.DARKER, Symptom.BRIGHTER}
 
@@ -58,22 +58,23 @@ def _served(data: Path, vectors: Recorded, *, older: bool) -> Served:
 
 def _in_control(rng: Generator, vectors: Recorded, times: int) -> Figure:
     control, images = vectors.parts[CONTROL].astype(np.float64), _IMAGES[vectors.name]
+    learning = _LEARNED[vectors.name]
     full = len(control) // images
     drifts = watched = 0
     for _ in range(times):
         order = rng.permutation(len(control))[: full * images]
         rows = control[order].reshape(full, images, -1)
         means, spread = rows.mean(axis=1), rows.var(axis=1).mean(axis=0)
-        commissioning = Commissioning(key=key(0), windows_needed=_LEARNED, windows_most=_LEARNED)
-        profile = commissioning.add_all(vectors.names, means[:_LEARNED], spread, images).profile()
-        watched += full - _LEARNED
-        drifts += Watch(profile).false_drifts(np.arange(full - _LEARNED), means[_LEARNED:])
+        commissioning = Commissioning(key=key(0), windows_needed=learning, windows_most=learning)
+        profile = commissioning.add_all(vectors.names, means[:learning], spread, images).profile()
+        watched += full - learning
+        drifts += Watch(profile).false_drifts(np.arange(full - learning), means[learning:])
     return Figure(
         name=f"real_in_control_drifts_{vectors.name}",
         value=1000.0 * upper_bound(drifts) / watched,
         unit="1/1000 windows",
         note=f"95 % upper bound; {drifts} false drifts in {watched} windows of {images} held-out images, "
-        f"{_LEARNED} windows to learn, {times} orders of {len(control)} images",
+        f"{learning} windows to learn, {times} orders of {len(control)} images",
     )
 
 
@@ -92,8 +93,8 @@ def _exposures(rng: Generator, vectors: Recorded, served: Served, times: int) ->
     for name, cameras in LINES.items():
         right = told = 0
         exposures = [shift for shift in vectors.shifts if shift.startswith("exposure")]
+        before = learned(rng, served, control, cameras)
         for _ in range(times):
-            before = learned(rng, served, control, cameras)
             for shift in exposures:
                 seen = {camera: vectors.parts[shift] if camera == A else control for camera in cameras}
                 line = _watch(rng, before, seen)
@@ -111,8 +112,9 @@ def _changes(rng: Generator, vectors: Recorded, served: Served, times: int) -> I
     before = {"pitting": CONTROL, "new-crop": "pitting"}
     for shift, kinds in right.items():
         found: list[str] = []
+        learning = learned(rng, served, vectors.parts[before[shift]], (A,))
         for _ in range(times):
-            line = _watch(rng, learned(rng, served, vectors.parts[before[shift]], (A,)), {A: vectors.parts[shift]})
+            line = _watch(rng, learning, {A: vectors.parts[shift]})
             found.append(line.diagnosis(A) or "nothing")
         hits = sum(each in {kind.value for kind in kinds} for each in found)
         told = ", ".join(f"{found.count(each)} {each}" for each in sorted(set(found)))
@@ -121,19 +123,20 @@ def _changes(rng: Generator, vectors: Recorded, served: Served, times: int) -> I
 
 
 def _in_time(vectors: Recorded, served: Served) -> list[dict[str, Any]]:
-    """Round after round: what the rules said."""
+    """A few images after the other, in their order; the profile is of all before the pitting began."""
+    images = _IMAGES[vectors.name]
+    learning = len(vectors.parts[CONTROL]) // images
     settings = RuleSettings(
-        commissioning_windows=_LEARNED, commissioning_most_windows=_LEARNED, commissioning_cycle_hours=0
+        commissioning_windows=learning, commissioning_most_windows=learning, commissioning_cycle_hours=0
     )
     line = WatchedLine(served, settings)
     line.serve()
-    positions = len(np.unique(vectors.groups[CONTROL]))
     told = []
     for part in (CONTROL, "pitting", "new-crop"):
         rows = vectors.parts[part].astype(np.float64)
-        for start in range(0, len(rows) - positions + 1, positions):
+        for start in range(0, len(rows) - images + 1, images):
             seen = len(line.actions)
-            line.show({A: rows[start : start + positions]})
+            line.show({A: rows[start : start + images]})
             told.append({"part": part, **_state(line, seen)})
     return told
 
