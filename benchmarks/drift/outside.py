@@ -18,11 +18,11 @@ from typing import Any
 
 import httpx
 
-from benchmarks.faults.plant import query
+from benchmarks.faults.plant import is_up, query
 from contracts.errors import ConfigurationError, LinesideError
 from contracts.telemetry import Envelope
 from contracts.upload import ImageUpload
-from lineside.process import Child, free_port, wait_for_answer
+from lineside.process import Child, free_port
 from monitor.registry import Registry
 from tests.simulators.monitored_plant import AGENT, SITE, Plant, certified_bundle, write_gold
 from tests.simulators.mosquitto import Mosquitto
@@ -51,8 +51,19 @@ class Outside(Plant):
         self._run()
 
     def _run(self) -> None:
+        """Start it, and kill it again at what it does before it answers."""
         self.monitor.start()
-        wait_for_answer(f"{self.url}/live", self.monitor, patience_seconds=PATIENCE_SECONDS)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not is_up(f"{self.url}/live"):
+            self.monitor.check()
+            if time.monotonic() > deadline:
+                raise LinesideError(
+                    f"{self.url} did not answer within {PATIENCE_SECONDS:.0f} s; see {self.monitor.log}"
+                )
+            if self._to_be_killed():
+                self.monitor.kill()
+                self.monitor.start()
+            time.sleep(0.02)
 
     def close(self) -> None:
         """End the monitor; its database stays."""
@@ -133,14 +144,19 @@ class Outside(Plant):
             return [(None,)]
 
     def _look(self) -> None:
+        if self._to_be_killed():
+            self.monitor.kill()
+            self._run()
+
+    def _to_be_killed(self) -> bool:
+        """Whether something stands on its timeline at which it was not killed yet; it is noted as killed at."""
+        if not self.killing:
+            return False
         codes = {str(code) for (code,) in self.rows("SELECT DISTINCT code FROM events") if code is not None}
         new = codes - self.killed_at
-        if not (self.killing and new):
-            return
         self.killed_at |= new
-        self.states.append(", ".join(sorted(new)))
-        self.monitor.kill()
-        self._run()
+        self.states += [", ".join(sorted(new))] if new else []
+        return bool(new)
 
 
 def begun(folder: Path, *, killing: bool) -> tuple[Outside, Mosquitto]:
