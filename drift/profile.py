@@ -36,6 +36,7 @@ DEMO_WINDOWS = 60
 MOST_WINDOWS = 40_320  # four weeks of minutes
 ROLL_UP = 10  # windows
 BLOCKS = 6
+_SPARE = 16  # windows more than entries: with fewer degrees of freedom the limit of T2 is beyond every fault
 _INDEPENDENT = 17.0  # windows' worth of the slowest entry that commissioning asks for; what goes astray for ever has 16
 _OFTEN, _OFTEN_WINDOWS = 60.0, 2_000  # as many, where that takes no more windows than these
 _LEAST_ROLLED = 100  # blocks that a covariance of roll-ups is learned from
@@ -128,9 +129,10 @@ class Commissioning(BaseModel):
     @property
     def asked(self) -> int:
         """Windows needed in all, as far as can be told by now. It grows while a wander shows that is slower than what
-        was seen so far."""
-        wanted = max(self.windows_needed, self._of_wander(), self._of_cycle())
-        return min(wanted, max(self.windows_most, self.windows_needed))
+        was seen so far, and is never so small that the limit would follow whatever comes."""
+        least = max(self.windows_needed, len(self.names) + _SPARE if self.names else 0)
+        wanted = max(least, self._of_wander(), self._of_cycle())
+        return min(wanted, max(self.windows_most, least))
 
     def _of_wander(self) -> int:
         """Windows that show the slowest entry go its way often enough; a short memory is cheap to see more often, and

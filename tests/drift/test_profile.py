@@ -92,8 +92,8 @@ def test_a_class_never_answered_may_appear_once_without_being_impossible() -> No
 
 def test_commissioning_goes_on_after_a_trip_through_json() -> None:
     line = PlantedLine(np.random.default_rng(2))
-    windows = line.windows(30)
-    straight = interrupted = Commissioning(key=KEY, windows_needed=30, windows_most=30)
+    windows = line.windows(40)
+    straight = interrupted = Commissioning(key=KEY, windows_needed=40, windows_most=40)
     for window in windows:
         straight = straight.add(window)
         interrupted = Commissioning.model_validate_json(interrupted.add(window).model_dump_json())
@@ -106,6 +106,18 @@ def test_profile_is_refused_until_enough_windows_were_seen() -> None:
     commissioning = Commissioning(key=KEY, windows_needed=20)
     with pytest.raises(ValueError, match="0 of 20"):
         commissioning.profile()
+
+
+def test_a_profile_of_as_few_windows_as_may_be_sees_a_gross_fault() -> None:
+    line = PlantedLine(np.random.default_rng(5), components=16)
+    commissioning = Commissioning(key=KEY, windows_needed=20, windows_most=20)
+    while not commissioning.complete:
+        commissioning = seen(commissioning, line, 1)
+    assert commissioning.seen == len(line.names) + 16
+    detector = HotellingT2(commissioning.profile())
+    fault = 10.0 * np.sqrt(line.spread()) * (np.arange(len(line.names)) < 2)
+    assert detector.judge(line.means(1)[0] + fault, line.images).over
+    assert not detector.judge(line.means(1)[0], line.images).over
 
 
 def test_windows_with_other_names_or_without_numbers_are_left_out() -> None:
