@@ -21,6 +21,7 @@ GUIDES = [
     ROOT / "docs" / "first-site.md",
     ROOT / "docs" / "from-a-model-to-a-device.md",
     ROOT / "docs" / "mlops.md",
+    ROOT / "docs" / "alarms.md",
     ROOT / "docs" / "automation.md",
 ]
 PAGES = [
@@ -28,6 +29,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs" / "decisions").glob("*.md")),
     ROOT / "docs" / "plc.md",
+    ROOT / "docs" / "measurements.md",
     ROOT / "deploy" / "README.md",
 ]
 
