@@ -189,7 +189,7 @@ def test_a_variant_that_does_not_prove_itself_now_leaves_the_old_one_serving(
     agent = make_agent(bundle=slow_serves)
     monkeypatch.setattr(benchmarking, "benchmark", lambda *_, **__: found(bundle_hash=slow_serves.hash))
 
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise BundleError("it answers otherwise today")
 
     monkeypatch.setattr(selection, "probe", fails)
