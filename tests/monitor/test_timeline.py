@@ -13,14 +13,14 @@ from monitor.timeline import LANGUAGES, plain, render, templates
 
 ROOT = Path(__file__).parents[2] / "monitor"
 CODE = re.compile(
-    r'"((?:agent|benchmark|bundle|camera|channel|candidate|first|gold|release|retrain|order|person|telemetry|thresholds)'
+    r'"((?:agent|benchmark|bundle|camera|channel|candidate|first|gold|labels|release|retrain|order|person|telemetry|thresholds)'
     r'\.[a-z-]+)"'
 )
 
 
 def codes_in_use() -> set[str]:
     texts = [file.read_text(encoding="utf-8") for file in ROOT.glob("*.py")]
-    found = {code for text in texts for code in CODE.findall(text) if not code.endswith(".json")}
+    found = {code for text in texts for code in CODE.findall(text) if not code.endswith((".json", ".csv"))}
     answered = {f"person.{said}" for said in ("repaired", "permanent", "adopt", "retrain", "close")}
     return found | answered | {"order.failed", "order.expired"}
 
