@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from lineside.commands.options import MonitorUrl, Token
 from lineside.group import carry_out
 
 labels_app = typer.Typer(
     help="Labels that people give: out to Label Studio and back, and how far they agree.", no_args_is_help=True
 )
-MonitorUrl = Annotated[str, typer.Option("--monitor", help="Address of the monitor.")]
-Token = Annotated[str | None, typer.Option(envvar="LINESIDE_TOKEN", help="The monitor's token.")]
 Site = Annotated[str | None, typer.Option(help="Only this site; default: all.")]
 Format = Annotated[Literal["label-studio"], typer.Option("--format", help="Label Studio's JSON.")]
 

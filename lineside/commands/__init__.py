@@ -1,0 +1,1 @@
+"""What the command line takes, one module for each part; what a command does is imported when it runs."""

@@ -1,0 +1,19 @@
+"""Options and panels that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+START_HERE = "Start here"
+CIRCLE = "Parts of the circle"
+SERVICES = "Services"
+
+Threads = Annotated[int, typer.Option(help="Threads for computing.", min=1)]
+Workspace = Annotated[Path, typer.Option(help="Folder for snapshots, runs and bundles; made when it is missing.")]
+Components = Annotated[int | None, typer.Option(help="Principal components of the drift reference.", min=1, max=64)]
+Base = Annotated[str | None, typer.Option(help="Base model by its id in the catalogue; see `lineside models list`.")]
+MonitorUrl = Annotated[str, typer.Option("--monitor", help="Address of the monitor.")]
+Token = Annotated[str | None, typer.Option(envvar="LINESIDE_TOKEN", help="The monitor's token.")]
