@@ -29,7 +29,7 @@ from contracts.report import Figure, Report
 
 _TABLE = re.compile(r"(<!-- table: (?P<report>\S+)(?P<names>[^\n]*?) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 _HEADLINES = re.compile(r"(<!-- headlines:\n(?P<chosen>.*?)-->\n)(.*?)(<!-- end of headlines -->)", re.DOTALL)
-_CHOSEN = re.compile(r"(?P<report>\S+) (?P<name>\w+): (?P<words>.+)")
+_CHOSEN = re.compile(r"(?P<report>\S+) (?P<name>[^\s:]+): (?P<words>.+)")
 
 
 def fill(text: str, root: Path) -> str:
