@@ -27,19 +27,36 @@ def number(value: float | None) -> str:
     return f"{value:.0f}" if value == round(value) or abs(value) >= 10_000 else f"{value:.4g}"
 
 
+def quantity(value: float | None, unit: str) -> str:
+    """With its unit; many bytes as megabytes.
+
+    >>> quantity(0.25, "s"), quantity(1500.0, "B"), quantity(230968542.0, "B"), quantity(None, "B")
+    ('0.25 s', '1500 B', '231 MB', 'not measured B')
+    """
+    if unit == "B" and value is not None and abs(value) >= 1e6:
+        return f"{value / 1e6:.4g} MB"
+    return f"{number(value)} {unit}".rstrip()
+
+
 def rows(figures: Iterable[Figure]) -> list[tuple[str, ...]]:
     """One row of cells for each figure, in the order of `_HEADS`."""
     return [
         (
             _MARKS[figure.holds],
             figure.name,
-            f"{number(figure.value)} {figure.unit}".rstrip(),
+            quantity(figure.value, figure.unit),
             f"{number(figure.interval[0])} .. {number(figure.interval[1])}" if figure.interval else "",
-            f"{figure.goal.comparison} {number(figure.goal.limit)}" if figure.goal else "",
+            _goal(figure),
             figure.note,
         )
         for figure in in_order(figures)
     ]
+
+
+def _goal(figure: Figure) -> str:
+    if figure.goal is None:
+        return ""
+    return f"{figure.goal.comparison} {quantity(figure.goal.limit, 'B' if figure.unit == 'B' else '')}"
 
 
 def report_table(report: Report) -> str:
