@@ -122,6 +122,7 @@ def _wish(incident: Incident, facts: BundleFacts, settings: RuleSettings) -> Ret
         labels=labels,
         labels_per_side=labels_of_side(incident.evidence, facts),
         affected_sides=failed_sides(incident.evidence, settings),
+        doubtful=incident.doubtful,
         labels_since_attempt=None if before is None else labels - before,
     )
 

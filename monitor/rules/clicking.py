@@ -7,7 +7,7 @@ from monitor.rules.action import HoldRetrain, Kind
 from monitor.rules.camera import without_evidence
 from monitor.rules.decision import relearn, released
 from monitor.rules.happening import PersonSaid
-from monitor.rules.incident import Incident, answers, as_product, closed, settled, without_camera
+from monitor.rules.incident import Incident, answers, as_product, as_sensor, closed, settled, without_camera
 from monitor.rules.reason import Reason, because
 from monitor.rules.turn import Turn
 
@@ -38,6 +38,7 @@ def _retrain(turn: Turn, incident: Incident, who: str) -> None:
 
 
 def _repaired(turn: Turn, incident: Incident, who: str) -> None:
+    incident = _blamed(turn, incident, because("repaired-doubt", who=who))
     for name in incident.of_kind(Kind.SENSOR):
         camera = turn.state.cameras[name]
         if camera.profile is None:
@@ -46,8 +47,19 @@ def _repaired(turn: Turn, incident: Incident, who: str) -> None:
         turn.set_camera(without_evidence(camera).model_copy(update={"repaired_at": turn.at}))
 
 
+def _blamed(turn: Turn, incident: Incident, reason: Reason) -> Incident:
+    """The incident with its doubtful cameras taken for ill: somebody has found what it was."""
+    facts = turn.state.facts
+    if facts is None or not incident.doubtful:
+        return incident
+    for name in incident.doubtful:
+        incident = as_sensor(incident, name, facts, turn.settings)
+    turn.set_incident(*settled(incident, turn.at, reason, turn.settings))
+    return incident
+
+
 def _permanent(turn: Turn, incident: Incident, reason: Reason) -> None:
-    for name in incident.of_kind(Kind.SENSOR):
+    for name in (*incident.of_kind(Kind.SENSOR), *incident.doubtful):
         if turn.state.cameras[name].profile is None:
             _relearn_and_leave(turn, name, reason)
             continue

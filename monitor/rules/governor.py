@@ -1,5 +1,6 @@
 """May a retrain run now? Minimum evidence, cool-down, one job per model, a global cap, maintenance windows, and a
-person after three retrains in seven days. Every answer carries all its reasons and is recorded, refusals above all."""
+person after three retrains in seven days, or where a camera that nobody can vouch for may be what is ill. Every answer
+carries all its reasons and is recorded, refusals above all."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.names import Moment
+from monitor.rules.diagnosis import called
 from monitor.rules.reason import Reason, because
 from monitor.rules.settings import RuleSettings
 
@@ -27,6 +29,9 @@ class RetrainWish(BaseModel):
     labels_per_side: dict[str, int]
     affected_sides: tuple[str, ...]
     labels_since_attempt: int | None = Field(default=None, description="None for the incident's first attempt")
+    doubtful: tuple[str, ...] = Field(
+        default=(), description="cameras that may be ill themselves; nobody has looked yet"
+    )
     by_hand: bool = Field(default=False, description="a person's word: instead of evidence and of waiting")
 
 
@@ -70,6 +75,9 @@ def govern(
     busy = _busy(jobs, settings)
     if wish.by_hand:
         lacking, evidence, timing, until = {}, [], [reason for reason in timing if reason.code != _COOL_DOWN], None
+    if wish.doubtful and not settings.retrain_in_doubt and not wish.by_hand:
+        reason = because("governor-doubt", cameras=called(wish.doubtful))
+        return GovernorVerdict(ruling=Ruling.PERSON, reasons=(reason, *evidence), lacking=lacking)
     recent = sum(at - attempt < timedelta(days=7) for attempt in attempts)
     if recent >= settings.retrains_a_week and not jobs.here and not wish.by_hand:
         reason = because("governor-person", retrains=recent, days=7)

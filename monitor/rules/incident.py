@@ -1,7 +1,8 @@
 """Alarms of one model, merged: which cameras drift and why, what labels say, and where the answer to it stands.
 
 SENSOR cameras wait for a person. PRIOR cameras wait for a person or for proof. PRODUCT cameras lead the incident along
-LABELS -> {HARMFUL | HARMLESS} -> RETRAIN -> SHADOW. Every way back (refused, failed, silent) ends in HARMFUL, from
+LABELS -> {HARMFUL | HARMLESS} -> RETRAIN -> SHADOW; one that is in doubt, so that it has a ticket, holds the retrain
+until somebody has looked at it. Every way back (refused, failed, silent) ends in HARMFUL, from
 where the governor is asked again. All functions take an incident and return the next one with its actions.
 """
 
@@ -71,6 +72,11 @@ class Incident(BaseModel):
         """Cameras whose labels may order a retrain."""
         return tuple(sorted(name for name, kind in self.cameras.items() if kind in (Kind.PRODUCT, Kind.LABELS)))
 
+    @property
+    def doubtful(self) -> tuple[str, ...]:
+        """Leading cameras that may be ill themselves: their tickets are open."""
+        return tuple(name for name in self.leading if name in self.tickets)
+
     def of_kind(self, kind: Kind) -> tuple[str, ...]:
         """Cameras of one kind."""
         return tuple(sorted(name for name, own in self.cameras.items() if own is kind))
@@ -133,7 +139,9 @@ def joined(incident: Incident, camera: str, diagnosis: Diagnosis, at: Moment, se
     if diagnosis.ticket:
         incident, actions = _ticketed(incident, camera, diagnosis)
     if diagnosis.kind is Kind.PRODUCT:
-        mistaken = [name for name in diagnosis.siblings if cameras.get(name) is Kind.SENSOR]
+        mistaken = [
+            name for name in diagnosis.siblings if cameras.get(name) is Kind.SENSOR or name in incident.doubtful
+        ]
         for name in mistaken:
             incident, more = as_product(incident, name, because("siblings-moved-too", siblings=called([camera])))
             actions += more
@@ -151,8 +159,8 @@ def _ticketed(incident: Incident, camera: str, diagnosis: Diagnosis) -> Next:
 
 
 def as_product(incident: Incident, camera: str, reason: Reason) -> Next:
-    """A SENSOR camera that belongs to the product path after all. Its labels count from now on; those that came before
-    count too where they are the only ones."""
+    """A SENSOR or doubtful camera that belongs to the product after all. Its labels count from now on; those that came
+    before count too where they are the only ones."""
     own = incident.sensor_evidence.get(camera)
     evidence = own if own is not None and incident.evidence.labels == 0 else incident.evidence
     incident = incident.model_copy(
@@ -163,6 +171,15 @@ def as_product(incident: Incident, camera: str, reason: Reason) -> Next:
         }
     )
     return without_ticket(incident, camera, reason)
+
+
+def as_sensor(incident: Incident, camera: str, facts: BundleFacts, settings: RuleSettings) -> Incident:
+    """A doubtful camera that was ill itself. What labels said of it alone proves nothing of the product."""
+    incident = incident.model_copy(update={"cameras": {**incident.cameras, camera: Kind.SENSOR}})
+    if incident.leading:
+        return incident
+    kept = {**incident.sensor_evidence, camera: incident.evidence}
+    return incident.model_copy(update={"sensor_evidence": kept, "evidence": no_evidence(facts, settings)})
 
 
 def without_ticket(incident: Incident, camera: str, reason: Reason) -> Next:
@@ -264,7 +281,7 @@ def closed(incident: Incident, at: Moment, resolution: str, reason: Reason) -> N
 def answers(incident: Incident) -> tuple[Answer, ...]:
     """What a person may say to it now: the buttons of its page."""
     allowed: list[Answer] = []
-    if incident.of_kind(Kind.SENSOR):
+    if incident.of_kind(Kind.SENSOR) or incident.doubtful:
         allowed += ["repaired", "permanent"]
     if incident.phase in (Phase.PRIOR, Phase.LABELS, Phase.HARMLESS):
         allowed.append("adopt")

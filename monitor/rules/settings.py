@@ -73,6 +73,9 @@ class RuleSettings(Settings):
         default=240, ge=1, description="new labels needed before a retrain: nearly all of those that a drift asks for"
     )
     retrain_labels_per_side: int = Field(default=20, ge=1, description="of the side (good, defect) that failed")
+    retrain_in_doubt: bool = Field(
+        default=False, description="without waiting for a look at a camera that no other camera can vouch for"
+    )
     retrain_labels_after_refusal: int = Field(default=50, ge=0, description="further labels before trying again")
     cool_down_hours: float = Field(default=24.0, ge=0)
     jobs_at_once: int = Field(default=2, ge=1, description="of all models together; one per model always")

@@ -71,7 +71,7 @@ def test_a_camera_without_siblings_is_in_doubt_and_gets_ticket_and_labels_asked_
     model = PlantedModel((A,))
     model.learn()
     for _ in range(5):
-        model.happen(_image_and_embedding(model))
+        model.happen(image_and_embedding(model))
     assert model.incident.diagnosis is Kind.PRODUCT
     assert model.phase(A) is Phase.LABELS
     assert model.all_of(OpenTicket)[0].reason.code == "diagnosis-doubt"
@@ -130,7 +130,7 @@ def test_a_camera_ill_for_days_does_not_make_the_next_ones_dirt_a_product() -> N
     assert model.incident.cameras == {A: Kind.SENSOR, B: Kind.SENSOR}
 
 
-def _image_and_embedding(model: PlantedModel) -> WindowSeen:
+def image_and_embedding(model: PlantedModel) -> WindowSeen:
     """A window in which both the picture and the embedding moved."""
     start, model.now = model.now, model.now + timedelta(minutes=1)
     image = model.window(A, start, "image", 8.0, 1)
