@@ -184,7 +184,7 @@ def _oscillating(sites: Sequence[Site]) -> list[Figure]:
 def most_within(minutes: Sequence[int], span: float) -> int:
     """The largest number of `minutes` (sorted) that lie less than `span` apart.
 
-    >>> most_within([0, 10, 25, 30], 20)
+    >>> most_within([0, 10, 25, 29], 20)
     3
     """
     return max((sum(0 <= other - first < span for other in minutes) for first in minutes), default=0)
