@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from benchmarks.drift.told import quiet_shadow
 from benchmarks.harness import Measured
 from contracts.frame import Decision, OutcomeSource
 from contracts.report import Figure
@@ -155,19 +156,11 @@ def _shadowed(rng: np.random.Generator, truth: Truth) -> ShadowEvidence:
     """500 images beside the active bundle, none failed, some of them labelled."""
     images = 500
     rejected = int(rng.binomial(images, _DEFECTS * truth.on_new + (1.0 - _DEFECTS) * (1.0 - truth.on_new)))
-    decisions = {Decision.OK: images - rejected, Decision.NG: rejected}
-    return ShadowEvidence(
-        started_at=START,
-        good_labels=("good",),
-        replay_finished=True,
-        replay_images=100,
+    return quiet_shadow(
+        START,
+        (rejected, rejected),
+        _new(rng, truth, _SHADOW_PARTS),
         images=images,
-        active_decisions=decisions,
-        shadow_decisions=decisions,
-        active_latency_seconds_sum=1.0,
-        shadow_latency_seconds_sum=1.0,
-        active_images=images,
-        labelled=_new(rng, truth, _SHADOW_PARTS),
         random_defects=int(rng.binomial(200, _DEFECTS)),
         random_labels=200,
     )

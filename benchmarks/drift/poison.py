@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.drift.told import quiet_shadow
 from benchmarks.harness import Measured
 from contracts.frame import Decision
 from contracts.report import Figure
@@ -189,22 +190,14 @@ def _shadowed(rng: np.random.Generator, served: Floats, candidate: Floats, how: 
     """500 images of the line as it is, 20 more labels of the same rater."""
     line = _parts(rng, _SHADOWED, moved=True)
     counts = [int(rejects(model, line.points).sum()) for model in (served, candidate)]
-    before, after = ({Decision.OK: _SHADOWED - ng, Decision.NG: ng} for ng in counts)
     more = _parts(rng, 20, moved=True)
     said = Parts(more.points, turned_round(rng, more.defective, how))
     audited = turned_round(rng, _parts(rng, _RANDOM_LABELS, moved=True).defective, how)
-    return ShadowEvidence(
-        started_at=START,
-        good_labels=("good",),
-        replay_finished=True,
-        replay_images=100,
+    return quiet_shadow(
+        START,
+        counts,
+        _paired("shadow", said, served, candidate),
         images=_SHADOWED,
-        active_decisions=before,
-        shadow_decisions=after,
-        active_latency_seconds_sum=1.0,
-        shadow_latency_seconds_sum=1.0,
-        active_images=_SHADOWED,
-        labelled=_paired("shadow", said, served, candidate),
         random_defects=int(audited.sum()),
         random_labels=_RANDOM_LABELS,
     )

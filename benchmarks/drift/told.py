@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,8 @@ from contracts.frame import Decision
 from contracts.telemetry import CONFIDENCE_EDGES, LATENCY_EDGES_SECONDS, Histogram, Window
 from monitor.rules.facts import BundleFacts
 from monitor.rules.happening import WindowSeen
+from monitor.rules.paired import PairedPart
+from monitor.rules.shadowing import ShadowEvidence
 
 Floats = NDArray[np.floating[Any]]
 DEFECTS = 0.1
@@ -41,6 +44,35 @@ def facts(number: int, minute: int) -> BundleFacts:
         defect_share=DEFECTS,
         activated_at=moment(minute),
         previous=hash_of(number - 1) if number > 1 else None,
+    )
+
+
+def quiet_shadow(
+    started_at: datetime,
+    rejected: Sequence[int],
+    labelled: tuple[PairedPart, ...],
+    *,
+    images: int,
+    random_defects: int,
+    random_labels: int,
+) -> ShadowEvidence:
+    """A shadow in which nothing failed and nothing was slower. `rejected`: by the active bundle and by the candidate,
+    of `images`; `labelled`: parts that both judged."""
+    active, shadow = ({Decision.OK: images - count, Decision.NG: count} for count in rejected)
+    return ShadowEvidence(
+        started_at=started_at,
+        good_labels=("good",),
+        replay_finished=True,
+        replay_images=100,
+        images=images,
+        active_decisions=active,
+        shadow_decisions=shadow,
+        active_latency_seconds_sum=1.0,
+        shadow_latency_seconds_sum=1.0,
+        active_images=images,
+        labelled=labelled,
+        random_defects=random_defects,
+        random_labels=random_labels,
     )
 
 

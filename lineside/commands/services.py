@@ -48,7 +48,7 @@ def changes(
     record: Annotated[int | None, typer.Option(help="Only this one, in full; default: a list of all.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with everything that was recorded.")] = False,
     monitor: MonitorUrl = "http://127.0.0.1:8500",
-    token: Annotated[str | None, typer.Option(envvar="LINESIDE_TOKEN", help="The monitor's token.")] = None,
+    token: Token = None,
 ) -> None:
     """What came into service, why, on which evidence, who approved it: for auditors.
 
