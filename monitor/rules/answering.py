@@ -71,7 +71,7 @@ def _answer(
     if incident.phase is Phase.HARMFUL:
         incident, more = _seek_retrain(incident, at, facts, attempts, settings, jobs)
         return incident, [*actions, *more]
-    if incident.phase in (Phase.RETRAIN, Phase.SHADOW):
+    if incident.under_way:
         return _watch_job(incident, at, settings)
     return incident, actions
 

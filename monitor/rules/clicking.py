@@ -50,7 +50,7 @@ def _repaired(turn: Turn, incident: Incident, who: str) -> None:
 def _blamed(turn: Turn, incident: Incident, reason: Reason) -> Incident:
     """The incident with its doubtful cameras taken for ill: somebody has found what it was."""
     facts = turn.state.facts
-    if facts is None or not incident.doubtful:
+    if facts is None or not incident.doubtful or incident.under_way:
         return incident
     for name in incident.doubtful:
         incident = as_sensor(incident, name, facts, turn.settings)

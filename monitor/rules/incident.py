@@ -77,6 +77,11 @@ class Incident(BaseModel):
         """Leading cameras that may be ill themselves: their tickets are open."""
         return tuple(name for name in self.leading if name in self.tickets)
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a retrain or its candidate is: what the cameras are is no longer asked."""
+        return self.phase in (Phase.RETRAIN, Phase.SHADOW)
+
     def of_kind(self, kind: Kind) -> tuple[str, ...]:
         """Cameras of one kind."""
         return tuple(sorted(name for name, own in self.cameras.items() if own is kind))
@@ -281,7 +286,7 @@ def closed(incident: Incident, at: Moment, resolution: str, reason: Reason) -> N
 def answers(incident: Incident) -> tuple[Answer, ...]:
     """What a person may say to it now: the buttons of its page."""
     allowed: list[Answer] = []
-    if incident.of_kind(Kind.SENSOR) or incident.doubtful:
+    if incident.of_kind(Kind.SENSOR) or (incident.doubtful and not incident.under_way):
         allowed += ["repaired", "permanent"]
     if incident.phase in (Phase.PRIOR, Phase.LABELS, Phase.HARMLESS):
         allowed.append("adopt")

@@ -51,6 +51,14 @@ def test_retrain_now_does_not_wait_for_a_look() -> None:
     assert model.phase() is Phase.RETRAIN
 
 
+def test_a_retrain_under_way_is_not_taken_back_by_a_word_on_the_camera() -> None:
+    model = in_doubt()
+    model.say("retrain")
+    assert not {"repaired", "permanent"} & set(answers(model.incident))
+    model.say("repaired")
+    assert (model.phase(), model.incident.cameras) == (Phase.RETRAIN, {A: Kind.PRODUCT})
+
+
 def test_a_repaired_camera_was_ill_and_its_labels_order_nothing() -> None:
     model = in_doubt()
     model.say("repaired")
