@@ -94,19 +94,27 @@ def _share_of(side: str, evidence: Evidence, noise: float) -> float:
     return (low - noise) / (1.0 - 2.0 * noise)
 
 
-def harms(evidence: Evidence, settings: RuleSettings, *, proof: float | None = None) -> list[Reason]:
-    """All that the labels prove; empty while they prove nothing. `proof`: an e-value instead of the settings'."""
-    needed = proof or settings.proof
-    found = []
-    for code, process in (("harm-escapes", evidence.escapes), ("harm-false-rejects", evidence.false_rejects)):
-        if process.reached(needed):
-            found.append(because(code, wrong=process.wrong, labels=process.labels, tolerated=process.tolerated))
-    if not found and evidence.log_peak_of_both >= log(needed):
+def harms(evidence: Evidence, settings: RuleSettings) -> list[Reason]:
+    """All that the labels prove; empty while they prove nothing."""
+    sides = (("harm-escapes", evidence.escapes), ("harm-false-rejects", evidence.false_rejects))
+    found = [harm_of(code, process) for code, process in sides if process.reached(settings.proof)]
+    if not found and evidence.log_peak_of_both >= log(settings.proof):
         found.append(because("harm-both", wrong=evidence.wrong, labels=evidence.random))
-    for label, parts in sorted(evidence.unseen.items()):
-        if parts >= settings.unseen_class_parts:
-            found.append(because("harm-unseen-class", label=label, parts=parts))
-    return found
+    return [*found, *new_classes(evidence, settings)]
+
+
+def harm_of(code: str, process: EProcess) -> Reason:
+    """What one process found, in its counts."""
+    return because(code, wrong=process.wrong, labels=process.labels, tolerated=process.tolerated)
+
+
+def new_classes(evidence: Evidence, settings: RuleSettings) -> list[Reason]:
+    """Classes that the model does not know and that enough parts have."""
+    return [
+        because("harm-unseen-class", label=label, parts=parts)
+        for label, parts in sorted(evidence.unseen.items())
+        if parts >= settings.unseen_class_parts
+    ]
 
 
 def failed_sides(evidence: Evidence, settings: RuleSettings) -> tuple[str, ...]:

@@ -106,5 +106,7 @@ class RuleSettings(Settings):
     latency_windows: int = Field(default=10, ge=1, description="slow windows in a row that count as proof")
     probation_days: float = Field(default=7.0, ge=0, description="a release this young is withdrawn on proof of harm")
     withdrawal_proof: float = Field(
-        default=80.0, gt=1, description="e-value taken for proof against a release on probation"
+        default=20.0,
+        gt=1,
+        description="e-value, of all evidence together, taken for proof against a release on probation",
     )
