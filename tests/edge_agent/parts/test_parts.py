@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import urllib.request
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from edge_agent.settings import AgentSettings
 from edge_agent.store import Store
 from tests.edge_agent.conftest import MakeAgent, wait_for
 from tests.simulators.captures import START
+from tests.simulators.older_agent import make_older
 from tests.simulators.small_bundle import encoded, picture
 
 OK, NG, NONE = Decision.OK, Decision.NG, Decision.NO_VERDICT
@@ -273,10 +272,7 @@ class TestOfAnAgent:
 def test_a_database_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "agent.sqlite"
     Store(path).close()
-    with closing(sqlite3.connect(path)) as db:
-        for column in ("review_from", "thresholds_number"):
-            db.execute(f"ALTER TABLE verdicts DROP COLUMN {column}")
-        db.executescript("DROP TABLE parts; PRAGMA user_version = 2;")
+    make_older(path, 2)
     bench = Bench(path, HOUSING)
     bench.see("cam-a")
     bench.see("cam-b")
