@@ -249,6 +249,8 @@ class TestOfAnAgent:
         wait_for(lambda: agent.core.parts.find("P-1"))
         page = get(agent, "/?lang=en")
         assert '<p class="verdict NO_VERDICT">No verdict</p>' in page
+        assert "no picture of cam-b within" in page
+        assert "kein Bild von cam-b innerhalb von" in get(agent, "/?lang=de")
         assert '<p class="verdict OK">' not in page
         assert '<p class="verdict">' not in page
 
