@@ -13,7 +13,7 @@ from math import log, sqrt
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.frame import Decision, OutcomeSource
+from contracts.frame import RANDOM_SOURCES, Decision, OutcomeSource
 from contracts.names import Label
 from drift.eprocess import EProcess
 from drift.quantile import clopper_pearson
@@ -23,7 +23,6 @@ from monitor.rules.happening import LabelSeen
 from monitor.rules.reason import Reason, because
 from monitor.rules.settings import RuleSettings
 
-RANDOM = frozenset({OutcomeSource.AUDIT, OutcomeSource.DRIFT_SAMPLE})
 _PRIOR_LABELS = 10.0  # labels that the certificate's share of defects counts for
 
 
@@ -57,13 +56,16 @@ def no_evidence(facts: BundleFacts, settings: RuleSettings) -> Evidence:
 
 
 def counted(evidence: Evidence, label: LabelSeen, facts: BundleFacts, settings: RuleSettings) -> Evidence:
-    """The evidence after one more label of a part that the release of `facts` decided."""
+    """The evidence after one more label of a part that the release of `facts` decided. What a rater says of a part
+    that somebody at the line had spoken of counts no second time."""
+    if label.source is OutcomeSource.OVERRULED:
+        return evidence
     new = {**evidence.new_labels, label.label: evidence.new_labels.get(label.label, 0) + 1}
     unseen = evidence.unseen
     if label.label not in facts.labels:
         unseen = {**unseen, label.label: unseen.get(label.label, 0) + 1}
     evidence = evidence.model_copy(update={"new_labels": new, "unseen": unseen})
-    if label.source not in RANDOM or label.decision is Decision.NO_VERDICT:
+    if label.source not in RANDOM_SOURCES or label.decision is Decision.NO_VERDICT:
         return evidence
     return _tested(evidence, label, facts, settings)
 

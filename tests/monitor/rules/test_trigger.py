@@ -150,7 +150,7 @@ def test_the_weeks_label_budget_cuts_what_people_are_asked_and_says_so() -> None
     model.learn()
     model.windows(6, {A: "embedding", B: "embedding"})
     asks = model.all_of(AskForLabels)
-    assert sum(ask.random + ask.atypical for ask in asks) == 120
+    assert sum(ask.total for ask in asks) == 120
     assert asks[0].random == 120
     assert model.all_of(HoldLabels)[-1].reason.parameters["budget"] == 120
     model.happen(Tick(at=model.now))
