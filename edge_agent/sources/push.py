@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -37,7 +38,7 @@ class PushSource:
     name = "http"
 
     def __init__(self, *, length: int, next_sequence: Callable[[str], int]) -> None:
-        self._queue: queue.Queue[Pushed] = queue.Queue(maxsize=length)
+        self._queue: queue.Queue[Pushed | None] = queue.Queue(maxsize=length)  # None: closed
         self._next_sequence = next_sequence
         self._closed = threading.Event()
 
@@ -76,12 +77,15 @@ class PushSource:
                     pushed = self._queue.get(timeout=_PATIENCE_SECONDS)
                 except queue.Empty:
                     continue
-            yield self._capture(pushed)
+            if pushed is not None:
+                yield self._capture(pushed)
         self._refuse_rest()
 
     def close(self) -> None:
         """Take no more images."""
         self._closed.set()
+        with contextlib.suppress(queue.Full):  # then nobody waits for more
+            self._queue.put_nowait(None)
 
     def _capture(self, pushed: Pushed) -> Capture:
         sequence = self._next_sequence(pushed.camera)
@@ -106,9 +110,8 @@ class PushSource:
 
     def _refuse_rest(self) -> None:
         while not self._queue.empty():
-            _fail(self._queue.get_nowait().answer)(
-                QuotaError("the agent is stopping; send the image again in a moment")
-            )
+            if (pushed := self._queue.get_nowait()) is not None:
+                _fail(pushed.answer)(QuotaError("the agent is stopping; send the image again in a moment"))
 
 
 def _answer(future: Future[Verdict]) -> Callable[[Verdict], None]:

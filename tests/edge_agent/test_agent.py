@@ -27,8 +27,11 @@ def test_the_collector_leaves_alone_what_stays_and_image_libraries_are_quiet(
         seen.append((len(told),))
         stop.set()
 
+    gc.unfreeze()  # what tests/conftest.py has set aside
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         run_agent(agent_settings(tmp_path, small_bundle), stop=stop, started=started)
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()
     assert seen == [(True, True), (1,)]
