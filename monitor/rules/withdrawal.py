@@ -22,10 +22,10 @@ from math import exp, log
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.frame import Decision, OutcomeSource
+from contracts.frame import RANDOM_SOURCES, Decision, OutcomeSource
 from contracts.names import Moment
 from drift.eprocess import EProcess
-from monitor.rules.evidence import RANDOM, Evidence, counted, harm_of, harms, new_classes, no_evidence
+from monitor.rules.evidence import Evidence, counted, harm_of, harms, new_classes, no_evidence
 from monitor.rules.facts import BundleFacts
 from monitor.rules.happening import LabelSeen
 from monitor.rules.reason import Reason, because
@@ -71,7 +71,7 @@ def labelled(watch: Watch, label: LabelSeen, facts: BundleFacts, settings: RuleS
     changes: dict[str, object] = {"evidence": counted(watch.evidence, label, facts, settings)}
     expected = Decision.NG if facts.side(label.label) == "defect" else Decision.OK
     wrong = label.decision in (Decision.OK, Decision.NG) and label.decision is not expected
-    if label.source in RANDOM and label.decision is not Decision.NO_VERDICT:
+    if label.source in RANDOM_SOURCES and label.decision is not Decision.NO_VERDICT:
         changes["either_side"] = (watch.either_side or _either_side(facts, settings)).update(wrong)
     if label.source is OutcomeSource.OPERATOR and wrong:
         queue = _queue(label.camera, label.late)
