@@ -38,7 +38,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Of two workers (scripts/test) one waits while the other has a test that is marked `alone`. Waiting is outside
+    """Of two workers (pytest -n 2) one waits while the other has a test that is marked `alone`. Waiting is outside
     of the test and its timeout."""
     if not hasattr(item.config, "workerinput"):
         return (yield)

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_DOOR, _MACHINE = Path(__file__), Path(__file__).with_name("conftest.py")  # only locked
+DOOR, MACHINE = "workers.py", "conftest.py"
+"""Files beside this one, which are only locked."""
 
 
 @contextmanager
-def turn(*, alone: bool) -> Iterator[None]:
+def turn(*, alone: bool, folder: Path = Path(__file__).parent) -> Iterator[None]:
     """Wait until nobody else's turn is `alone`; for such a turn, until nobody else has one. The kernel lets go of what
     a worker held that has died."""
     lock = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-    with _DOOR.open() as door, _MACHINE.open() as machine:
+    with (folder / DOOR).open() as door, (folder / MACHINE).open() as machine:
         fcntl.flock(door, lock)
         fcntl.flock(machine, lock)
         if not alone:  # else shut while this one waits for the machine: the others might never pause
