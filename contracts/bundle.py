@@ -14,6 +14,7 @@ from pydantic import Field, StringConstraints, model_validator
 from contracts.frame import Probability
 from contracts.names import Label, Moment, Name, Sha256, Wire
 from contracts.quantisation import Quantisation
+from contracts.signatures import Signatures
 from contracts.tasks import TaskCertificate, Tasks
 
 FilePath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")]
@@ -298,6 +299,15 @@ class DriftReference(Wire):
     components: int = Field(ge=1, le=64, description="whitened principal components of the embedding")
     embedding_width: int = Field(ge=1)
     names: tuple[str, ...] = Field(description="names of the drift vector's entries, in order")
+    signatures: Signatures | None = Field(
+        default=None, exclude_if=_absent, description="what camera faults do to that vector; None: nobody tried"
+    )
+
+    @model_validator(mode="after")
+    def _signed_for_these_entries(self) -> DriftReference:
+        if self.signatures is not None and len(self.signatures.scale) != len(self.names):
+            raise ValueError(f"signatures of {len(self.signatures.scale)} entries, the vector has {len(self.names)}")
+        return self
 
 
 class Licence(Wire):

@@ -104,6 +104,10 @@ class Window(Wire):
     latency_seconds_sum: float = Field(ge=0.0)
     dropped_images: int = Field(default=0, ge=0)
     shadow: ShadowSummary | None = None
+    size: tuple[int, int] | None = Field(
+        default=None,
+        description="width and height of its pictures as decoded; None: not all the same, or an older agent",
+    )
 
 
 class ShadowSummary(Wire):

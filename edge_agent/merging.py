@@ -25,6 +25,7 @@ def merge(first: Window, second: Window) -> Window:
             "latency_seconds_sum": first.latency_seconds_sum + second.latency_seconds_sum,
             "dropped_images": first.dropped_images + second.dropped_images,
             "shadow": _merged_shadow(first.shadow, second.shadow),
+            "size": second.size if first.size == second.size else None,
         }
     )
 

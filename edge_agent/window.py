@@ -13,6 +13,9 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from contracts.frame import Decision
 from contracts.telemetry import CONFIDENCE_EDGES, LATENCY_EDGES_SECONDS, Histogram, ShadowSummary, Window
 from drift.window import rounded
@@ -92,6 +95,8 @@ class WindowSums:
     shadow: ShadowSums | None = None
     runtime: str = ""  # target and version that answered; empty in the state of older agents
     idle_frames: int = 0  # frames of this camera since the last one of this window's product
+    size: list[int] | None = None  # width and height of its pictures
+    sizes_differ: bool = False
 
     def add(self, inspection: Inspection, lost: int) -> None:
         """Count one image; `lost` frames are missing just before it."""
@@ -106,6 +111,7 @@ class WindowSums:
         if inspection.vector is not None and inspection.confidence is not None and verdict.label is not None:
             self._add_answer(inspection.vector.tolist(), inspection.confidence, verdict.label)
             self._add_latency(verdict.latency_seconds or 0.0)
+            self._add_size(inspection.pixels)
 
     def _add_answer(self, vector: list[float], confidence: float, label: str) -> None:
         self.images += 1
@@ -115,6 +121,15 @@ class WindowSums:
         self.vector_square_sum = [a + x * x for a, x in zip(self.vector_square_sum, vector, strict=True)]
         self.labels[label] = self.labels.get(label, 0) + 1
         self.confidence[_bin(CONFIDENCE_EDGES, confidence)] += 1
+
+    def _add_size(self, pixels: NDArray[np.uint8] | None) -> None:
+        if pixels is None or self.sizes_differ:
+            return
+        size = [pixels.shape[1], pixels.shape[0]]
+        if self.size is not None and self.size != size:
+            self.size, self.sizes_differ = None, True
+        else:
+            self.size = size
 
     def _add_latency(self, seconds: float) -> None:
         self.latency[_bin(LATENCY_EDGES_SECONDS, seconds)] += 1
@@ -149,6 +164,7 @@ class WindowSums:
             latency_seconds_sum=self.latency_seconds_sum,
             dropped_images=self.dropped_images,
             shadow=self.shadow.summary() if self.shadow else None,
+            size=(self.size[0], self.size[1]) if self.size else None,
         )
 
     def copy(self) -> WindowSums:

@@ -22,6 +22,7 @@ from exporter.graph import export_graph, quiet
 from exporter.precision import make_int8
 from exporter.reference import write_other_references, write_reference
 from exporter.settings import ExportSettings
+from exporter.signatures import with_signatures
 from exporter.source import Source, balanced, some, source_of, tensors
 from exporter.variants import planned
 from runtime.bundle import Bundle, open_bundle, write_bundle_manifest
@@ -237,13 +238,15 @@ def _references(
     default: str,
     settings: ExportSettings,
 ) -> dict[str, DriftReference]:
-    """By variant name; a variant without one has that of the default variant."""
+    """By variant name; a variant without one has that of the default variant, which alone has signatures."""
     fitted_on = some(source.train, settings.reference_images, seed=settings.seed)
     session = next(each for each in sessions if each.variant == default)
     serving = write_reference(source, session, fitted_on, draft, components=settings.components)
     fewer = some(fitted_on, settings.other_reference_images, seed=settings.seed)
     others = write_other_references(source, sessions, serving, answers.embeddings, fewer, draft, default=default)
-    return {default: serving, **others}
+    usual = some([*source.validation, *source.train], 4 * settings.fault_images, seed=settings.seed)
+    spoilt = some(usual, settings.fault_images, seed=settings.seed)
+    return {default: with_signatures(serving, source, session, draft, usual, spoilt), **others}
 
 
 def _check(draft: Path, *, threads: int) -> None:

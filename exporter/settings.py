@@ -72,6 +72,12 @@ class ExportSettings(Settings):
     other_reference_images: int = Field(
         default=500, ge=4, description="of those, for the variants that do not serve by default"
     )
+    fault_images: int = Field(
+        default=40,
+        ge=0,
+        le=500,
+        description="spoilt by camera faults on purpose, so that a monitor knows them when they come; 0: it does not",
+    )
     golden_samples: int = Field(default=8, ge=1, le=64)
     latency_runs: int = Field(default=40, ge=1)
     seed: int = 0

@@ -116,7 +116,8 @@ def sequential(bank: Bank) -> Chart:
     """`drift.sequential`: every image, by its own limits at 1."""
 
     def of(pool: Floats, rows: Rows) -> Floats:
-        return bank.course(bank.scores.of(pool), rows).max(axis=0)
+        largest: Floats = bank.course(bank.scores.of(pool), rows).max(axis=0)
+        return largest
 
     return Chart("sequential", 1, 1, 1, MEMORY, of)
 

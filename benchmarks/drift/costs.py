@@ -92,6 +92,7 @@ def _window(vectors: Floats) -> Window:
         confidence=Histogram(edges=CONFIDENCE_EDGES, counts=(IMAGES // 20,) * (len(CONFIDENCE_EDGES) - 1)),
         latency=Histogram(edges=LATENCY_EDGES_SECONDS, counts=(IMAGES // 20,) * (len(LATENCY_EDGES_SECONDS) - 1)),
         latency_seconds_sum=1.234567,
+        size=(1920, 1200),
     )
 
 

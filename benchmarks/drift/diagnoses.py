@@ -150,12 +150,18 @@ def _few(rng: np.random.Generator, examples: Sequence[Example]) -> tuple[Example
     return tuple(examples[row] for row in chosen)
 
 
-def learned(rng: np.random.Generator, served: Served, pool: Floats, cameras: Sequence[str]) -> WatchedLine:
-    """A line whose cameras all have their profile."""
+def learned(
+    rng: np.random.Generator,
+    served: Served,
+    pool: Floats,
+    cameras: Sequence[str],
+    size: tuple[int, int] | None = None,
+) -> WatchedLine:
+    """A line whose cameras all have their profile; `size` as of `WatchedLine.show`."""
     line = WatchedLine(served, SETTINGS)
     line.serve()
     while not line.state.cameras or any(camera.profile is None for camera in line.state.cameras.values()):
-        line.show({camera: drawn(rng, pool) for camera in cameras})
+        line.show({camera: drawn(rng, pool) for camera in cameras}, size)
     return line
 
 

@@ -9,12 +9,13 @@ each of its two changes on its own, on streams drawn from the days before and af
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from benchmarks.drift.diagnoses import LINES, A, drawn, learned
 from benchmarks.drift.false_alarms import upper_bound
@@ -29,6 +30,7 @@ from drift.profile import Commissioning
 from monitor.rules.action import Kind, OpenIncident, OpenTicket, QualityAlert, Symptom
 from monitor.rules.settings import RuleSettings
 from runtime.metrics import wilson_interval
+from trainer.dataset import Example
 
 _IMAGES = {"cells": 6, "tiles": 2, "spindle": 2}  # of a window: few, since a profile needs more windows than entries
 _LEARNED = {"cells": 60, "tiles": 42, "spindle": 60}  # windows; hardly more than entries, and the limit says nothing
@@ -37,6 +39,7 @@ _LIGHT = {Symptom.DARKER, Symptom.BRIGHTER}
 
 Floats = NDArray[np.floating[Any]]
 Generator = np.random.Generator
+Sizes = Mapping[str, tuple[int, int] | None]
 
 
 def measure(options: argparse.Namespace) -> Measured:
@@ -47,8 +50,20 @@ def measure(options: argparse.Namespace) -> Measured:
     served = {name: _served(options.data, vectors, older=options.older) for name, vectors in sets.items()}
     rng = np.random.default_rng([options.seed, 41])
     figures += _exposures(rng, sets["tiles"], served["tiles"], 2 if options.quick else 10)
-    figures += _changes(rng, sets["spindle"], served["spindle"], 2 if options.quick else 20)
-    return Measured(figures, {"spindle_in_time": _in_time(sets["spindle"], served["spindle"])})
+    sizes = _sizes(options.data, "spindle")
+    figures += _changes(rng, sets["spindle"], served["spindle"], sizes, 2 if options.quick else 20)
+    return Measured(figures, {"spindle_in_time": _in_time(sets["spindle"], served["spindle"], sizes)})
+
+
+def _sizes(data: Path, name: str) -> Sizes:
+    """Width and height of a set's pictures, part by part; None where they differ."""
+    real = real_set(data, name)
+    return {part: _size(examples) for part, examples in {CONTROL: real.control, **real.shifts}.items()}
+
+
+def _size(examples: Sequence[Example]) -> tuple[int, int] | None:
+    sizes = {Image.open(example.path).size for example in examples}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _served(data: Path, vectors: Recorded, *, older: bool) -> Served:
@@ -78,11 +93,13 @@ def _in_control(rng: Generator, vectors: Recorded, times: int) -> Figure:
     )
 
 
-def _watch(rng: Generator, before: WatchedLine, seen: Mapping[str, Floats]) -> WatchedLine:
+def _watch(
+    rng: Generator, before: WatchedLine, seen: Mapping[str, Floats], size: tuple[int, int] | None = None
+) -> WatchedLine:
     """The line until its first incident, or for `_MOST` windows."""
     line = WatchedLine(before.served, before.settings, before.state, before.minute)
     for _ in range(_MOST):
-        line.show({camera: drawn(rng, pool) for camera, pool in seen.items()})
+        line.show({camera: drawn(rng, pool) for camera, pool in seen.items()}, size)
         if line.state.incident is not None:
             break
     return line
@@ -106,15 +123,15 @@ def _exposures(rng: Generator, vectors: Recorded, served: Served, times: int) ->
         yield _share(f"exposure_is_light_{name}", told, tries, f"the ticket says darker or brighter; {note}")
 
 
-def _changes(rng: Generator, vectors: Recorded, served: Served, times: int) -> Iterator[Figure]:
-    """The spindle's camera before and after each change, alone."""
+def _changes(rng: Generator, vectors: Recorded, served: Served, sizes: Sizes, times: int) -> Iterator[Figure]:
+    """The spindle's camera before and after each change, alone; its windows tell the size of their pictures."""
     right = {"pitting": {Kind.PRIOR, Kind.PRODUCT}, "new-crop": {Kind.SENSOR}}
     before = {"pitting": CONTROL, "new-crop": "pitting"}
     for shift, kinds in right.items():
         found: list[str] = []
-        learning = learned(rng, served, vectors.parts[before[shift]], (A,))
+        learning = learned(rng, served, vectors.parts[before[shift]], (A,), sizes[before[shift]])
         for _ in range(times):
-            line = _watch(rng, learning, {A: vectors.parts[shift]})
+            line = _watch(rng, learning, {A: vectors.parts[shift]}, sizes[shift])
             found.append(line.diagnosis(A) or "nothing")
         hits = sum(each in {kind.value for kind in kinds} for each in found)
         told = ", ".join(f"{found.count(each)} {each}" for each in sorted(set(found)))
@@ -122,7 +139,7 @@ def _changes(rng: Generator, vectors: Recorded, served: Served, times: int) -> I
         yield _share(f"spindle_{shift}", hits, times, f"taken for {wanted}; one camera, {times} streams: {told}")
 
 
-def _in_time(vectors: Recorded, served: Served) -> list[dict[str, Any]]:
+def _in_time(vectors: Recorded, served: Served, sizes: Sizes) -> list[dict[str, Any]]:
     """A few images after the other, in their order; the profile is of all before the pitting began."""
     images = _IMAGES[vectors.name]
     learning = len(vectors.parts[CONTROL]) // images
@@ -136,7 +153,7 @@ def _in_time(vectors: Recorded, served: Served) -> list[dict[str, Any]]:
         rows = vectors.parts[part].astype(np.float64)
         for start in range(0, len(rows) - images + 1, images):
             seen = len(line.actions)
-            line.show({A: rows[start : start + images]})
+            line.show({A: rows[start : start + images]}, sizes[part])
             told.append({"part": part, **_state(line, seen)})
     return told
 

@@ -68,12 +68,12 @@ class WatchedLine:
         )
         self._happen(ReleaseServed(at=self._now, facts=facts))
 
-    def show(self, vectors: Mapping[str, Floats]) -> None:
-        """The next minute: a window of vectors [n, m] for each camera."""
+    def show(self, vectors: Mapping[str, Floats], size: tuple[int, int] | None = None) -> None:
+        """The next minute: a window of vectors [n, m] for each camera; `size` of their pictures, where it is one."""
         start = self._now
         self.minute += 1
         for camera, rows in vectors.items():
-            window = self._window(camera, start, rows)
+            window = self._window(camera, start, rows).model_copy(update={"size": size})
             self._happen(WindowSeen(at=self._now, camera=camera, window=window))
 
     def label(self, camera: str, part: str, truth: str, answer: str) -> None:

@@ -49,6 +49,7 @@ class Symptom(StrEnum):
     HAZE = "haze"
     HARSHER = "harsher"
     DIRT = "dirt"
+    MOVED = "moved"
     UNCLEAR = "unclear"
 
 

@@ -12,6 +12,7 @@ from monitor.rules.action import Phase
 from monitor.rules.happening import WindowSeen
 from monitor.rules.pace import Pace
 from monitor.rules.settings import RuleSettings
+from monitor.rules.size import UsualSize
 
 REMEMBERED_WINDOWS = 8
 NO_ROLL_UP: dict[str, object] = {"rolling": Rolling(), "rolling_since": None, "rolling_answers": {}}
@@ -33,6 +34,7 @@ class Seen(BaseModel):
     shifts: dict[str, float]
     changes: dict[str, float]
     answers: dict[Label, int]
+    size: tuple[int, int] | None = Field(default=None, description="of the pictures, where it is one and known")
 
     @property
     def over(self) -> bool:
@@ -69,6 +71,7 @@ class CameraState(BaseModel):
     repaired_at: Moment | None = None
     pace: Pace = Pace()
     foreign: int = Field(default=0, description="windows in a row from another bundle than the served one")
+    usual_size: UsualSize = UsualSize()
 
     @property
     def key(self) -> ProfileKey:
@@ -83,6 +86,12 @@ class CameraState(BaseModel):
     def evidence(self) -> tuple[Seen, ...]:
         """What shows the drift: windows, or roll-ups where only they do."""
         return self.rolled if self.slow else self.recent
+
+    @property
+    def resized(self) -> bool:
+        """Whether the pictures of the windows that show the drift have another size than all had before."""
+        drifted = [seen.size for seen in self.recent[-self.persistence.k :]]
+        return bool(drifted) and all(self.usual_size.differs(size) for size in drifted)
 
     @property
     def drift_detected(self) -> bool:

@@ -28,6 +28,7 @@ from monitor.rules.judging import judged, rolled_up
 from monitor.rules.pace import paced, renewed
 from monitor.rules.reason import Reason, because
 from monitor.rules.settings import RuleSettings
+from monitor.rules.size import UsualSize
 
 _REMEMBERED_PROFILES = 3
 
@@ -81,6 +82,7 @@ def under_key(
             "profile": known,
             "archive": archive,
             "pace": renewed(state.pace) if key.bundle_hash != state.key.bundle_hash else state.pace,
+            "usual_size": UsualSize(),
             **forgotten(state),
         }
     )
@@ -98,6 +100,7 @@ def relearn(
             "commissioning": commissioning_of(state.key, settings),
             "profile": None,
             "archive": tuple(old for old in state.archive if old.key != state.key),
+            "usual_size": UsualSize(),
             **forgotten(state),
         }
     )
@@ -125,6 +128,7 @@ def _learn(
     if before.began_at is None:
         before = before.model_copy(update={"began_at": window.started_at})
     commissioning = before.add(mean, window.ended_at)
+    state = state.model_copy(update={"usual_size": state.usual_size.with_one(window.size)})
     if not commissioning.complete:
         return state.model_copy(update={"commissioning": commissioning}), []
     changes = {"commissioning": commissioning_of(state.key, settings), "profile": commissioning.profile()}
@@ -147,6 +151,7 @@ def _watch(
         "quiet": 0 if seen.over or lasts else state.quiet + 1,
         "waited": state.waited + (state.phase is Phase.DRIFT),
         "onset": state.onset or (seen.started_at if seen.over else None),
+        "usual_size": state.usual_size if seen.over else state.usual_size.with_one(seen.size),
     }
     return _led_on(state.model_copy(update=changes), seen)
 

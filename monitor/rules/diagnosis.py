@@ -1,9 +1,11 @@
 """What a drift is: SENSOR (one camera), PRIOR (the mix of parts) or PRODUCT (the parts), and what to tell people.
 
 Cameras of one line see the same parts, so they are each other's best witnesses: what only one of them sees is that
-camera's. Without a witness the picture itself must tell: image statistics that carry the drift and explain the
-embedding mean SENSOR; an embedding that moves under an unchanged picture means PRODUCT; anything between is in doubt,
-and doubt asks for labels and opens a ticket.
+camera's. Without a witness the drift itself must tell: where the release knows what camera faults would do to its
+pictures, and what another mix would (`monitor.rules.cause`), what foretold this drift is taken for it. Where it
+does not, or nothing did, image statistics that carry the drift and explain the embedding mean SENSOR; an embedding that
+moves under an unchanged picture means PRODUCT; anything between is in doubt, and doubt asks for labels and opens a
+ticket. Pictures of another size than ever are another set-up of the camera, whatever they show.
 """
 
 from __future__ import annotations
@@ -13,14 +15,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from contracts.signatures import Signatures
 from monitor.rules.action import Kind, Symptom
 from monitor.rules.camera import CameraState
+from monitor.rules.cause import LOOKED_AT, Cause, cause_of
 from monitor.rules.reason import Parameter, Reason, because
 from monitor.rules.settings import RuleSettings
+from monitor.rules.size import Size
 from monitor.rules.symptom import symptoms_of
 
 _MOVED_RATIO = 0.75  # median T2 over limit above which a sibling moves too; in control it lies about 0.3
-_LOOKED_AT = 3  # windows, the last ones, that say what moved
 
 
 class Diagnosis(BaseModel):
@@ -36,10 +40,17 @@ class Diagnosis(BaseModel):
 
 
 def diagnose(
-    state: CameraState, siblings: Sequence[CameraState], settings: RuleSettings, *, overdue: bool = False
+    state: CameraState,
+    siblings: Sequence[CameraState],
+    settings: RuleSettings,
+    signatures: Signatures | None = None,
+    *,
+    overdue: bool = False,
 ) -> Diagnosis | None:
     """The diagnosis of a camera in DRIFT; None while it is worth waiting for the siblings' windows, which it no longer
-    is when it is `overdue`."""
+    is when it is `overdue`. `signatures`: of the served release, where it has some."""
+    if state.resized:
+        return _resized(state)
     if state.waited < settings.sibling_wait_windows and not overdue:
         return None
     witnesses = {sibling.camera: testimony(state, sibling, settings) for sibling in siblings}
@@ -49,23 +60,46 @@ def diagnose(
     together = tuple(sorted(name for name, moved in witnesses.items() if moved))
     quiet = tuple(sorted(name for name, moved in witnesses.items() if moved is False))
     groups, given, shifts, changes = (
-        _mean_of([getattr(seen, field) for seen in state.evidence[-_LOOKED_AT:]])
+        _mean_of([getattr(seen, field) for seen in state.evidence[-LOOKED_AT:]])
         for field in ("groups", "given", "shifts", "changes")
     )
-    symptoms = symptoms_of(shifts, changes)
+    cause = cause_of(state, shifts, signatures)
+    symptoms = cause.symptoms(changes) or symptoms_of(shifts, changes)
     if not together and quiet:
         return _sensor(symptoms, groups, quiet)
-    if groups.get("class", 0.0) > 1.0 and given.get("class", 2.0) <= 1.0:
-        reason = because("diagnosis-prior", ratio=groups["class"])
-        return Diagnosis(kind=Kind.PRIOR, ticket=False, symptoms=(), siblings=together, reason=reason)
+    if not together and cause.is_fault:
+        reason = because("diagnosis-sensor-foretold", symptoms=", ".join(symptoms))
+        return Diagnosis(kind=Kind.SENSOR, ticket=True, symptoms=symptoms, siblings=(), reason=reason)
+    if (mixed := _of_mix(cause, groups, given)) is not None:
+        return Diagnosis(kind=Kind.PRIOR, ticket=False, symptoms=(), siblings=together, reason=mixed)
     if together:
         reason = because("diagnosis-product-siblings", siblings=called(together))
         return Diagnosis(kind=Kind.PRODUCT, ticket=False, symptoms=(), siblings=together, reason=reason)
-    return _alone(symptoms, groups, given)
+    return _alone(symptoms, groups, given, suspected=cause.fault_possible)
+
+
+def _of_mix(cause: Cause, groups: Mapping[str, float], given: Mapping[str, float]) -> Reason | None:
+    """Why it is another mix of parts; None where it is not."""
+    if cause.is_mix:
+        return because("diagnosis-prior-foretold")
+    if groups.get("class", 0.0) > 1.0 and given.get("class", 2.0) <= 1.0:
+        return because("diagnosis-prior", ratio=groups["class"])
+    return None
+
+
+def _resized(state: CameraState) -> Diagnosis:
+    """No part changes how many pixels a picture has."""
+    before, now = (_pixels(size) for size in (state.usual_size.size, state.recent[-1].size))
+    reason = because("diagnosis-sensor-size", before=before, now=now)
+    return Diagnosis(kind=Kind.SENSOR, ticket=True, symptoms=(Symptom.MOVED,), siblings=(), reason=reason)
+
+
+def _pixels(size: Size | None) -> str:
+    return " x ".join(map(str, size or ()))
 
 
 def _sensor(symptoms: tuple[Symptom, ...], groups: Mapping[str, float], quiet: tuple[str, ...]) -> Diagnosis:
-    seen = groups.get("image", 0.0) > 1.0
+    seen = groups.get("image", 0.0) > 1.0 or Symptom.UNCLEAR not in symptoms
     reason = because(
         "diagnosis-sensor-siblings" if seen else "diagnosis-sensor-unclear",
         siblings=called(quiet),
@@ -74,13 +108,15 @@ def _sensor(symptoms: tuple[Symptom, ...], groups: Mapping[str, float], quiet: t
     return Diagnosis(kind=Kind.SENSOR, ticket=True, symptoms=symptoms, siblings=(), reason=reason)
 
 
-def _alone(symptoms: tuple[Symptom, ...], groups: Mapping[str, float], given: Mapping[str, float]) -> Diagnosis:
+def _alone(
+    symptoms: tuple[Symptom, ...], groups: Mapping[str, float], given: Mapping[str, float], *, suspected: bool
+) -> Diagnosis:
     image, rest = groups.get("image", 0.0), given.get("image", 2.0)
     said: dict[str, Parameter] = {"image": image, "rest": rest, "symptoms": ", ".join(symptoms)}
     if image > 1.0 and rest <= 1.0:
         reason = because("diagnosis-sensor-image", **said)
         return Diagnosis(kind=Kind.SENSOR, ticket=True, symptoms=symptoms, siblings=(), reason=reason)
-    if image <= 1.0:
+    if image <= 1.0 and not suspected:
         reason = because("diagnosis-product-embedding", **said)
         return Diagnosis(kind=Kind.PRODUCT, ticket=False, symptoms=(), siblings=(), reason=reason)
     reason = because("diagnosis-doubt", **said)
@@ -106,7 +142,7 @@ def testimony(state: CameraState, sibling: CameraState, settings: RuleSettings) 
     windows = [seen for seen in (sibling.rolled if state.slow else sibling.recent) if seen.at > state.onset]
     if len(windows) < 2:
         return None
-    return float(np.median([seen.ratio for seen in windows[-_LOOKED_AT:]])) > _MOVED_RATIO
+    return float(np.median([seen.ratio for seen in windows[-LOOKED_AT:]])) > _MOVED_RATIO
 
 
 def _mean_of(windows: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.bundle import Manifest
 from contracts.names import Label, Moment, Sha256
+from contracts.signatures import Signatures
 from drift.tolerance import certified_bound, certified_counts
 from monitor.rules.settings import RuleSettings
 
@@ -25,6 +26,7 @@ class BundleFacts(BaseModel):
     confusion: dict[Label, dict[Label, int]] = Field(default={}, description="true -> predicted -> count")
     activated_at: Moment
     previous: Sha256 | None = Field(default=None, description="release to go back to; None when there is none")
+    signatures: Signatures | None = Field(default=None, description="what may explain a drift; None: nobody tried")
 
     def side(self, label: str) -> str:
         """`good` or `defect`; a class the bundle does not know is a defect."""
@@ -56,4 +58,5 @@ def facts_of(
         confusion=manifest.test_metrics.confusion,
         activated_at=activated_at,
         previous=previous,
+        signatures=manifest.drift_reference.signatures,
     )

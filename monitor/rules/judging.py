@@ -28,6 +28,7 @@ def judged(profile: Profile, mean: WindowMean, window: Window, settings: RuleSet
         shifts=judgement.shifts,
         changes=judgement.changes,
         answers=window.labels,
+        size=window.size,
     )
 
 

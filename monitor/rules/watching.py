@@ -103,7 +103,7 @@ def _diagnose(turn: Turn, camera: CameraState, *, overdue: bool = False) -> None
     siblings = [
         other for other in turn.state.cameras.values() if other.line == camera.line and other.camera != camera.camera
     ]
-    diagnosis = diagnose(camera, siblings, turn.settings, overdue=overdue)
+    diagnosis = diagnose(camera, siblings, turn.settings, facts.signatures, overdue=overdue)
     if diagnosis is None:
         return
     incident = _incident_for(turn, camera, diagnosis.kind, diagnosis.reason, facts)

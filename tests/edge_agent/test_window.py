@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -181,3 +182,12 @@ def rounded(window: Window) -> dict[str, object]:
 
 def answer(decision: Decision | None) -> ShadowAnswer:
     return ShadowAnswer(WindowKey("cam-a", "cap", HASH), OTHER, Decision.OK, decision, 0.001)
+
+
+def test_a_window_tells_the_size_of_its_pictures_where_it_is_one() -> None:
+    other = replace(inspection(1), pixels=np.zeros((20, 30, 3), np.uint8))
+    height, width = inspection(0).pixels.shape[:2]  # type: ignore[union-attr]
+    alike, mixed, alone = folded(windows(images=2), *(inspection(n) for n in range(3)), other, other, other)
+    assert (alike.size, mixed.size, alone.size) == ((width, height), None, (30, 20))
+    assert merge(alike, alike).size == (width, height)
+    assert merge(alike, alone).size is None

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from contracts.bundle import Certificate
 from contracts.errors import BundleError, ConfigurationError, DatasetError
+from contracts.signatures import FAMILIES
 from drift.vector import VectorReference
 from exporter.export import COARSER, _default, export, export_source
 from exporter.reference import SHARED_SHIFT
@@ -35,7 +36,7 @@ OTHER_INT8, OTHER_FP32 = (
     [each.name for each in planned({precision: "model.onnx"}) if not each.name.startswith("onnxruntime-cpu/")]
     for precision in ("int8", "fp32")
 )
-QUICK = ExportSettings(calibration_images=8, correction_images=4, latency_runs=2, reference_images=20)
+QUICK = ExportSettings(calibration_images=8, correction_images=4, latency_runs=2, reference_images=20, fault_images=0)
 
 
 def test_bundle_opens_and_every_variant_passes_its_probe(exported: tuple[Bundle, list[str]]) -> None:
@@ -89,6 +90,20 @@ def test_certificate_is_for_this_class_of_devices_with_all_its_figures(exported:
         assert each.embedding_shift is not None
     assert by_name[FP32].embedding_shift < 1e-4 < by_name[INT8].embedding_shift < 0.2  # type: ignore[operator]
     assert abs(by_name[FP32].calibration.error - by_name[FP32].calibration.reference_error) < 1e-4  # type: ignore[union-attr]
+
+
+def test_bundle_knows_what_camera_faults_do_to_its_own_pictures(exported: tuple[Bundle, list[str]]) -> None:
+    reference = exported[0].manifest.drift_reference
+    known = reference.signatures
+    assert known is not None
+    assert {fault.family for fault in known.faults} == set(FAMILIES)
+    assert set(known.classes) == set(LABELS)
+    mean = reference.names.index("mean")
+    dark, bright = (np.array(fault.points)[:, mean] for fault in known.faults[:2])
+    assert np.all(np.diff(dark) < 0.0)
+    assert np.all(np.diff(bright) > 0.0)
+    assert dark[0] < 0.0 < bright[0]
+    assert len(known.model_dump_json()) < 64_000
 
 
 def test_manifest_carries_what_the_run_said(exported: tuple[Bundle, list[str]], source: Source) -> None:

@@ -1,0 +1,57 @@
+"""A shift of the mean vector is taken for what foretold it, and for nothing where nothing did."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from contracts.signatures import FAMILIES
+from drift.explanation import MIX, NEITHER, explained
+from tests.simulators.signatures import CLASSES, ENTRIES, along, planted_signatures
+
+KNOWN = np.eye(ENTRIES) * 0.02**2
+SIGNATURES = planted_signatures()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("strength", [0.4, 0.75, 1.2])
+def test_a_fault_is_known_at_strengths_that_were_not_computed(family: str, strength: float) -> None:
+    found = explained(along(family, strength), KNOWN, SIGNATURES)
+    assert found.best == family
+    assert found.lead > 5.0
+    assert found.odds[NEITHER] == 0.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_no_fault_and_no_mix_gives_is_neither(seed: int) -> None:
+    elsewhere = np.random.default_rng(seed).normal(0, 0.8, ENTRIES)
+    assert explained(elsewhere, KNOWN, SIGNATURES).best == NEITHER
+
+
+def test_more_parts_of_one_class_are_another_mix() -> None:
+    towards = np.array(CLASSES["bad"]) - np.array(CLASSES["good"])
+    assert explained(0.25 * towards, KNOWN, SIGNATURES).best == MIX
+
+
+def test_half_a_fault_and_half_something_else_is_not_that_fault() -> None:
+    both = along("light", 0.75) + np.random.default_rng(3).normal(0, 0.8, ENTRIES)
+    assert explained(both, KNOWN, SIGNATURES).odds["light"] < 0.0
+
+
+def test_a_shift_within_what_windows_wander_anyway_is_explained_by_nothing_surely() -> None:
+    wide = np.eye(ENTRIES) * 5.0**2
+    assert explained(along("dirt", 0.5), wide, SIGNATURES).lead < 3.0
+
+
+def test_families_of_later_are_passed_over_and_one_class_alone_is_no_mix() -> None:
+    later = SIGNATURES.model_dump(mode="json")
+    later["faults"] += [{"family": "vibration", "points": [[1.0] * ENTRIES]}]
+    later["spreads"]["vibration"] = [0.1] * ENTRIES
+    later |= {"classes": {"good": CLASSES["good"]}, "shares": {"good": 1.0}}
+    odds = explained(along("focus", 0.75), KNOWN, type(SIGNATURES).model_validate(later)).odds
+    assert set(odds) == {NEITHER, *FAMILIES}
+
+
+def test_signatures_of_another_vector_are_refused() -> None:
+    with pytest.raises(ValueError, match=f"{ENTRIES} entries do not explain a shift of 3"):
+        explained(np.zeros(3), np.eye(3), SIGNATURES)
