@@ -18,6 +18,7 @@ from drift.profile import shrunk_covariance
 
 CLIP = 4.0  # spreads
 LEAST_VARIANCE = 0.5  # of a score: entries that hardly ever vary, as a rare class does, do not outweigh all others
+RIDGE = 0.2  # by which correlations are taken back: few images in control leave directions that vary by chance alone
 _NEVER_VARIED = 1e-6
 
 Floats = NDArray[np.floating[Any]]
@@ -63,5 +64,6 @@ def _clipped(vectors: Floats, centre: Floats, spread: Floats) -> Floats:
 def inverse_root(rows: Floats, least: float, inefficiency: float = 1.0) -> Floats:
     """Matrix [m, m] that makes rows [n, m] white, of variances of `least` at least; so many rows are worth one."""
     _, covariance, _ = shrunk_covariance(rows, np.full(rows.shape[1], least), inefficiency)
-    values, directions = np.linalg.eigh(covariance)
-    return np.asarray(directions / np.sqrt(np.maximum(values, 1e-9)))
+    damped = (1.0 - RIDGE) * covariance + RIDGE * np.diag(np.diag(covariance))
+    values, directions = np.linalg.eigh(damped)
+    return np.asarray(directions / np.sqrt(values))

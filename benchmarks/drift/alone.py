@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy.cells import Cell, Kept, Shelf, code_hash
+from benchmarks.drift import held_out
 from benchmarks.drift.charted import LOOKED_AT
 from benchmarks.drift.duel import BATCH, DETECTORS, MOST, RUN_LENGTH, duel
 from benchmarks.drift.record import CONTROL, Recorded
@@ -45,7 +46,8 @@ def measure(options: argparse.Namespace) -> Measured:
     sets = {name: recorded(options.data, name, older=options.older) for name in SETS}
     shelf = Shelf(CELLS / ("work/quick" if options.quick else ""))
     kept: dict[str, Kept] = {}
-    for cell in cells(sets, quick=options.quick, seed=options.seed):
+    chosen = {"quick": options.quick, "seed": options.seed}
+    for cell in (*cells(sets, **chosen), *held_out.cells(sets, **chosen)):
         if shelf.recall(cell, older=options.older) is None:
             print(f"{cell.name} ...", flush=True)
         kept[cell.name] = shelf.recall(cell, older=options.older) or shelf.measure(cell)
@@ -53,8 +55,11 @@ def measure(options: argparse.Namespace) -> Measured:
     about = {name: _about(each) for name, each in sets.items()}
     commits = sorted({each.commit for each in kept.values()})
     outdated = sorted(name for name, each in kept.items() if each.outdated)
+    fought = {name: cell for name, cell in found.items() if name.startswith("alone/")}
+    unlearned = {name: cell for name, cell in found.items() if name not in fought}
     return Measured(
-        figures(found), {"cells": found, "sets": about, "commits": commits, "measured_by_other_code": outdated}
+        [*figures(fought), *held_out.figures(unlearned)],
+        {"cells": found, "sets": about, "commits": commits, "measured_by_other_code": outdated},
     )
 
 
@@ -69,8 +74,10 @@ def cells(sets: dict[str, Recorded], *, quick: bool, seed: int) -> Iterator[Cell
                 yield Cell(f"alone/{name}/{kind}-{detector}", inputs, _code("benchmarks.drift.duel"), measure_cell)
 
 
-def _measured(vectors: Recorded, detector: str, kind: str, _: Path, **chosen: int) -> dict[str, Any]:
-    return duel(vectors, detector, kind, **chosen)
+def _measured(
+    vectors: Recorded, detector: str, kind: str, _: Path, *, seed: int, runs: int, images: int
+) -> dict[str, Any]:
+    return duel(vectors, detector, kind, seed=seed, runs=runs, images=images)
 
 
 def figures(found: dict[str, dict[str, Any]]) -> list[Figure]:

@@ -32,7 +32,7 @@ from benchmarks.drift.rivals import WINDOWS, cvm, ks, mmd, reference_of, standar
 from benchmarks.drift.streams import stream
 from drift.profile import ROLL_UP, Profile
 from drift.quantile import chi2_quantile
-from drift.sequential import learned
+from drift.sequential import learned as bank_of
 
 RUN_LENGTH = 20_000.0  # images
 BATCH = 300  # images
@@ -51,19 +51,22 @@ Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.int64]
 
 
-def duel(found: Recorded, detector: str, kind: str, *, seed: int, runs: int, images: int) -> dict[str, Any]:
-    """By window: run length, and each shift's mean delay, half its 95 % interval and share of misses."""
+def duel(
+    found: Recorded, detector: str, kind: str, *, seed: int, runs: int, images: int, learned: Recorded | None = None
+) -> dict[str, Any]:
+    """By window: run length, and each shift's mean delay, half its 95 % interval and share of misses. What a detector
+    knows of the images in control it has from `learned`; by default from those it watches."""
     return {
-        str(window): _of_window(found, detector, window, kind, seed=seed, runs=runs, images=images)
+        str(window): _of_window(found, learned or found, detector, window, kind, seed=seed, runs=runs, images=images)
         for window in (OURS | WINDOWS)[detector]
     }
 
 
 def _of_window(
-    found: Recorded, detector: str, window: int, kind: str, *, seed: int, runs: int, images: int
+    found: Recorded, learned: Recorded, detector: str, window: int, kind: str, *, seed: int, runs: int, images: int
 ) -> dict[str, Any]:
     rng = np.random.default_rng([seed, window])
-    chart, scale = chart_of(rng, found, detector, window, kind)
+    chart, scale = chart_of(rng, learned, detector, window, kind)
     control = scale(found.parts[CONTROL])
     shape = (max(1, images // 60_000), 60_000)
     threshold = threshold_for(chart, control, stream(rng, kind, len(control), shape))
@@ -87,7 +90,7 @@ def chart_of(rng: np.random.Generator, found: Recorded, detector: str, window: i
     control = found.parts[CONTROL].astype(np.float64)
     if detector == "sequential":
         looked_at = control[stream(rng, kind, len(control), (1, LOOKED_AT))[0]]
-        return sequential(learned(looked_at, rng, run_length=RUN_LENGTH)), lambda vectors: vectors.astype(np.float64)
+        return sequential(bank_of(looked_at, rng, run_length=RUN_LENGTH)), lambda vectors: vectors.astype(np.float64)
     if detector in OURS:
         windows = 10 * COMMISSIONED if detector == "rolled" else COMMISSIONED
         profile = commissioned(rng, found.names, control, kind, window, windows)

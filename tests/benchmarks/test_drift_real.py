@@ -1,5 +1,6 @@
 """The parts of the benchmark on real images, on tiny planted vectors and pictures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from benchmarks.drift.alone import best_of, figures
 from benchmarks.drift.duel import BATCH, DETECTORS, MOST, RUN_LENGTH, chart_of, delays_of, duel
+from benchmarks.drift.held_out import halves
 from benchmarks.drift.plights import plight
 from benchmarks.drift.record import CONTROL, Recorded
 from benchmarks.drift.rivals import WINDOWS
@@ -75,6 +77,17 @@ def test_the_detector_of_single_images_is_commissioned_from_the_stream_and_finds
     delays = delays_of(rng, chart, control, scale(record.parts["gross"]), "independent", 1.0, 8)
     assert delays.max() <= 3
     assert chart.of(control, stream(rng, "independent", len(control), (8, 500))).max() <= 1.0
+
+
+def test_of_two_halves_one_is_learned_and_the_faults_of_the_other_are_watched(record: Recorded) -> None:
+    control = record.parts[CONTROL]
+    parts = {CONTROL: control, "blur-slight": control + 1, "poly": control[:7]}
+    learned, watched = halves(replace(record, parts=parts), np.random.default_rng(0))
+    assert set(learned.parts) == {CONTROL}
+    both = np.concatenate([learned.parts[CONTROL], watched.parts[CONTROL]])
+    assert np.array_equal(np.unique(both, axis=0), np.unique(control, axis=0))
+    assert np.array_equal(watched.parts["blur-slight"], watched.parts[CONTROL] + 1)
+    assert np.array_equal(watched.parts["poly"], parts["poly"])
 
 
 def test_of_a_rival_the_best_window_counts_and_of_ours_the_one_that_was_named() -> None:
