@@ -31,11 +31,11 @@ _code = cache(code_hash)
 
 def cells(sets: dict[str, Recorded], *, quick: bool, seed: int) -> Iterator[Cell]:
     """One for each set and detector; independent streams, as halves drawn by chance have no neighbours."""
+    runs = 5 if quick else _RUNS
     for name, vectors in sets.items():
         for detector in DETECTORS:
-            chosen = {"seed": seed, "runs": 5 if quick else _RUNS, "images": _IMAGES}
-            measured = partial(_measured, vectors, detector, **chosen)
-            inputs = {"vectors": vectors.hash, **chosen}
+            inputs = {"vectors": vectors.hash, "runs": runs, "images": _IMAGES, "seed": seed}
+            measured = partial(_measured, vectors, detector, seed=seed, runs=runs, images=_IMAGES)
             yield Cell(f"held-out/{name}/independent-{detector}", inputs, _code(__name__), measured)
 
 
