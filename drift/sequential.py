@@ -9,8 +9,10 @@ IEEE Transactions on Information Theory 44). Covariances are those that the weig
 commissioning, and limits come from streams drawn anew from its images in blocks (`drift.bootstrap`); so images that
 resemble their neighbours widen both.
 
-A stated run length holds for streams like those that were learned. A wander slower than commissioning lasted, or a
-change of product, rings at once: this is a hint for somebody at the line, and no proof of a drift.
+A stated run length holds for streams like those that were learned, and rarer images than were learned cannot be allowed
+for: learned from as many images as the run length has, a third of it was measured on recorded images; learned from some
+hundred different pictures it rings at every one that is new (docs/decisions/every-image.md). A wander slower than
+commissioning lasted, or a change of product, rings at once too. No station runs it.
 """
 
 from __future__ import annotations
@@ -99,18 +101,19 @@ def level_of(levels: Floats, run_length: float) -> float:
     low, high = 0, len(candidates) - 1
     while low < high:
         middle = (low + high) // 2
-        few = _alarms(levels, float(candidates[middle])) * run_length <= levels.size
+        few = alarms_of(levels, float(candidates[middle]), MEMORY) * run_length <= levels.size
         low, high = (low, middle) if few else (middle + 1, high)
     return float(candidates[low])
 
 
-def _alarms(levels: Floats, limit: float) -> int:
+def alarms_of(levels: NDArray[np.floating[Any]], limit: float, again: int) -> int:
+    """How often streams [runs, n] exceed a limit, where all within `again` images of an alarm counts once."""
     alarms = 0
     for level in levels:
         over, at = np.flatnonzero(level > limit), 0
         while at < len(over):
             alarms += 1
-            at = int(np.searchsorted(over, over[at] + MEMORY))
+            at = int(np.searchsorted(over, over[at] + again))
     return alarms
 
 

@@ -32,6 +32,7 @@ from benchmarks.drift.rivals import WINDOWS, cvm, ks, mmd, reference_of, standar
 from benchmarks.drift.streams import stream
 from drift.profile import ROLL_UP, Profile
 from drift.quantile import chi2_quantile
+from drift.sequential import alarms_of as alarms_among
 from drift.sequential import learned as bank_of
 
 RUN_LENGTH = 20_000.0  # images
@@ -125,14 +126,7 @@ def threshold_for(chart: Chart, control: Floats, rows: Rows, run_length: float =
 
 def alarms_of(chart: Chart, statistics: Floats, threshold: float) -> int:
     """How many there are where a detector starts anew after each."""
-    pause = -(-max(chart.settles, chart.every) // chart.every)
-    alarms = 0
-    for of_run in statistics:
-        over, at = np.flatnonzero(of_run > threshold), 0
-        while at < len(over):
-            alarms += 1
-            at = int(np.searchsorted(over, over[at] + pause))
-    return alarms
+    return alarms_among(statistics, threshold, -(-max(chart.settles, chart.every) // chart.every))
 
 
 def run_length_interval(images: int, alarms: int) -> tuple[float, float]:

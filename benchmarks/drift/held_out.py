@@ -68,6 +68,14 @@ def figures(found: dict[str, dict[str, Any]]) -> Iterator[Figure]:
             note=f"of {len(ratios)} shifts, images in control that no detector has learned; median of theirs over ours "
             f"{np.median(ratios):.2f}, ours longer on {(ratios < 1.0).mean():.0%}; run length set to {RUN_LENGTH:.0f}",
         )
+    lengths = [cell["1"]["by_its_own_limits"] for name, cell in found.items() if name.endswith("-sequential")]
+    yield Figure(
+        name="held_out_run_length_sequential_by_its_own_limits",
+        value=float(np.median(lengths)),
+        unit="images",
+        interval=(min(lengths), max(lengths)),
+        note=f"in control, on images that it has not learned; of {len(lengths)} sets; wanted {RUN_LENGTH:.0f}",
+    )
     for name, delays in best.items():
         values = list(delays.values())
         yield Figure(

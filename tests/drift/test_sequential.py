@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from drift.scores import Scores
-from drift.sequential import MEMORY, Bank, Sequential, learned
+from drift.sequential import MEMORY, Bank, Sequential, alarms_of, learned
 
 ENTRIES, RUN_LENGTH = 8, 2000.0
 MIX = np.random.default_rng(5).normal(size=(ENTRIES, ENTRIES)) / np.sqrt(ENTRIES)
@@ -39,11 +39,9 @@ def alarms(detector: Sequential, vectors: np.ndarray) -> list[int]:
 
 
 def alarms_in_control(bank: Bank, vectors: np.ndarray, streams: int) -> int:
-    """Over streams side by side that begin anew after each alarm, nearly: what follows within its memory is the same
-    alarm."""
+    """Over streams side by side."""
     rows = np.arange(len(vectors)).reshape(streams, -1)
-    over = (bank.course(bank.scores.of(vectors), rows) > 1.0).any(axis=0)
-    return sum(1 for run in over for at in np.flatnonzero(run) if not run[max(at - MEMORY, 0) : at].any())
+    return alarms_of(bank.course(bank.scores.of(vectors), rows).max(axis=0), 1.0, MEMORY)
 
 
 @pytest.mark.parametrize("likeness", [0.0, 0.9])
