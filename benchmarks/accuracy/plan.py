@@ -155,11 +155,13 @@ class Plan:
             {"seed": seed, "threads": self.threads, "max_seconds": _MOST_SECONDS, **chosen}
         )
 
+    def as_come(self, dataset: Dataset, **chosen: Any) -> TrainingSettings:
+        """Settings under which both errors cost the same on images as they come, where plain accuracy is asked for."""
+        return self._settings(defect_share=_share(dataset), **chosen)
+
     def _cell(self, name: str, dataset: Dataset, *, as_come: bool = False, **chosen: Any) -> Cell:
-        """A training by a protocol. `as_come`: both errors cost the same on images as they come, where plain accuracy
-        is asked for."""
-        share: dict[str, Any] = {"defect_share": _share(dataset)} if as_come else {}
-        settings = self._settings(**share, **chosen)
+        """A training by a protocol."""
+        settings = self.as_come(dataset, **chosen) if as_come else self._settings(**chosen)
         measure = partial(play, dataset, self.base, settings)
         return Cell(name, inputs_of(dataset, self.base, settings), _code("benchmarks.accuracy.play"), measure)
 
