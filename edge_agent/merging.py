@@ -25,7 +25,7 @@ def merge(first: Window, second: Window) -> Window:
             "latency_seconds_sum": first.latency_seconds_sum + second.latency_seconds_sum,
             "dropped_images": first.dropped_images + second.dropped_images,
             "shadow": _merged_shadow(first.shadow, second.shadow),
-            "size": second.size if first.size == second.size else None,
+            "size": _merged_size(first, second),
         }
     )
 
@@ -33,6 +33,13 @@ def merge(first: Window, second: Window) -> Window:
 def _merged(first: Histogram, second: Histogram) -> Histogram:
     counts = tuple(a + b for a, b in zip(first.counts, second.counts, strict=True))
     return Histogram(edges=second.edges, counts=counts)
+
+
+def _merged_size(first: Window, second: Window) -> tuple[int, int] | None:
+    """That of both; a window without images has none to tell."""
+    if first.images == 0 or second.images == 0:
+        return first.size or second.size
+    return first.size if first.size == second.size else None
 
 
 def _merged_shadow(first: ShadowSummary | None, second: ShadowSummary | None) -> ShadowSummary | None:
