@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
@@ -24,7 +24,8 @@ _EXAMPLE = 'send JSON such as {"part_id": "p-17", "label": "scratch"} or {"part_
 
 
 class Saying(BaseModel):
-    """What somebody says about a part. Either `right`, or the `label` it really has; `new` allows an unknown one."""
+    """What somebody says about a part. Either `right`, or the `label` it really has; `new` allows an unknown one. What
+    was drawn at random for a rater comes from the monitor alone, since shares are counted on it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,7 +34,7 @@ class Saying(BaseModel):
     right: bool = False
     label: Label | None = None
     new: bool = False
-    source: OutcomeSource = OutcomeSource.OPERATOR
+    source: Literal[OutcomeSource.OPERATOR, OutcomeSource.END_OF_LINE] = OutcomeSource.OPERATOR
     rater: Identifier = "operator"
 
 

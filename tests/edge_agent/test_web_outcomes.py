@@ -57,6 +57,20 @@ def test_a_wrong_verdict_is_recorded_and_reported_with_what_was_decided(agent: A
     assert entry.outcome == report.outcome
 
 
+@pytest.mark.parametrize("source", ["audit", "drift-sample", "atypical"])
+def test_nobody_at_the_line_says_that_a_part_was_drawn_for_a_rater(agent: Agent, source: str) -> None:
+    status, told = say(agent, part_id="p-ng", label="good", source=source)
+    assert status == 422
+    assert "source" in told["error"]
+    assert reports(agent) == []
+
+
+def test_the_end_of_the_line_speaks_for_itself(agent: Agent) -> None:
+    assert say(agent, part_id="p-ng", label="good", source="end-of-line")[0] == 201
+    (report,) = reports(agent)
+    assert report.outcome.source == "end-of-line"
+
+
 def test_right_stands_for_the_class_that_was_answered(agent: Agent) -> None:
     assert say(agent, part_id="p-ng", right=True)[1]["label"] == "scratch"
     assert say(agent, part_id="p-ok", right=True)[1]["label"] == "good"
