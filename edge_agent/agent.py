@@ -235,7 +235,7 @@ class Agent:
     def _wake(self) -> None:
         """Whoever waits for something to do sees at once that it is over."""
         core = self.core
-        for wake in (core.station.commit_soon, core.bundles.engines.wake, core.parts.wake, self.products.shelf.wake):
+        for wake in (core.station.wake, core.bundles.engines.wake, core.parts.wake, self.products.shelf.wake):
             wake()
         self.pulse.wake()
         if self.follower is not None:

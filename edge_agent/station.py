@@ -187,11 +187,17 @@ class Station:
         return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep, active.runtime))
 
     def commit_soon(self, *, gather: bool = False) -> None:
-        """Let `keep_committing` commit: at once, or where more is under way a little later, together with that. It is
-        woken only for what it does not know yet: every wake-up takes the interpreter from those that inspect."""
-        if not self._ledger.holds_something:
-            return
-        due = time.monotonic() + (_GATHER_SECONDS if gather else 0.0)
+        """Let `keep_committing` commit what waits: at once, or where more is under way a little later, together with
+        that. It is woken only for what it does not know yet: every wake-up takes the interpreter from those that
+        inspect."""
+        if self._ledger.holds_something:
+            self._commit_at(time.monotonic() + (_GATHER_SECONDS if gather else 0.0))
+
+    def wake(self) -> None:
+        """`keep_committing` looks whether there is anything left to do."""
+        self._commit_at(time.monotonic())
+
+    def _commit_at(self, due: float) -> None:
         with self._wanted:
             if self._due is None or due < self._due:
                 self._due = due
