@@ -14,6 +14,8 @@ FAMILIES = ("light", "focus", "dirt", "setup")
 
 Entries = Annotated[tuple[float, ...], Field(max_length=512)]
 """One number for each entry of the drift vector."""
+Sizes = Annotated[tuple[Annotated[float, Field(ge=0.0)], ...], Field(max_length=512)]
+"""The same, of what is never below 0."""
 
 
 class Signature(Wire):
@@ -27,11 +29,13 @@ class Signatures(Wire):
     """All that a shift of the mean vector may be explained by. Spreads are variances over single images."""
 
     images: int = Field(ge=2, description="that they were computed from")
-    scale: Entries = Field(description="standard deviation of single images")
+    scale: Sizes = Field(description="standard deviation of single images")
     faults: tuple[Signature, ...] = Field(max_length=256)
-    spreads: dict[str, Entries] = Field(description="family -> how differently single images move")
+    spreads: dict[str, Sizes] = Field(description="family -> how differently single images move")
     classes: dict[Label, Entries] = Field(description="true class -> its mean vector")
-    shares: dict[Label, float] = Field(description="true class -> its share of the images")
+    shares: dict[Label, Annotated[float, Field(gt=0.0, le=1.0)]] = Field(
+        description="true class -> its share of the images"
+    )
     within: tuple[Entries, ...] = Field(
         default=(), description="lower triangle of the covariance of single images within their class, row by row"
     )

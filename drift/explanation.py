@@ -55,9 +55,9 @@ class Explanation(BaseModel):
 
     @property
     def lead(self) -> float:
-        """By how much it does so better than the next one."""
-        first, second = sorted(self.odds.values(), reverse=True)[:2]
-        return first - second
+        """By how much it does so better than the next one; 0 where there is none."""
+        first, *others = sorted(self.odds.values(), reverse=True)
+        return first - max(others, default=first)
 
 
 def explained(shift: Floats, covariance: Floats, signatures: Signatures) -> Explanation:

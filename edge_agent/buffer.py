@@ -96,6 +96,7 @@ class ImageBuffer:
         waiting for their upload go last. Returns how many."""
         if self.kept_bytes <= self._quota_bytes:
             return 0
+        self._bytes = self._index.sizes()  # rows of a commit that failed were counted, and are written again
         target, dropped = int(self._quota_bytes * _TRIMMED_TO), 0
         while (excess := self.kept_bytes - target) > 0:
             beyond = {worth: self._bytes[worth] - share * target for worth, share in SHARES.items()}
@@ -131,9 +132,9 @@ class ImageBuffer:
     def _stands_out(self, inspection: Inspection) -> Worth | None:
         """For what the image is picked, if for anything. Learns from each image, drawn or not."""
         verdict = inspection.verdict
-        subject, sequence, near = subject_of(verdict), verdict.frame.sequence, margin(verdict)
-        far = self._far.stands_out(subject, inspection.distance, sequence)
-        unsure = self._unsure.stands_out(subject, None if near is None else -near, sequence)
+        subject, near = subject_of(verdict), margin(verdict)
+        far = self._far.stands_out(subject, inspection.distance)
+        unsure = self._unsure.stands_out(subject, None if near is None else -near)
         return Worth.ATYPICAL if far else Worth.UNSURE if unsure else None
 
     def _keep(self, image: Keepsake, worth: Worth) -> Callable[[], None] | None:

@@ -72,13 +72,12 @@ class Index:
     def mark(self, part_id: str, camera: str, *, wrong: bool) -> tuple[bool, list[sqlite3.Row]]:
         """Note on the images of a part whether its verdict was contradicted: whether there are any, and the rows
         (`reason`, `bytes`) of those that are kept for this from now on, since they were not drawn."""
-        found = self._store.rows(f"SELECT id, drawn, reason, bytes FROM images {_OF_PART}", (part_id, camera))  # noqa: S608
-        over = Worth.OVERRULED.value
-        moved = [row for row in found if wrong and not row["drawn"] and row["reason"] != over]
-        if found:
-            with self._store.transaction() as db:
-                db.execute(f"UPDATE images SET contradicted = ? {_OF_PART}", (wrong, part_id, camera))  # noqa: S608
-                db.executemany("UPDATE images SET reason = ? WHERE id = ?", [(over, row["id"]) for row in moved])
+        query, over = f"SELECT id, drawn, reason, bytes FROM images {_OF_PART}", Worth.OVERRULED.value  # noqa: S608
+        with self._store.transaction() as db:
+            found = db.execute(query, (part_id, camera)).fetchall()
+            moved = [row for row in found if wrong and not row["drawn"] and row["reason"] != over]
+            db.execute(f"UPDATE images SET contradicted = ? {_OF_PART}", (wrong, part_id, camera))  # noqa: S608
+            db.executemany("UPDATE images SET reason = ? WHERE id = ?", [(over, row["id"]) for row in moved])
         return bool(found), moved
 
     def drop(self, query: str, *values: float | str, excess: float = math.inf) -> list[sqlite3.Row]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -70,9 +70,10 @@ class Extremes:
         self._fraction = fraction
         self._values: dict[Subject, deque[float]] = {}
         self._limits: dict[Subject, float] = {}
+        self._seen: Counter[Subject] = Counter()
         self._lock = threading.Lock()
 
-    def stands_out(self, subject: Subject, value: float | None, sequence: int) -> bool:
+    def stands_out(self, subject: Subject, value: float | None) -> bool:
         """Also learns from the value. Before enough of them are known, none stands out."""
         if value is None or self._fraction == 0.0:
             return False
@@ -80,6 +81,7 @@ class Extremes:
             limit = self._limits.get(subject)
             seen = self._values.setdefault(subject, deque(maxlen=_REMEMBERED))
             seen.append(value)
-            if len(seen) >= _REFIT_EVERY and (limit is None or sequence % _REFIT_EVERY == 0):
+            self._seen[subject] += 1
+            if self._seen[subject] % _REFIT_EVERY == 0:
                 self._limits[subject] = float(np.quantile(seen, 1.0 - self._fraction))
         return limit is not None and value > limit

@@ -55,13 +55,14 @@ class _Asked:
         means = {str(label): vectors[labels == label].mean(axis=0) for label in sorted(set(labels))}
         away = vectors - np.stack([means[label] for label in labels])
         within = away.T @ away / max(len(labels) - len(means), 1)
-        pictures = [self._pixels(example) for example in spoilt]
-        before = np.stack([self._vector(picture) for picture in pictures])
-        faults = growing(resizing=not self._spec.in_source_pixels)
-        moved = [(fault, self._moved(fault, pictures, before)) for fault in faults]
+        faults = tuple(growing(resizing=not self._spec.in_source_pixels))
+        by_picture = [self._moved(faults, self._pixels(example)) for example in spoilt]  # one in memory at a time
+        moved = [
+            (fault, np.stack(each, axis=1)) for fault, each in zip(faults, zip(*by_picture, strict=True), strict=True)
+        ]
         families = sorted({fault.family for fault, _ in moved})
         indicators = np.array([group_of(name) == "class" for name in self._names])
-        least = np.where(indicators, _UNSEEN / len(pictures), 0.0)
+        least = np.where(indicators, _UNSEEN / len(spoilt), 0.0)
         return Signatures(
             images=len(spoilt),
             scale=_short(vectors.std(axis=0)),
@@ -78,11 +79,10 @@ class _Asked:
             within=tuple(_short(row[: place + 1]) for place, row in enumerate(within)),
         )
 
-    def _moved(self, fault: Growing, pictures: Sequence[Pixels], before: Floats) -> Floats:
-        """By how much each picture's vector moves at each strength [strengths, n, m]."""
-        return np.stack(
-            [np.stack([self._vector(spoil(picture)) for picture in pictures]) - before for spoil in fault.spoils]
-        )
+    def _moved(self, faults: Sequence[Growing], picture: Pixels) -> list[Floats]:
+        """By how much a picture's vector moves, for each fault, at each strength [strengths, m]."""
+        before = self._vector(picture)
+        return [np.stack([self._vector(spoil(picture)) for spoil in fault.spoils]) - before for fault in faults]
 
     def _pixels(self, example: Labelled) -> Pixels:
         return pixels_of(example.path, self._spec)

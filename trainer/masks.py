@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
 from contracts.bundle import Preprocessing
@@ -16,6 +19,7 @@ _LOOKED_AT = 512  # cells along the longer side in which places are told apart
 _REACH = 1  # cells around each marked one that belong to its place: a mark in pieces is one mark
 _SPECK = 4  # pixels, below which a place is a slip of the brush where there are larger ones
 _MOST = 100  # places
+_HALF_OF_8_BITS, _HALF_OF_16_BITS = 127, 32_767
 _LOSSLESS = Preprocessing(width=16, height=16, mean=(0.5,) * 3, std=(0.5,) * 3, formats=("PNG", "BMP", "TIFF"))
 
 
@@ -43,10 +47,10 @@ def boxes_in(mask: Path, image: tuple[int, int]) -> tuple[Box, ...]:
 
 
 def read_mask(mask: Path, image: tuple[int, int]) -> NDArray[np.bool_]:
-    """[h, w] where it is marked: of 0..255 the upper half, and every number above 0 where it numbers classes and has
-    none so high. Raises DatasetError."""
+    """[h, w] where it is marked: of 0..255 or 0..65535 the upper half, and every number above 0 where it numbers
+    classes and has none so high, or has a colour for each. Raises DatasetError."""
     try:
-        pixels = decode(mask.read_bytes(), _LOSSLESS).max(2)  # [h, w]
+        pixels, half = _values(mask.read_bytes())
     except OSError as error:
         raise DatasetError(
             f"the mask {mask} cannot be read ({error.strerror}): 'mask' names a picture of where the defect is; put it "
@@ -60,7 +64,19 @@ def read_mask(mask: Path, image: tuple[int, int]) -> NDArray[np.bool_]:
             f"the mask {mask} has {size[0]} x {size[1]} pixels, its image {image[0]} x {image[1]}: they must lie on "
             "each other; make it anew from this image"
         )
-    return np.asarray(pixels > (127 if pixels.max() > 127 else 0))
+    return np.asarray(pixels > (half if pixels.max() > half else 0))
+
+
+def _values(data: bytes) -> tuple[NDArray[np.integer[Any] | np.bool_], int]:
+    """[h, w] and the last value of its lower half. `decode` would scale numbers of 16 bits down to none. Raises
+    ImageError."""
+    pixels = decode(data, _LOSSLESS)  # [h, w, 3]
+    with Image.open(io.BytesIO(data), formats=list(_LOSSLESS.formats)) as picture:
+        if picture.mode.startswith("I"):
+            return np.asarray(picture), _HALF_OF_16_BITS
+        numbers = picture.mode == "P" and bool((pixels != pixels[:, :, :1]).any())
+    brightest = pixels.max(2)
+    return (brightest > 0 if numbers else brightest), _HALF_OF_8_BITS
 
 
 def _places(marked: NDArray[np.bool_], step: int) -> tuple[NDArray[np.int32], int]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from contracts.bundle import DriftReference, Manifest
 from contracts.schema import EXAMPLE_FOLDER
-from contracts.signatures import Signatures
+from contracts.signatures import FAMILIES, Signatures
 from tests.simulators.signatures import ENTRIES, planted_signatures
 
 NAMES = tuple(f"entry-{number}" for number in range(ENTRIES))
@@ -24,6 +24,9 @@ NAMES = tuple(f"entry-{number}" for number in range(ENTRIES))
         ({"within": ((1.0,), (0.5,))}, "lower triangle of 10 entries"),
         ({"shares": {"good": 1.0}}, "classes without a share"),
         ({"spreads": {}}, "faults without a spread"),
+        ({"shares": {"good": 0.0, "bad": 0.0}}, "greater than 0"),
+        ({"scale": (-1.0,) * ENTRIES}, "greater than or equal to 0"),
+        ({"spreads": dict.fromkeys(FAMILIES, (-1.0,) * ENTRIES)}, "greater than or equal to 0"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(changes: dict[str, Any], reason: str) -> None:

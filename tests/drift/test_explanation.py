@@ -52,6 +52,12 @@ def test_families_of_later_are_passed_over_and_one_class_alone_is_no_mix() -> No
     assert set(odds) == {NEITHER, *FAMILIES}
 
 
+def test_without_faults_and_with_one_class_there_is_nothing_to_choose() -> None:
+    alone = planted_signatures(faults=(), classes={"good": CLASSES["good"]}, shares={"good": 1.0})
+    found = explained(along("focus", 0.75), KNOWN, alone)
+    assert (found.best, found.lead) == (NEITHER, 0.0)
+
+
 def test_signatures_of_another_vector_are_refused() -> None:
     with pytest.raises(ValueError, match=f"{ENTRIES} entries do not explain a shift of 3"):
         explained(np.zeros(3), np.eye(3), SIGNATURES)

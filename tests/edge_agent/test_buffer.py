@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contracts.errors import QuotaError
 from contracts.frame import Decision
 from edge_agent.buffer import ImageBuffer
 from edge_agent.draw import draw
@@ -100,6 +101,15 @@ def test_what_is_near_is_learned_for_each_camera_and_product(store: Store) -> No
     ]
 
 
+def test_of_two_products_in_turn_both_go_on_learning_what_is_near(store: Store) -> None:
+    kept = buffer(store, random_fraction=0.0, unsure_fraction=0.05)
+    products = ("nut", "bolt")
+    keep(kept, *(inspection(n, defect_score=0.01, product=products[n % 2]) for n in range(200)))
+    now = (inspection(n, defect_score=0.4, product=products[n % 2]) for n in range(200, 600))
+    late = keep(kept, *now)[200:]
+    assert max(sum(late[0::2]), sum(late[1::2])) < 10
+
+
 def test_an_image_whose_verdict_is_contradicted_soon_after_is_kept_after_all(store: Store) -> None:
     kept = buffer(store, random_fraction=0.0)
     seen = [inspection(n, decision=Decision.NG if n % 2 else Decision.OK) for n in range(6)]
@@ -168,6 +178,19 @@ def test_a_database_of_the_version_before_knows_why_its_images_are_kept(tmp_path
     Uploads(store).forget_before(datetime.now(UTC) + timedelta(days=1))
     assert store.rows("SELECT * FROM uploads") == []
     store.close()
+
+
+def test_commits_that_failed_cost_no_images_that_are_there(store: Store) -> None:
+    kept = buffer(store, quota_bytes=60_000)
+    keep(kept, *(inspection(n) for n in range(10)))
+    again = kept.offer(inspection(11))
+    assert again is not None
+    for _ in range(200):  # a full disk: what waits is written again and again
+        with pytest.raises(QuotaError), store.transaction():
+            again()
+            raise QuotaError("full")
+    assert kept.trim() == 0
+    assert kept.size() == (10, sum(row["bytes"] for row in store.rows("SELECT bytes FROM images")))
 
 
 def test_images_without_a_verdict_are_not_kept(store: Store) -> None:

@@ -96,6 +96,19 @@ def test_a_mask_may_number_classes(tmp_path: Path, value: int) -> None:
     assert boxes_in(save(tmp_path / "mask.png", drawn((3, 4, 9, 11), value=value)), (WIDTH, HEIGHT)) == ((3, 4, 9, 11),)
 
 
+@pytest.mark.parametrize("value", [1, 300, 65_535])
+def test_numbers_of_a_mask_may_have_16_bits(tmp_path: Path, value: int) -> None:
+    Image.fromarray(drawn((5, 5, 20, 15)).astype(np.uint16) // 255 * value).save(tmp_path / "mask.png")
+    assert boxes_in(tmp_path / "mask.png", (WIDTH, HEIGHT)) == ((5, 5, 20, 15),)
+
+
+def test_every_colour_of_a_palette_but_black_is_a_mark(tmp_path: Path) -> None:
+    picture = Image.fromarray(drawn((5, 5, 20, 15), value=1) + drawn((30, 20, 50, 35), value=2))
+    picture.putpalette((0, 0, 0, 128, 0, 0, 64, 0, 0))  # as of PASCAL VOC
+    picture.save(tmp_path / "mask.png")
+    assert boxes_in(tmp_path / "mask.png", (WIDTH, HEIGHT)) == ((5, 5, 20, 15), (30, 20, 50, 35))
+
+
 def test_soft_edges_of_a_mask_are_cut_at_the_half(tmp_path: Path) -> None:
     pixels = np.maximum(drawn((2, 2, 20, 20), value=90), drawn((4, 4, 18, 18)))
     assert boxes_in(save(tmp_path / "mask.png", pixels), (WIDTH, HEIGHT)) == ((4, 4, 18, 18),)
