@@ -68,13 +68,25 @@ class Verdict(Wire):
 
 
 class OutcomeSource(StrEnum):
-    """Who says so. Only `audit` and `drift-sample` labels are random draws; the others are found by looking."""
+    """Who says so. Only `audit` and `drift-sample` labels are random draws; the others are found by looking.
+
+    Raters label images that stand out (`atypical`), of which the model was least sure (`unsure`), or whose verdict
+    somebody at the line contradicted (`overruled`). What that somebody said is `operator` or `end-of-line`.
+    """
 
     AUDIT = "audit"
     DRIFT_SAMPLE = "drift-sample"
     ATYPICAL = "atypical"
+    UNSURE = "unsure"
+    OVERRULED = "overruled"
     OPERATOR = "operator"
     END_OF_LINE = "end-of-line"
+
+
+RANDOM_SOURCES = frozenset({OutcomeSource.AUDIT, OutcomeSource.DRIFT_SAMPLE})
+"""Drawn without looking at the answer: shares counted on these mean something."""
+PICKED_SOURCES = (OutcomeSource.ATYPICAL, OutcomeSource.UNSURE, OutcomeSource.OVERRULED)
+"""Images that were picked for what they show or what was said of them: to learn from, never to count on."""
 
 
 class Outcome(Wire):

@@ -39,15 +39,19 @@ class Replay(_Order):
 
 
 class Sample(_Order):
-    """Upload images for labelling: `random` drawn without looking at the answer, `atypical` the farthest ones on top.
-    A standing order: collected from now on (and from the buffer since `since`) until the numbers are reached or it
-    expires. One part is uploaded at most once."""
+    """Upload images for labelling: `random` drawn without looking at the answer; on top of them `atypical` ones, the
+    farthest first, `unsure` ones, whose scores lie nearest to the threshold, and `overruled` ones, whose verdicts were
+    contradicted at the line. A standing order: collected from now on (and from the buffer since `since`) until the
+    numbers are reached or it expires. One part is uploaded at most once. An older agent knows `random` and `atypical`
+    alone."""
 
     kind: Literal["sample"] = "sample"
     camera: Name
     product: Name
     random: int = Field(ge=0, le=10_000)
     atypical: int = Field(default=0, ge=0, le=1_000)
+    unsure: int = Field(default=0, ge=0, le=1_000)
+    overruled: int = Field(default=0, ge=0, le=1_000)
     since: Moment
     purpose: Literal["drift-sample", "audit"] = "drift-sample"
 

@@ -15,7 +15,8 @@ from contracts.names import Identifier, Name, Wire
 
 class ImageUpload(Wire):
     """What the monitor learns with the image. `source` says how it was drawn: `audit` and `drift-sample` are random
-    draws by part id, `atypical` ones were picked. One part is uploaded at most once, whatever asked for it."""
+    draws by part id; `atypical`, `unsure` and `overruled` ones were picked, on orders that ask for them. One part is
+    uploaded at most once, whatever asked for it."""
 
     schema_version: Literal[1] = 1
     site: Name

@@ -8,7 +8,8 @@ means), `course` (how a row of means went, at every time scale), `profile` (what
 Detectors over window means: `hotelling` (the deployed one), `ewma` (slow drift), `cusum` (triggered lines), `bbse` (the
 mix of classes), `plantcharts` (what plants know already), `nodrift` ("off" as an object); `explanation` (which of the
 known faults, or which mix, a shift of the mean looks like); `alibi/` (those of alibi-detect, for comparison, in an
-environment and a process of their own).
+environment and a process of their own). Over single images: `sequential`, from `scores` of images and streams drawn
+anew (`bootstrap`); no station runs it yet.
 
 Labels and their absence: `eprocess` (labels against a tolerated error), `tolerance` (which error is tolerated),
 `agreement` (of several raters),

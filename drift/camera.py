@@ -6,6 +6,7 @@ says what the last requires.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from zlib import crc32
@@ -13,7 +14,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from drift.focus import Focus
+from drift.focus import Focus, Structure, structure
 
 
 class CameraFault(StrEnum):
@@ -27,8 +28,20 @@ class CameraFault(StrEnum):
     OUT_OF_FOCUS = "out-of-focus"
 
 
+@dataclass(frozen=True)
+class Look:
+    """What one picture shows of its camera, without those before it."""
+
+    fingerprint: int
+    fault: CameraFault | None
+    """Black, saturated or covered."""
+    structure: Structure | None
+    """For the focus; None where that is not watched."""
+
+
 class CameraHealth:
-    """Watches one camera. `update` for every frame, `check` now and then for the frames that do not come.
+    """Watches one camera. `update` for every frame, `check` now and then for the frames that do not come. `update` is
+    `look`, which may be asked for several pictures at once, and then `follow`, in the order of the frames.
 
     A fault is believed after `frames` bad frames in a row, and forgotten after as many good ones. `silent_after` is
     None for sources that have no pace of their own (a watched folder); without `focus` the focus is not watched.
@@ -53,9 +66,20 @@ class CameraHealth:
 
     def update(self, image: NDArray[np.uint8], moment: datetime, product: str = "") -> CameraFault | None:
         """The fault that holds after this frame [h, w, 3] or [h, w] of a product; None when the camera sees."""
+        return self.follow(self.look(image), moment, product)
+
+    def look(self, image: NDArray[np.uint8]) -> Look:
+        """At one picture [h, w, 3] or [h, w]; changes nothing here."""
+        pixels = np.ascontiguousarray(image[:: max(image.shape[0] // 64, 1), :: max(image.shape[1] // 64, 1)])
+        fault = _fault(pixels)
+        watched = fault is None and self._focus is not None
+        return Look(crc32(pixels.data), fault, structure(image) if watched else None)
+
+    def follow(self, look: Look, moment: datetime, product: str = "") -> CameraFault | None:
+        """The fault that holds after the frame that was looked at."""
         self._last_seen = moment
-        seen = self._look(image)
-        if seen is None and self._focus is not None and self._focus.update(image, product):
+        seen = CameraFault.FROZEN if self._repeats(look.fingerprint) else look.fault
+        if seen is None and self._focus is not None and self._focus.update(look.structure, product):
             seen = CameraFault.OUT_OF_FOCUS
         if seen == self._suspected:
             self._suspected_frames += 1
@@ -71,23 +95,20 @@ class CameraHealth:
             self.fault = CameraFault.DEAD
         return self.fault
 
-    def _look(self, image: NDArray[np.uint8]) -> CameraFault | None:
-        pixels = np.ascontiguousarray(image[:: max(image.shape[0] // 64, 1), :: max(image.shape[1] // 64, 1)])
-        if self._repeats(pixels):
-            return CameraFault.FROZEN
-        low, high = _range(pixels)
-        if high <= 8:
-            return CameraFault.BLACK
-        if low >= 247:
-            return CameraFault.SATURATED
-        return CameraFault.COVERED if high - low <= 4 else None
-
-    def _repeats(self, pixels: NDArray[np.uint8]) -> bool:
+    def _repeats(self, fingerprint: int) -> bool:
         """A living sensor has noise: the same bytes over many frames come from a picture that stands still."""
-        fingerprint = crc32(pixels.data)
         self._same_frames = self._same_frames + 1 if fingerprint == self._fingerprint else 1
         self._fingerprint = fingerprint
         return self._same_frames >= self._frozen_frames
+
+
+def _fault(pixels: NDArray[np.uint8]) -> CameraFault | None:
+    low, high = _range(pixels)
+    if high <= 8:
+        return CameraFault.BLACK
+    if low >= 247:
+        return CameraFault.SATURATED
+    return CameraFault.COVERED if high - low <= 4 else None
 
 
 def _range(pixels: NDArray[np.uint8]) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,23 @@ Floats = NDArray[np.floating[Any]]
 Three = tuple[float, float, float]
 
 
-def structure(image: NDArray[np.uint8]) -> Floats | None:
-    """Logarithms [2, 3] of how much the level (0..255, of the middle channel) differs 1, 2, 4 and 8, 16, 32 columns
-    apart in a picture [h, w, 3] or [h, w]; None where it is too narrow."""
+@dataclass(frozen=True)
+class Structure:
+    """Of one picture, `width` pixels wide: logarithms [2, 3] of how much its level (0..255, of the middle channel)
+    differs 1, 2, 4 and 8, 16, 32 columns apart."""
+
+    width: int
+    logarithms: Floats
+
+
+def structure(image: NDArray[np.uint8]) -> Structure | None:
+    """Of a picture [h, w, 3] or [h, w]; None where it is too narrow."""
     if image.shape[1] <= 2 * _FAR * _FINE[-1]:
         return None
     rows = image[:: max(image.shape[0] // _ROWS, 1)]
     level = (rows if rows.ndim == 2 else rows[:, :, rows.shape[2] // 2]).astype(np.float32)
-    return np.log([[_spread(level, times * step) for step in _FINE] for times in (1, _FAR)])
+    spread = [[_spread(level, times * step) for step in _FINE] for times in (1, _FAR)]
+    return Structure(image.shape[1], np.log(spread))
 
 
 def _spread(level: NDArray[np.float32], apart: int) -> float:
@@ -85,17 +95,17 @@ class Focus:
         self._learning: dict[str, list[Floats]] = {}
         self._recent: dict[str, deque[Floats]] = {}
 
-    def update(self, image: NDArray[np.uint8], product: str) -> bool:
-        """Whether the camera is out of focus after this picture [h, w, 3] or [h, w] without another fault."""
-        seen, key = structure(image), f"{product}/{image.shape[1].bit_length()}"
+    def update(self, seen: Structure | None, product: str) -> bool:
+        """Whether the camera is out of focus after this picture without another fault; None tells nothing."""
         if seen is None:
             return False
+        key = f"{product}/{seen.width.bit_length()}"
         reference = self._references.get(key)
         if reference is None:
-            self._learn(seen, key)
+            self._learn(seen.logarithms, key)
             return False
         recent = self._recent.setdefault(key, deque(maxlen=FRAMES))
-        recent.append(seen)
+        recent.append(seen.logarithms)
         return len(recent) == FRAMES and reference.blurred(np.mean(recent, axis=0))
 
     def _learn(self, seen: Floats, key: str) -> None:

@@ -8,10 +8,10 @@ on disk, and sums of them to the monitor. Reading order:
   (sums), `ledger` (one commit for all)
 - what decides: `products/` (which product, which bundle), `thresholds` (signed), `pause`, `pulse` (does it answer)
 - what stays: `store` (who gets it next: `precedence`), `record` with `extract` and `parquet`, `parts/` (several views,
-  one part), `buffer`, `focus`, `recent`, `trend`
+  one part), `buffer` (what is worth a label: `worth`, `keepsake`, `fresh`, `kept`), `focus`, `recent`, `trend`
 - what the line is told: `deadline`, `outputs/`
-- what leaves: `outbox`, `shrink`, `merging`, `lanes`, `broker`, `uplink`, `sampling` (from its `candidates`), `upload`,
-  `outcomes`, all of them with `courtesy` to the line; by hand: `luggage`
+- what leaves: `outbox`, `shrink`, `merging`, `lanes`, `broker`, `uplink`, `sampling` (from its `candidates`),
+  `uploads`, `upload`, `outcomes`, all of them with `courtesy` to the line; by hand: `luggage`
 - what the monitor asks: `orders`, `shadow`, `replay`, `benchmarking`, `scores`, with `patience`
 - bundles: `updates`, `download`, `slots`, `evidence`, `selection`, `loader`, `engines`, `pace`,
   `crash`, `probation`, `activation`, `follower`

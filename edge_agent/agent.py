@@ -221,8 +221,7 @@ class Agent:
         self._watchdog.stopping()
         for source in self.sources:
             source.close()
-        if self.follower is not None:
-            self.follower.wake()
+        self._wake()
         self.threads.join()
         if self.failure is None:
             self.core.bundles.stop()
@@ -232,6 +231,15 @@ class Agent:
         if self.uplink is not None:
             self.uplink.close()
         self._held.close()
+
+    def _wake(self) -> None:
+        """Whoever waits for something to do sees at once that it is over."""
+        core = self.core
+        for wake in (core.station.commit_soon, core.bundles.engines.wake, core.parts.wake, self.products.shelf.wake):
+            wake()
+        self.pulse.wake()
+        if self.follower is not None:
+            self.follower.wake()
 
     def unready(self) -> str | None:
         """Why no image can be inspected now, or None."""

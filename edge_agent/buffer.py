@@ -1,99 +1,107 @@
 """Images kept on the station, for labelling and replay, under a disk quota.
 
-Two kinds are kept: a random share of all parts (drawn by part id, without looking at the answer) and the least typical
-ones. When the quota is reached the oldest go, and are counted. What a region of interest leaves out is
-blackened before an image touches the disk.
+A random share of all parts is kept (drawn by part id, without looking at the answer), and on top of it what is worth a
+label for what it shows or for what was said of it (`edge_agent.worth`). When the quota is reached the oldest go, of the
+reason that has most beyond its share, and are counted: the random share is never crowded out. What a region of interest
+leaves out is blackened before an image touches the disk.
 """
 
 from __future__ import annotations
 
-import io
 import logging
-import math
-import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
+from contracts.frame import Verdict
 from edge_agent.draw import draw
+from edge_agent.fresh import Fresh
 from edge_agent.inspection import Inspection
+from edge_agent.keepsake import Keepsake
+from edge_agent.kept import AT_ONCE, OLDEST, OLDEST_WAITING, RECORDED_BEFORE, Index, KeptImage
 from edge_agent.store import Store
+from edge_agent.worth import SHARES, Extremes, Worth, margin, subject_of
 
 _log = logging.getLogger(__name__)
-_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"BM": ".bmp", b"II*\0": ".tiff", b"MM\0*": ".tiff"}
-_REMEMBERED = 500  # distances of one camera and product
-_REFIT_EVERY = 50
 _TRIMMED_TO = 0.95  # of the quota, so that trimming does not run for every image
-_AT_ONCE = 20  # images that are dropped in one transaction: the line's commits go in between
-
-
-@dataclass(frozen=True)
-class KeptImage:
-    """A row of the image index. `drawn`: kept by the random draw, not for what it shows."""
-
-    number: int
-    path: Path
-    part_id: str
-    camera: str
-    product: str
-    triggered_at: datetime
-    drawn: bool
-    distance: float | None
-    decision: str
-    bundle_hash: str | None
 
 
 class ImageBuffer:
-    """A ring of image files with its index in the agent's database."""
+    """A ring of image files with its index in the agent's database. `fresh_bytes`: memory for the newest images that
+    are not kept, in case somebody contradicts their verdicts."""
 
     def __init__(
-        self, store: Store, folder: Path, *, quota_bytes: int, random_fraction: float, atypical_fraction: float
+        self,
+        store: Store,
+        folder: Path,
+        *,
+        quota_bytes: int,
+        random_fraction: float,
+        atypical_fraction: float,
+        unsure_fraction: float = 0.0,
+        fresh_bytes: int = 0,
     ) -> None:
-        self._store, self._folder = store, folder
+        self._folder = folder
+        self._index = Index(store, folder)
         self._quota_bytes = quota_bytes
         self._random_fraction = random_fraction
         self.audit_fraction = 0.0
         """Share of parts that the permanent audit draws; kept as well."""
-        self._atypical = _Atypical(atypical_fraction)
+        self._far, self._unsure = Extremes(atypical_fraction), Extremes(unsure_fraction)
+        self._fresh = Fresh(fresh_bytes)
         self._lock = threading.Lock()
         self._written = 0
         self.dropped = 0
         """Images that the quota or a full disk cost since the start."""
+        self.contradicted = 0
+        """How often somebody contradicted the verdict on an image that is kept, since the start."""
         folder.mkdir(parents=True, exist_ok=True)
-        _reconcile(store, folder)
-        self.bytes = int(store.rows("SELECT COALESCE(SUM(bytes), 0) AS bytes FROM images")[0]["bytes"])
+        self._index.reconcile()
+        self._bytes = self._index.sizes()
+
+    @property
+    def kept_bytes(self) -> int:
+        """Of all images on disk."""
+        return sum(self._bytes.values())
 
     def offer(self, inspection: Inspection) -> Callable[[], None] | None:
         """Keep the image or not. The file is written at once; what is returned writes its row, within a commit."""
         if inspection.pixels is None or inspection.vector is None or self._quota_bytes == 0:
             return None
-        part_id = inspection.verdict.frame.part_id
-        number = draw("buffer", part_id)
-        drawn = number < self._random_fraction or draw("audit", part_id) < self.audit_fraction
-        atypical = self._atypical.stands_out(inspection)
-        if not drawn and not atypical:
+        picked, image = self._stands_out(inspection), Keepsake.of(inspection)
+        worth = Worth.RANDOM if self._drawn(inspection.verdict.frame.part_id) else picked
+        if worth is None:
+            self._fresh.add(image)
             return None
-        data, suffix = _encoded(inspection)
-        name = self._write(data, suffix)
-        if name is None:
-            return None
-        return lambda: self._index(inspection, name, len(data), drawn=drawn, number=number)
+        return self._keep(image, worth)
+
+    def said(self, verdict: Verdict, *, wrong: bool) -> None:
+        """Somebody says what the part is: where that contradicts the verdict its image is kept for it, if it is still
+        there. It does not change what is drawn at random. Raises QuotaError where that cannot be written."""
+        frame = verdict.frame
+        marked, moved = self._index.mark(frame.part_id, frame.camera, wrong=wrong)
+        for row in moved:
+            self._count(Worth(row["reason"]), -row["bytes"])
+            self._count(Worth.OVERRULED, row["bytes"])
+        image = self._fresh.take(frame.part_id, frame.camera) if wrong and not marked else None
+        enter = None if image is None else self._keep(image, Worth.OVERRULED)
+        if enter is not None:
+            enter()
+        self.contradicted += wrong and (marked or enter is not None)
 
     def trim(self) -> int:
-        """Drop the oldest images until the quota is kept, a few at a time; those waiting for their upload go last.
-        Returns how many."""
-        if self.bytes <= self._quota_bytes:
+        """Drop the oldest images until the quota is kept, a few at a time, of whatever has most beyond its share; those
+        waiting for their upload go last. Returns how many."""
+        if self.kept_bytes <= self._quota_bytes:
             return 0
         target, dropped = int(self._quota_bytes * _TRIMMED_TO), 0
-        while (excess := self.bytes - target) > 0:
-            went = self._drop(_OLDEST, excess=excess) or self._drop(_OLDEST_WAITING, excess=excess)
+        while (excess := self.kept_bytes - target) > 0:
+            beyond = {worth: self._bytes[worth] - share * target for worth, share in SHARES.items()}
+            worth = max(beyond, key=lambda each: beyond[each])
+            limit = min(float(excess), beyond[worth])
+            went = self._drop(OLDEST, worth, excess=limit) or self._drop(OLDEST_WAITING, worth, excess=limit)
             if went == 0:
                 break
             dropped += went
@@ -102,41 +110,48 @@ class ImageBuffer:
 
     def forget_before(self, moment: datetime) -> None:
         """Delete what was kept earlier (retention)."""
-        while self._drop(_RECORDED_BEFORE, moment.timestamp()) == _AT_ONCE:
+        while self._drop(RECORDED_BEFORE, moment.timestamp()) == AT_ONCE:
             pass
 
     def size(self) -> tuple[int, int]:
         """(images, bytes) on disk."""
-        return int(self._store.rows("SELECT COUNT(*) AS n FROM images")[0]["n"]), self.bytes
+        return self._index.count(), self.kept_bytes
 
     def find(self, number: int) -> KeptImage | None:
         """The image of that number while it is kept."""
-        rows = self._store.rows("SELECT * FROM images WHERE id = ?", (number,))
-        return self._kept(rows[0]) if rows else None
+        return self._index.find(number)
 
     def newest_drawn(self, limit: int) -> list[KeptImage]:
         """The newest images of the random share, oldest first."""
-        rows = self._store.rows("SELECT * FROM images WHERE drawn = 1 ORDER BY id DESC LIMIT ?", (limit,))
-        return [self._kept(row) for row in reversed(rows)]
+        return self._index.newest_drawn(limit)
 
-    def _drop(self, query: str, *values: float, excess: float = math.inf) -> int:
-        """Drop the first images that `query` finds, until `excess` bytes are gone; a few at most. Returns how many."""
-        gone: list[sqlite3.Row] = []
-        with self._store.transaction() as db:
-            for row in db.execute(query, (*values, _AT_ONCE)).fetchall():
-                if excess <= 0:
-                    break
-                gone.append(row)
-                excess -= row["bytes"]
-            db.executemany("DELETE FROM images WHERE id = ?", [(row["id"],) for row in gone])
-        self._forget(gone)
-        return len(gone)
+    def _drawn(self, part_id: str) -> bool:
+        return draw("buffer", part_id) < self._random_fraction or draw("audit", part_id) < self.audit_fraction
 
-    def _forget(self, rows: list[sqlite3.Row]) -> None:
-        with self._lock:
-            self.bytes -= sum(row["bytes"] for row in rows)
+    def _stands_out(self, inspection: Inspection) -> Worth | None:
+        """For what the image is picked, if for anything. Learns from each image, drawn or not."""
+        verdict = inspection.verdict
+        subject, sequence, near = subject_of(verdict), verdict.frame.sequence, margin(verdict)
+        far = self._far.stands_out(subject, inspection.distance, sequence)
+        unsure = self._unsure.stands_out(subject, None if near is None else -near, sequence)
+        return Worth.ATYPICAL if far else Worth.UNSURE if unsure else None
+
+    def _keep(self, image: Keepsake, worth: Worth) -> Callable[[], None] | None:
+        """Write the file; what is returned writes its row. None where the disk takes no file."""
+        data, suffix = image.file()
+        name = self._write(data, suffix)
+        return None if name is None else lambda: self._enter(image, name, len(data), worth)
+
+    def _enter(self, image: Keepsake, name: str, size: int, worth: Worth) -> None:
+        self._index.add(image, name, size, worth)
+        self._count(worth, size)
+
+    def _drop(self, query: str, *values: float | str, excess: float = float("inf")) -> int:
+        rows = self._index.drop(query, *values, excess=excess)
         for row in rows:
+            self._count(Worth(row["reason"]), -row["bytes"])
             (self._folder / row["file"]).unlink(missing_ok=True)
+        return len(rows)
 
     def _write(self, data: bytes, suffix: str) -> str | None:
         with self._lock:
@@ -151,93 +166,6 @@ class ImageBuffer:
             return None
         return name
 
-    def _index(self, inspection: Inspection, name: str, size: int, *, drawn: bool, number: float) -> None:
-        frame, verdict = inspection.verdict.frame, inspection.verdict
-        with self._store.transaction() as db:
-            db.execute(
-                "INSERT INTO images (file, part_id, camera, product, triggered_at, drawn, draw, distance, decision,"
-                " bundle_hash, bytes, recorded_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    name,
-                    frame.part_id,
-                    frame.camera,
-                    frame.product,
-                    frame.triggered_at.timestamp(),
-                    drawn,
-                    number,
-                    inspection.distance,
-                    verdict.decision.value,
-                    verdict.bundle_hash,
-                    size,
-                    time.time(),
-                ),
-            )
+    def _count(self, worth: Worth, size: int) -> None:
         with self._lock:
-            self.bytes += size
-
-    def _kept(self, row: sqlite3.Row) -> KeptImage:
-        return KeptImage(
-            number=row["id"],
-            path=self._folder / row["file"],
-            part_id=row["part_id"],
-            camera=row["camera"],
-            product=row["product"],
-            triggered_at=datetime.fromtimestamp(row["triggered_at"], UTC),
-            drawn=bool(row["drawn"]),
-            distance=row["distance"],
-            decision=row["decision"],
-            bundle_hash=row["bundle_hash"],
-        )
-
-
-_WAITING = "EXISTS (SELECT 1 FROM uploads WHERE uploads.image = images.id AND uploads.state = 'waiting')"
-_OLDEST = f"SELECT id, file, bytes FROM images WHERE NOT {_WAITING} ORDER BY id LIMIT ?"  # noqa: S608 - fixed words
-_OLDEST_WAITING = f"SELECT id, file, bytes FROM images WHERE {_WAITING} ORDER BY id LIMIT ?"  # noqa: S608
-_RECORDED_BEFORE = "SELECT id, file, bytes FROM images WHERE recorded_at < ? LIMIT ?"
-
-
-class _Atypical:
-    """Whether an image is among the farthest share of the last images of its camera, product and bundle."""
-
-    def __init__(self, fraction: float) -> None:
-        self._fraction = fraction
-        self._distances: dict[tuple[str, str, str | None], deque[float]] = {}
-        self._limits: dict[tuple[str, str, str | None], float] = {}
-        self._lock = threading.Lock()
-
-    def stands_out(self, inspection: Inspection) -> bool:
-        """Also learns from the image."""
-        if inspection.distance is None or self._fraction == 0.0:
-            return False
-        frame = inspection.verdict.frame
-        key = (frame.camera, frame.product, inspection.verdict.bundle_hash)
-        with self._lock:
-            limit = self._limits.get(key)
-            seen = self._distances.setdefault(key, deque(maxlen=_REMEMBERED))
-            seen.append(inspection.distance)
-            if (limit is None and len(seen) >= _REFIT_EVERY) or inspection.verdict.frame.sequence % _REFIT_EVERY == 0:
-                self._limits[key] = float(np.quantile(seen, 1.0 - self._fraction))
-        return limit is not None and inspection.distance > limit
-
-
-def _encoded(inspection: Inspection) -> tuple[bytes, str]:
-    """The image file to keep, and its suffix: as it came where that is a file and nothing must be hidden, else PNG."""
-    image = inspection.capture.image
-    if isinstance(image, bytes) and inspection.visible is None:
-        for magic, suffix in _SUFFIXES.items():
-            if image.startswith(magic):
-                return image, suffix
-    file = io.BytesIO()
-    Image.fromarray(np.asarray(inspection.kept)).save(file, "PNG", compress_level=1)
-    return file.getvalue(), ".png"
-
-
-def _reconcile(store: Store, folder: Path) -> None:
-    """After a kill: files without a row go, rows without a file go."""
-    present = {path.name for path in folder.iterdir()}
-    with store.transaction() as db:
-        indexed = {row["file"]: row["id"] for row in db.execute("SELECT id, file FROM images")}
-        lost = [(number,) for name, number in indexed.items() if name not in present]
-        db.executemany("DELETE FROM images WHERE id = ?", lost)
-    for name in present - set(indexed):
-        (folder / name).unlink()
+            self._bytes[worth] += size

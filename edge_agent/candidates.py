@@ -1,10 +1,16 @@
-"""Which kept images an order may have, found a few rows at a time: the line's commits go in between."""
+"""Which kept images an order may have, found a few rows at a time: the line's commits go in between.
+
+What is picked for what it shows, or for what was said of it, is never an image of the random share: an order that asks
+for more random images later would else draw from a share that lacks just the odd ones and the errors, and prove too
+little. The price: of a station that keeps every image (`buffer.random_fraction` = 1) nothing is picked.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 
+from contracts.frame import OutcomeSource
 from contracts.orders import Sample
 from edge_agent.draw import draw
 from edge_agent.store import Store
@@ -14,6 +20,12 @@ _OF_ORDER = (
     "SELECT id, part_id, triggered_at FROM images INDEXED BY {index} WHERE camera = ? AND product = ?"
     " AND triggered_at >= ? AND NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.part_id = images.part_id)"
 )
+_BEST_FIRST = {
+    OutcomeSource.ATYPICAL: ("images_far", "distance IS NOT NULL ORDER BY distance DESC"),
+    OutcomeSource.UNSURE: ("images_near", "margin IS NOT NULL ORDER BY margin"),
+    OutcomeSource.OVERRULED: ("images_contradicted", "contradicted = 1 ORDER BY triggered_at DESC"),
+}
+"""Index, condition and order of what is picked for each reason."""
 
 
 class Candidates:
@@ -27,8 +39,9 @@ class Candidates:
         return int(self._store.rows("SELECT COALESCE(MAX(id), 0) AS newest FROM images")[0]["newest"])
 
     def after(self, number: int, limit: int) -> list[sqlite3.Row]:
-        """`id` and `part_id` of the next images above that number, whoever wants them."""
-        return self._store.rows("SELECT id, part_id FROM images WHERE id > ? ORDER BY id LIMIT ?", (number, limit))
+        """`id`, `part_id` and `drawn` of the next images above that number, whoever wants them."""
+        query = "SELECT id, part_id, drawn FROM images WHERE id > ? ORDER BY id LIMIT ?"
+        return self._store.rows(query, (number, limit))
 
     def drawn(self, order: Sample, missing: int) -> list[sqlite3.Row]:
         """Images of the random share that the order draws next, each part once."""
@@ -38,11 +51,11 @@ class Candidates:
             best = dict(sorted(best.items(), key=lambda each: each[1][0])[:missing])
         return [row for _, row in best.values()]
 
-    def farthest(self, order: Sample, missing: int) -> list[sqlite3.Row]:
-        """The least typical images, the farthest first. Of a part that several show, one will be taken: then they are
-        fewer than `missing`, and the next question finds the others."""
-        of_order = _OF_ORDER.format(index="images_distance")
-        query = f"{of_order} AND distance IS NOT NULL ORDER BY distance DESC LIMIT ?"
+    def picked(self, order: Sample, source: OutcomeSource, missing: int) -> list[sqlite3.Row]:
+        """Images outside the random share, the most telling first. Of a part that several show, one will be taken: then
+        they are fewer than `missing`, and the next question finds the others."""
+        index, best_first = _BEST_FIRST[source]
+        query = f"{_OF_ORDER.format(index=index)} AND drawn = 0 AND {best_first} LIMIT ?"
         return self._store.rows(query, (*_values(order), missing))
 
     def _random(self, order: Sample) -> Iterator[Sequence[sqlite3.Row]]:

@@ -130,7 +130,7 @@ def build_core(settings: AgentSettings) -> Core:
         station=station,
         sequences=Sequences(record.last_sequences()),
         orders=Orders(store, outbox),
-        outcomes=Outcomes(store, record, outbox),
+        outcomes=Outcomes(store, record, outbox, buffer),
         parts=parts,
         bundles=bundles,
         loader=loader,
@@ -154,6 +154,8 @@ def _buffer(settings: AgentSettings, store: Store) -> ImageBuffer:
         quota_bytes=options.quota_bytes,
         random_fraction=options.random_fraction,
         atypical_fraction=options.atypical_fraction,
+        unsure_fraction=options.unsure_fraction,
+        fresh_bytes=options.fresh_bytes,
     )
     buffer.audit_fraction = float(store.fact(AUDIT_FRACTION) or 0.0)
     return buffer

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from edge_agent.caretaker import Duty
 from edge_agent.core import Core
 from edge_agent.settings import AgentSettings
+from edge_agent.uploads import Uploads
 
 
 def duties(settings: AgentSettings, core: Core) -> list[Duty]:
@@ -18,6 +19,7 @@ def duties(settings: AgentSettings, core: Core) -> list[Duty]:
 
     retention = timedelta(days=settings.record.retention_days)
     kept = timedelta(days=settings.buffer.retention_days)
+    uploads = Uploads(core.store)
     return [
         Duty("commit", 0.1, commit),
         Duty("idle windows", 1.0, lambda: core.ledger.commit(end=core.ledger.idle_windows())),
@@ -28,5 +30,6 @@ def duties(settings: AgentSettings, core: Core) -> list[Duty]:
         Duty("retention of verdicts", 10.0, lambda: core.record.forget_before(datetime.now(UTC) - retention)),
         Duty("retention of parts", 60.0, lambda: core.parts.forget_before(datetime.now(UTC) - retention)),
         Duty("retention of images", 60.0, lambda: core.buffer.forget_before(datetime.now(UTC) - kept)),
+        Duty("retention of uploads", 600.0, lambda: uploads.forget_before(datetime.now(UTC) - max(retention, kept))),
         Duty("retention of orders", 600.0, lambda: core.orders.forget_before(datetime.now(UTC) - retention)),
     ]

@@ -27,7 +27,7 @@ class Engines:
 
     def __init__(self, folder: Path, *, built: Callable[[Bundle], None]) -> None:
         self.folder, self._built = folder, built
-        self._wanted: queue.Queue[tuple[Bundle, Variant]] = queue.Queue()
+        self._wanted: queue.SimpleQueue[tuple[Bundle, Variant] | None] = queue.SimpleQueue()  # None: `wake`
         self._seen: set[tuple[str, str]] = set()
         self.building: str | None = None
         """What is being built, and how far, for people; None while nothing is."""
@@ -39,15 +39,21 @@ class Engines:
             self._seen.add(key)
             self._wanted.put((bundle, variant))
 
+    def wake(self) -> None:
+        """Look at once whether it is over."""
+        self._wanted.put(None)
+
     def run(self, stopping: threading.Event) -> None:
         """Until stopped: build what is wanted. A build under way ends at its next step."""
         while not stopping.is_set():
             try:
-                bundle, variant = self._wanted.get(timeout=_BEAT_SECONDS)
+                wanted = self._wanted.get(timeout=_BEAT_SECONDS)
             except queue.Empty:
                 continue
-            with patience(f"the engine of {variant.name}", stopping):
-                self._build(bundle, variant, stopping)
+            if wanted is not None:
+                bundle, variant = wanted
+                with patience(f"the engine of {variant.name}", stopping):
+                    self._build(bundle, variant, stopping)
 
     def _build(self, bundle: Bundle, variant: Variant, stopping: threading.Event) -> None:
         def progress(phase: str, share: float) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from edge_agent.source import Capture, Source
 
+_AHEAD = 8  # captures that were looked at before one that was taken earlier
+
 
 class Feed:
-    """`take` hands out captures with their numbers; what runs inside `turn(number)` runs in the order of these. `claim`
-    is asked for each in that order: a trigger that waits for an image gives it its part."""
+    """`take` hands out captures with their numbers; what `in_turn` is given runs in the order of these. `claim` is
+    asked for each in that order: a trigger that waits for an image gives it its part."""
 
     def __init__(self, source: Source, claim: Callable[[Capture], Capture] = lambda capture: capture) -> None:
         self.name = source.name
@@ -20,7 +21,9 @@ class Feed:
         self._taking = threading.Lock()  # a generator may not be asked by two threads at once
         self._turns = threading.Condition()
         self._taken = 0
-        self._served = 0
+        self._looked: dict[int, Callable[[], None]] = {}  # by number: how to conclude what was looked at
+        self._next = 0
+        self._concluding = False
         self._broken = False
 
     def take(self, idle: Callable[[], None] = lambda: None) -> tuple[int, Capture | None] | None:
@@ -39,18 +42,33 @@ class Feed:
         finally:
             self._taking.release()
 
-    @contextmanager
-    def turn(self, number: int) -> Iterator[None]:
-        """Waits until all captures before this one have had their turn."""
+    def in_turn(self, number: int, conclude: Callable[[], None]) -> None:
+        """Have this done after the same of all captures before this one: now, or by the thread that does theirs. Nobody
+        waits for that, unless too many are ahead of one that takes long."""
         with self._turns:
-            self._turns.wait_for(lambda: self._served == number or self._broken)
-        yield
-        with self._turns:
-            self._served += 1
-            self._turns.notify_all()
+            self._looked[number] = conclude
+            self._turns.wait_for(lambda: len(self._looked) <= _AHEAD or min(self._looked) == self._next or self._broken)
+        self._conclude()
 
     def give_up(self) -> None:
         """A thread has failed before its turn was over: nobody waits for it any longer."""
         with self._turns:
             self._broken = True
             self._turns.notify_all()
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """What is next in turn, as long as there is such."""
+        while (conclude := self._begin()) is not None:
+            conclude()
+            with self._turns:
+                self._concluding = False
+                self._turns.notify_all()
+
+    def _begin(self) -> Callable[[], None] | None:
+        with self._turns:
+            number = min(self._looked, default=None)
+            if number is None or not (self._broken or (number == self._next and not self._concluding)):
+                return None
+            self._next, self._concluding = number + 1, True
+            return self._looked.pop(number)

@@ -68,14 +68,20 @@ class Inspector:
     """
 
     def __init__(
-        self, bundle: Bundle, *, variant: str | None = None, threads: int = 1, engines: Path | None = None
+        self,
+        bundle: Bundle,
+        *,
+        variant: str | None = None,
+        threads: int = 1,
+        engines: Path | None = None,
+        background: bool = False,
     ) -> None:
         self.bundle = bundle
         self.selection: Selection | None = None
         """Why this variant serves, where an agent chose it."""
         self.book = ThresholdBook(bundle.manifest, bundle.hash)
         """Which thresholds decide; replaced as a whole, and looked at once for each image."""
-        self.session = Session(bundle, variant=variant, threads=threads, engines=engines)
+        self.session = Session(bundle, variant=variant, threads=threads, engines=engines, background=background)
         self.runtime = self.session.runtime
         promised = bundle.manifest.drift_reference_of(self.session.variant)
         self.reference = _reference(bundle, promised)

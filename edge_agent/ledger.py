@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from pydantic_core import to_json
+
 from contracts.errors import QuotaError
 from contracts.telemetry import Event, Window
 from edge_agent.inspection import Inspection
@@ -96,6 +98,11 @@ class Ledger:
         with self._lock:
             self._batch.shadow.append(answer)
 
+    @property
+    def holds_something(self) -> bool:
+        """Whether a commit would put anything on disk."""
+        return bool(self._batch.items or self._batch.events)
+
     def due(self) -> bool:
         """Whether something has waited long enough."""
         with self._lock:
@@ -109,7 +116,7 @@ class Ledger:
         """
         with self._committing:
             batch = self._take()
-            batch.items = [replace(item, inspection=self.judge(item.inspection)) for item in batch.items]
+            batch.items = [self._judged(item) for item in batch.items]
             if not batch.items and not batch.events and not end and not end_all:
                 self._keep_shadow(batch)
                 return 0
@@ -128,6 +135,10 @@ class Ledger:
         if messages:
             self.committed()
         return messages
+
+    def _judged(self, item: Item) -> Item:
+        inspection = self.judge(item.inspection)
+        return item if inspection is item.inspection else replace(item, inspection=inspection)
 
     def check_room(self) -> None:
         """Raise QuotaError unless a commit of usual size would fit on the disk."""
@@ -216,7 +227,7 @@ def _save(db: sqlite3.Connection, before: Windows, after: Windows, newest: dict[
     changed = [(key, sums) for key, sums in after.open.items() if before.open.get(key) is not sums]
     db.executemany(
         "INSERT OR REPLACE INTO open_windows VALUES (?, ?)",
-        [(_name(key), json.dumps(sums.state())) for key, sums in changed],
+        [(_name(key), to_json(sums.state(), inf_nan_mode="constants").decode()) for key, sums in changed],
     )
     db.executemany(
         "INSERT OR REPLACE INTO cameras VALUES (?, ?, ?, ?)",

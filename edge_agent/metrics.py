@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from contracts.frame import Verdict
@@ -113,11 +115,14 @@ class Metrics:
         self.orders = Counter("lineside_agent_orders", "Orders received, by kind.", ["kind"], registry=registry)
         self.bundle = Info("lineside_agent_bundle", "The active bundle.", registry=registry)
 
+        # looked up for every image: the library checks all labels each time
+        self._images_of, self._seconds_of = cache(self.images.labels), cache(self.inspection_seconds.labels)
+
     def count(self, verdict: Verdict) -> None:
         """One image was inspected."""
         frame = verdict.frame
-        self.images.labels(frame.camera, frame.product, verdict.decision.value).inc()
+        self._images_of(frame.camera, frame.product, verdict.decision.value).inc()
         if is_late(verdict):
             self.late.labels(frame.camera).inc()
         if verdict.latency_seconds is not None:
-            self.inspection_seconds.labels(frame.camera).observe(verdict.latency_seconds)
+            self._seconds_of(frame.camera).observe(verdict.latency_seconds)

@@ -8,16 +8,17 @@ from datetime import UTC, datetime
 from contracts.errors import DatasetError
 from contracts.frame import Decision, Outcome, OutcomeSource, Verdict
 from contracts.telemetry import Event, EventKind, OutcomeReport
+from edge_agent.buffer import ImageBuffer
 from edge_agent.outbox import Outbox
 from edge_agent.record import Entry, Record
 from edge_agent.store import Store
 
 
 class Outcomes:
-    """Takes outcomes of parts that are on record."""
+    """Takes outcomes of parts that are on record. `buffer` keeps the images of those that contradict the verdict."""
 
-    def __init__(self, store: Store, record: Record, outbox: Outbox) -> None:
-        self._store, self._record, self._outbox = store, record, outbox
+    def __init__(self, store: Store, record: Record, outbox: Outbox, buffer: ImageBuffer) -> None:
+        self._store, self._record, self._outbox, self._buffer = store, record, outbox, buffer
 
     def find(self, part_id: str, camera: str | None) -> Entry:
         """The newest verdict on a part. Raises DatasetError where there is none."""
@@ -40,6 +41,11 @@ class Outcomes:
             self._record.append_outcome(outcome)
             self._outbox.add(_event(entry.verdict, outcome))
         return outcome
+
+    def keep_image(self, verdict: Verdict, label: str, good_labels: Sequence[str]) -> None:
+        """Keep the image for labelling where what was said contradicts the verdict on it. Raises QuotaError."""
+        confirmed = confirmed_label(verdict, good_labels)
+        self._buffer.said(verdict, wrong=confirmed is not None and label != confirmed)
 
 
 def confirmed_label(verdict: Verdict, good_labels: Sequence[str]) -> str | None:

@@ -11,6 +11,7 @@ from edge_agent.inspection import Inspector
 from edge_agent.trouble import Trouble
 from runtime.probe import probe_sample
 
+_LOOK_SECONDS = 1.0
 _QUIET_SECONDS = 5.0  # without an image of the line for so long, a golden sample is asked
 _FRESH_SECONDS = 1.0  # an answer that old still says that the model answers
 _LIMIT_SECONDS = 5.0  # of a test inference
@@ -52,11 +53,16 @@ class Pulse:
                 return f"the model has not answered a golden sample within {patience_seconds:g} s"
             return None if self._is_newer(since) else self.trouble
 
+    def wake(self) -> None:
+        """Look at once whether it is over."""
+        with self._state:
+            self._state.notify_all()
+
     def run(self, stopping: threading.Event) -> None:
         """Watch, and ask a golden sample where nothing else does."""
         while not stopping.is_set():
             with self._state:
-                self._state.wait_for(lambda: self._asked, 1.0)
+                self._state.wait_for(lambda: self._asked or stopping.is_set(), _LOOK_SECONDS)
                 self._look()
                 wanted = self._asked or not self._is_newer(time.monotonic() - _QUIET_SECONDS)
             active = self._active()

@@ -12,8 +12,9 @@ from contracts.errors import BundleError
 from contracts.frame import Decision
 from contracts.orders import Replay
 from contracts.telemetry import Event, EventKind
-from edge_agent.buffer import ImageBuffer, KeptImage
+from edge_agent.buffer import ImageBuffer
 from edge_agent.inspection import Inspector
+from edge_agent.kept import KeptImage
 from edge_agent.orders import Orders
 from edge_agent.outbox import Outbox
 from edge_agent.patience import patience

@@ -100,10 +100,9 @@ class Selector:
         return inspector, Selection(session.variant, session.device_class, basis, "the settings name it")
 
     def _inspector(self, bundle: Bundle, variant: str) -> Inspector:
-        self._trials.check(
-            bundle, variant=variant, threads=self._threads, engines=self.engines, background=self._serving()
-        )
-        return Inspector(bundle, variant=variant, threads=self._threads, engines=self.engines)
+        background = self._serving()
+        self._trials.check(bundle, variant=variant, threads=self._threads, engines=self.engines, background=background)
+        return Inspector(bundle, variant=variant, threads=self._threads, engines=self.engines, background=background)
 
     def _unbuilt(self, bundle: Bundle, found: Candidates) -> tuple[Variant, ...]:
         return tuple(

@@ -81,12 +81,28 @@ class OutboxSettings(Settings):
 
 
 class BufferSettings(Settings):
-    """Images kept for labelling and replay: a random share of all, and the least typical ones."""
+    """Images kept for labelling and replay: a random share of all, and on top of it those that are worth a label."""
 
-    quota_bytes: int = Field(default=500 * MEGABYTE, ge=0)
-    random_fraction: Probability = 0.1
+    quota_bytes: int = Field(
+        default=500 * MEGABYTE,
+        ge=0,
+        description="half of it for the random share, a tenth for those somebody contradicted, a fifth each for"
+        " atypical and unsure ones; what one of them does not need, the others may use",
+    )
+    random_fraction: Probability = Field(
+        default=0.1, description="share of images that random draws take from; nothing else is picked from it"
+    )
     retention_days: float = Field(default=90.0, gt=0.0)
     atypical_fraction: Probability = Field(default=0.02, description="share of images kept for being far from the rest")
+    unsure_fraction: Probability = Field(
+        default=0.02, description="share of images kept because their scores are the nearest to the threshold"
+    )
+    fresh_bytes: int = Field(
+        default=8 * MEGABYTE,
+        ge=0,
+        description="memory for the newest images that are not kept: one is kept after all when somebody says that its"
+        " verdict is wrong. Cameras that deliver raw pixels (2 megapixels are 6 MB) need more",
+    )
 
 
 class ShadowSettings(Settings):

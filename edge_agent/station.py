@@ -7,7 +7,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from contracts.errors import QuotaError
 from contracts.frame import Frame
 from contracts.telemetry import Event, EventKind
-from drift.camera import CameraFault
+from drift.camera import CameraFault, Look
 from edge_agent.courtesy import Courtesy
 from edge_agent.deadline import Deadlines
 from edge_agent.feed import Feed
@@ -40,7 +39,9 @@ _RECENT = 20  # images
 class Health(Protocol):
     """Watches the pictures of one camera; `drift.camera.CameraHealth` fits."""
 
-    def update(self, image: NDArray[np.uint8], moment: datetime, product: str) -> str | None: ...
+    def look(self, image: NDArray[np.uint8]) -> Look: ...
+
+    def follow(self, look: Look, moment: datetime, product: str) -> str | None: ...
 
     def check(self, moment: datetime) -> str | None: ...
 
@@ -131,16 +132,20 @@ class Station:
                 number, capture = taken
                 if capture is None:
                     commit()
-                elif self.inspect(capture, feed.name, turn=feed.turn(number)):
-                    due()
+                else:
+                    feed.in_turn(number, partial(_then, self.examine(capture, feed.name), due))
         except BaseException:
             feed.give_up()
             raise
         self._commit(stopping)
 
-    def inspect(self, capture: Capture, source: str, *, turn: AbstractContextManager[None] | None = None) -> bool:
-        """Inspect one capture; says whether it is time to commit. The network is asked at once; what depends on the
-        captures before this one waits for its `turn`."""
+    def inspect(self, capture: Capture, source: str) -> bool:
+        """Inspect one capture; says whether it is time to commit."""
+        return self.examine(capture, source)()
+
+    def examine(self, capture: Capture, source: str) -> Callable[[], bool]:
+        """Do what one capture alone needs, the network above all. What depends on those before it is left to the call
+        that is returned, to be made in their order; it says whether it is time to commit."""
         active = self._active
         if active is None:
             raise RuntimeError("there is no active bundle")
@@ -152,18 +157,26 @@ class Station:
             inspection = inspector.inspect(capture)
         else:
             inspection = active.unjudged(capture, chosen) if paused is None else active.passed_by(capture, paused)
-        with turn or nullcontext():
-            due = self._conclude(inspection, inspector, source, paused=paused is not None)
+        look = self._look(inspection) if paused is None else None  # a hand before the lens is no fault meanwhile
         self.under_way.end()
-        return due
+        return partial(self._conclude, inspection, inspector, source, look, paused=paused is not None)
 
-    def _conclude(self, inspection: Inspection, active: Inspector, source: str, *, paused: bool) -> bool:
+    def _look(self, inspection: Inspection) -> Look | None:
+        """What the picture shows of its camera; needs none of those before it."""
+        if inspection.shown is None:
+            return None
+        capture = inspection.capture
+        health = self._healths.get(capture.frame.camera)
+        if health is None:
+            live = capture.sensor or (not capture.waiting and capture.reference is None)
+            health = self._healths.setdefault(capture.frame.camera, self._make_health(capture.frame.camera, live))
+        return health.look(inspection.shown)
+
+    def _conclude(
+        self, inspection: Inspection, active: Inspector, source: str, look: Look | None, *, paused: bool
+    ) -> bool:
         events: list[Event] = []
-        capture, pixels = inspection.capture, inspection.shown
-        live = capture.sensor or (not capture.waiting and capture.reference is None)
-        fault = None
-        if pixels is not None and not paused:  # a hand before the lens is no fault while somebody works there
-            fault = self._check(capture.frame, pixels, live, events)
+        fault = None if look is None else self._check(inspection.capture.frame, look, events)
         if fault is not None:
             inspection = active.withheld(inspection, fault)
         keep = self._keeper.offer(inspection)
@@ -174,11 +187,15 @@ class Station:
         return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep, active.runtime))
 
     def commit_soon(self, *, gather: bool = False) -> None:
-        """Let `keep_committing` commit: at once, or where more is under way a little later, together with that."""
+        """Let `keep_committing` commit: at once, or where more is under way a little later, together with that. It is
+        woken only for what it does not know yet: every wake-up takes the interpreter from those that inspect."""
+        if not self._ledger.holds_something:
+            return
         due = time.monotonic() + (_GATHER_SECONDS if gather else 0.0)
         with self._wanted:
-            self._due = due if self._due is None else min(due, self._due)
-            self._wanted.notify()
+            if self._due is None or due < self._due:
+                self._due = due
+                self._wanted.notify()
 
     def keep_committing(self, stopping: threading.Event) -> None:
         """Commit when that is asked for, beside the threads that inspect: they need not wait for the disk. Images of a
@@ -260,12 +277,9 @@ class Station:
         self._metrics.count(verdict)
         self.tell(Told(verdict, capture.since, self.deadlines.of(capture.frame.camera)))
 
-    def _check(self, frame: Frame, pixels: NDArray[np.uint8], live: bool, events: list[Event]) -> str | None:
-        """Why the camera cannot be trusted now, or None; a change becomes an event. `live`: straight from a camera."""
-        health = self._healths.get(frame.camera)
-        if health is None:
-            health = self._healths.setdefault(frame.camera, self._make_health(frame.camera, live))
-        fault = health.update(pixels, frame.triggered_at, frame.product)
+    def _check(self, frame: Frame, look: Look, events: list[Event]) -> str | None:
+        """Why the camera cannot be trusted now, or None; a change becomes an event."""
+        fault = self._healths[frame.camera].follow(look, frame.triggered_at, frame.product)
         fault = None if fault is None else str(fault)
         before = self.faults.get(frame.camera)
         if fault != before:
@@ -276,6 +290,11 @@ class Station:
             else:
                 self.faults[frame.camera] = fault
         return None if fault is None or self._trust else fault_reason(frame.camera, fault)
+
+
+def _then(conclude: Callable[[], bool], due: Callable[[], None]) -> None:
+    if conclude():
+        due()
 
 
 def fault_reason(camera: str, fault: str) -> str:

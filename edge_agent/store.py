@@ -16,7 +16,7 @@ from typing import Any
 from contracts.errors import ConfigurationError, QuotaError
 from edge_agent.precedence import Precedence
 
-VERSION = 5
+VERSION = 6
 _PARTS = """
 CREATE TABLE parts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, part TEXT NOT NULL, part_id TEXT NOT NULL, product TEXT NOT NULL,
@@ -28,7 +28,6 @@ CREATE INDEX parts_decided ON parts (decided_at);
 """
 _BESIDE = """
 CREATE INDEX IF NOT EXISTS images_recorded ON images (recorded_at);
-CREATE INDEX IF NOT EXISTS images_distance ON images (camera, product, distance) WHERE distance IS NOT NULL;
 CREATE INDEX IF NOT EXISTS uploads_waiting ON uploads (image) WHERE state = 'waiting';
 CREATE INDEX IF NOT EXISTS uploads_order ON uploads (order_id, drawn, state);
 CREATE INDEX IF NOT EXISTS outcomes_decided ON outcomes (decided_at);
@@ -36,6 +35,23 @@ CREATE INDEX IF NOT EXISTS outbox_details ON outbox (id) WHERE sent = 0 AND kind
 CREATE INDEX IF NOT EXISTS outbox_windows ON outbox (id) WHERE sent = 0 AND kind IN ('window');
 """
 """What lets work beside the line find its rows without looking at all of them."""
+_PICKED = """
+DROP INDEX IF EXISTS images_distance;
+CREATE INDEX images_reason ON images (reason, id);
+CREATE INDEX images_far ON images (camera, product, distance) WHERE drawn = 0 AND distance IS NOT NULL;
+CREATE INDEX images_near ON images (camera, product, margin) WHERE drawn = 0 AND margin IS NOT NULL;
+CREATE INDEX images_contradicted ON images (camera, product, triggered_at) WHERE drawn = 0 AND contradicted = 1;
+CREATE INDEX uploads_ended ON uploads (ended_at) WHERE ended_at IS NOT NULL;
+"""
+"""What finds images for the reason for which they are picked, and uploads that are long over."""
+_WORTH = """
+ALTER TABLE images ADD COLUMN margin REAL;
+ALTER TABLE images ADD COLUMN reason TEXT NOT NULL DEFAULT 'random';
+ALTER TABLE images ADD COLUMN contradicted INTEGER NOT NULL DEFAULT 0;
+UPDATE images SET reason = 'atypical' WHERE drawn = 0;
+ALTER TABLE uploads ADD COLUMN ended_at REAL;
+UPDATE uploads SET ended_at = CAST(strftime('%s', 'now') AS REAL) WHERE state != 'waiting';
+"""
 _SCHEMA = """
 CREATE TABLE verdicts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, part_id TEXT NOT NULL, camera TEXT NOT NULL, product TEXT NOT NULL,
@@ -68,7 +84,8 @@ CREATE INDEX outbox_bytes ON outbox (bytes);
 CREATE TABLE images (
     id INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL UNIQUE, part_id TEXT NOT NULL, camera TEXT NOT NULL,
     product TEXT NOT NULL, triggered_at REAL NOT NULL, drawn INTEGER NOT NULL, draw REAL NOT NULL, distance REAL,
-    decision TEXT NOT NULL, bundle_hash TEXT, bytes INTEGER NOT NULL, recorded_at REAL NOT NULL
+    decision TEXT NOT NULL, bundle_hash TEXT, bytes INTEGER NOT NULL, recorded_at REAL NOT NULL, margin REAL,
+    reason TEXT NOT NULL DEFAULT 'random', contradicted INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX images_camera ON images (camera, product, triggered_at);
 CREATE INDEX images_part ON images (part_id);
@@ -76,7 +93,8 @@ CREATE TABLE orders (
     order_id TEXT PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL, received_at REAL NOT NULL
 );
 CREATE TABLE uploads (
-    part_id TEXT PRIMARY KEY, order_id TEXT NOT NULL, drawn TEXT NOT NULL, image INTEGER NOT NULL, state TEXT NOT NULL
+    part_id TEXT PRIMARY KEY, order_id TEXT NOT NULL, drawn TEXT NOT NULL, image INTEGER NOT NULL, state TEXT NOT NULL,
+    ended_at REAL
 );
 CREATE INDEX uploads_state ON uploads (state);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -87,6 +105,7 @@ _CHANGES = {
     2: _PARTS,
     3: "ALTER TABLE verdicts ADD COLUMN review_from REAL; ALTER TABLE verdicts ADD COLUMN thresholds_number INTEGER;",
     4: _BESIDE,
+    5: _WORTH + _PICKED,
 }
 """From each older version to the next one."""
 
@@ -168,7 +187,7 @@ def _open(path: Path) -> sqlite3.Connection:
         if version > VERSION:
             raise ConfigurationError(f"{path} was written by a newer version ({version}); install that version again")
         if version == 0:
-            db.executescript(f"BEGIN; {_SCHEMA} {_PARTS} {_BESIDE} PRAGMA user_version = {VERSION}; COMMIT;")
+            db.executescript(f"BEGIN; {_SCHEMA} {_PARTS} {_BESIDE} {_PICKED} PRAGMA user_version = {VERSION}; COMMIT;")
             version = VERSION
         for older in range(version, VERSION):
             db.executescript(f"BEGIN; {_CHANGES[older]} PRAGMA user_version = {older + 1}; COMMIT;")

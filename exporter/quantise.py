@@ -15,6 +15,7 @@ from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from exporter.graph import check_file, quiet
+from exporter.passes.four_channels import give_four_channels
 from exporter.passes.gates import fold_hard_sigmoids
 from exporter.passes.graph import View, attribute
 from exporter.passes.guarded import guard_float_convolutions
@@ -96,6 +97,7 @@ def write_int8(
     model = quantiser.model.model
     add_for_hard_sigmoids(model)
     guard_float_convolutions(model)
+    give_four_channels(model)
     _forget_unused_domains(model)
     drop_unread(model.graph)
     onnx.save(model, out)

@@ -21,6 +21,7 @@ _TELLING_DISTRIBUTIONS = (
     "amqtt",
     "tuf",
 )
+_WRITTEN = (":!benchmarks/results", ":!benchmarks/reports")
 _CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -43,10 +44,11 @@ def _versions() -> dict[str, str]:
 
 
 def describe_commit(checkout: Path = _CHECKOUT) -> str:
-    """The checkout's commit, with `-changed` when tracked files differ from it; the version where there is no git."""
+    """The checkout's commit, with `-changed` when tracked files differ from it, those aside that benchmarks write;
+    the version where there is no git."""
     try:
         commit = _git(checkout, "rev-parse", "HEAD")
-        changed = _git(checkout, "status", "--porcelain", "--untracked-files=no")
+        changed = _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", ".", *_WRITTEN)
     except (OSError, subprocess.CalledProcessError):
         return f"version {_versions().get('lineside', 'unknown')}"
     return commit + ("-changed" if changed else "")

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from contracts.errors import ConfigurationError, DatasetError
 from lineside.models import chosen_base
 from trainer.attempt import refuse_unfit
-from trainer.dataset import columns_of
-from trainer.marks import COLUMN
+from trainer.dataset import BOXES_COLUMN, MASK_COLUMN, columns_of
+from trainer.layout import MASKS
 from trainer.settings import TrainingSettings
 
 _OPTIONS = {
@@ -116,16 +116,31 @@ def _refuse_idle(settings: TrainingSettings) -> None:
 
 
 def _refuse_untold(settings: TrainingSettings, data: Path) -> None:
-    """A task of which the manifest cannot tell anything."""
-    if settings.tasks and data.is_dir():
-        raise DatasetError(f"--task {settings.tasks[0]}: a folder tells the class alone; write a manifest of {data}")
+    """A task of which the images' manifest or folder cannot tell anything."""
     for task in settings.tasks:
-        column, remedy = (
-            (settings.severity_column, "name one of them with --severity-column, or add it")
-            if task == "severity"
-            else (COLUMN, "write the boxes into it: 'left top right bottom' in pixels, several apart by semicolons")
+        if data.is_dir():
+            _refuse_untold_by_folder(task, data)
+        else:
+            _refuse_untold_by_manifest(task, settings, data)
+
+
+def _refuse_untold_by_folder(task: str, folder: Path) -> None:
+    if task != "location" or not (folder / MASKS).is_dir():
+        more = f", and with masks in {MASKS} the place" if task == "location" else ""
+        raise DatasetError(f"--task {task}: a folder tells the class alone{more}; write a manifest of {folder}")
+
+
+def _refuse_untold_by_manifest(task: str, settings: TrainingSettings, manifest: Path) -> None:
+    columns, remedy = (
+        ((settings.severity_column,), "name one of them with --severity-column, or add it")
+        if task == "severity"
+        else (
+            (BOXES_COLUMN, MASK_COLUMN),
+            "write the boxes into it: 'left top right bottom' in pixels, several apart by semicolons; or name a "
+            f"picture of the defect, white on black, in a column {MASK_COLUMN!r}",
         )
-        if column not in (columns := columns_of(data)):
-            raise DatasetError(
-                f"--task {task}: {data} has no column {column!r}, only {', '.join(columns) or 'none'}; {remedy}"
-            )
+    )
+    if not set(columns) & set(found := columns_of(manifest)):
+        raise DatasetError(
+            f"--task {task}: {manifest} has no column {columns[0]!r}, only {', '.join(found) or 'none'}; {remedy}"
+        )

@@ -181,6 +181,8 @@ class Actions:
             product=product,
             random=action.random,
             atypical=action.atypical,
+            unsure=action.unsure,
+            overruled=action.overruled,
             since=action.since,
             purpose="drift-sample",
         )
@@ -192,8 +194,7 @@ class Actions:
             at,
             camera=action.camera,
             order_id=order_id,
-            random=action.random,
-            atypical=action.atypical,
+            **action.counts,
         )
 
     def _quality_alert(self, session: Session, action: QualityAlert, state: ModelState, at: datetime) -> None:

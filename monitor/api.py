@@ -12,7 +12,7 @@ from fastapi import APIRouter, Form, HTTPException, Query, Response, UploadFile
 from PIL import Image, UnidentifiedImageError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from contracts.frame import OutcomeSource
+from contracts.frame import PICKED_SOURCES, RANDOM_SOURCES
 from contracts.names import Identifier, Name
 from contracts.upload import ImageUpload
 from monitor import queries
@@ -29,7 +29,7 @@ from monitor.threshold_api import add_thresholds
 
 MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "BMP": "image/bmp", "TIFF": "image/tiff"}
 LARGEST_IMAGE_PIXELS = 100_000_000
-ASKABLE = (OutcomeSource.AUDIT, OutcomeSource.DRIFT_SAMPLE, OutcomeSource.ATYPICAL)
+ASKABLE = (*sorted(RANDOM_SOURCES), *PICKED_SOURCES)
 
 
 class _Body(BaseModel):

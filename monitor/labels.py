@@ -15,13 +15,15 @@ from datetime import datetime
 from sqlalchemy import Select, case, exists, func, select
 from sqlalchemy.orm import Session
 
+from contracts import frame
 from contracts.frame import OutcomeSource
 from contracts.upload import ImageUpload
 from monitor.gold import pinned_blobs
 from monitor.store.label_tables import ImageRow, LabelRow, RatingRow
 from monitor.store.rollout_tables import OrderRow
 
-RANDOM_SOURCES = (OutcomeSource.AUDIT.value, OutcomeSource.DRIFT_SAMPLE.value)
+RANDOM_SOURCES = tuple(sorted(source.value for source in frame.RANDOM_SOURCES))
+"""As the rows have them."""
 DISPUTED = "disputed"
 """`LabelRow.use` of a label on which people differ: nothing learns it, and nothing is judged by it."""
 
@@ -112,11 +114,11 @@ def queue(
 ) -> list[Question]:
     """What to ask next, the most telling first: random images after a drift, the random audit, picked images, second
     opinions. Random ones come in the order of their arrival, whatever the model thought of them: a queue that is left
-    unfinished must still be a random draw. Of picked ones those come first that an operator judged otherwise, then
-    those that the model was least sure of. `rater`: who asks, and is not asked twice. `without`: incidents that are
-    not asked about, None for images of no incident.
+    unfinished must still be a random draw. Of picked ones those come first that somebody at the line judged otherwise,
+    then those that the model was least sure of. `rater`: who asks, and is not asked twice. `without`: incidents that
+    are not asked about, None for images of no incident.
     """
-    query = _asked_of(rater, site).order_by(_VALUE, _OVERRULED, _SURE, ImageRow.received_at, ImageRow.image_id)
+    query = _asked_of(rater, site).order_by(TURN, _OVERRULED, _SURE, ImageRow.received_at, ImageRow.image_id)
     if kept := [incident for incident in without if incident is not None]:
         query = query.where(ImageRow.incident_id.is_(None) | ImageRow.incident_id.not_in(kept))
     if None in without:
@@ -138,7 +140,9 @@ def _asked_of(rater: str | None, site: str | None) -> Select[ImageRow]:
 
 
 _PICKED = ImageRow.source.not_in(RANDOM_SOURCES)
-_VALUE = case(
+TURNS = ("drift", "audit", "picked", "second")
+"""Whose turn it is in the queue: `TURN` is the place in this list."""
+TURN = case(
     (ImageRow.state == "second", 3),
     (ImageRow.source == OutcomeSource.DRIFT_SAMPLE.value, 0),
     (ImageRow.source == OutcomeSource.AUDIT.value, 1),
@@ -146,7 +150,8 @@ _VALUE = case(
 )
 _OVERRULED = case(
     (
-        _PICKED
+        (ImageRow.source == OutcomeSource.OVERRULED.value)
+        | _PICKED
         & exists().where(
             LabelRow.site == ImageRow.site,
             LabelRow.part_id == ImageRow.part_id,

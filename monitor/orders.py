@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from pydantic import TypeAdapter
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from contracts.orders import Benchmark, Configure, CountScores, Install, Order, Replay, Rollback, Sample
 from monitor import timeline
+from monitor.labels import RANDOM_SOURCES
 from monitor.store.database import Store
+from monitor.store.label_tables import ImageRow
 from monitor.store.rollout_tables import OrderRow
 
 AgentOrder = Install | Rollback | Replay | Sample | Benchmark | CountScores | Configure
@@ -104,7 +106,8 @@ class OrderDesk:
                     kept.sends += 1
                     kept.last_sent_at = now
                 for order_id in expired:
-                    self.close(session, order_id, state="expired", outcome="", at=now)
+                    state = "done" if _has_its_draw(session, order_id) else "expired"
+                    self.close(session, order_id, state=state, outcome="", at=now)
         return len(sent)
 
     def close(self, session: Session, order_id: str, *, state: str, outcome: str, at: datetime) -> OrderRow | None:
@@ -136,6 +139,15 @@ class OrderDesk:
             query = query.where(OrderRow.incident_id == incident_id)
         for row in session.scalars(query):
             row.state, row.closed_at = "cancelled", self._clock()
+
+
+def _has_its_draw(session: Session, order_id: str) -> bool:
+    """Whether all random images of a sample are here. Whatever it wanted on top need not have been there."""
+    row = session.get_one(OrderRow, order_id)
+    if row.kind != "sample":
+        return False
+    drawn = select(func.count()).where(ImageRow.order_id == order_id, ImageRow.source.in_(RANDOM_SOURCES))
+    return (session.scalar(drawn) or 0) >= int(row.body["random"])
 
 
 def _text(row: OrderRow) -> str:

@@ -117,7 +117,7 @@ def windows_between(session: Session, since: datetime, until: datetime, *, site:
         query, count = query.where(WindowRow.site == site), count.where(WindowRow.site == site)
     if (found := session.scalar(count) or 0) > MOST_WINDOWS:
         raise OrderError(f"{found} windows are more than {MOST_WINDOWS} at once; ask for less time or for one site")
-    lines = _lines(session)
+    lines = lines_of(session)
     return [_summed(row, body or {}, lines) for row, body in session.execute(query)]
 
 
@@ -137,7 +137,7 @@ def _summed(row: WindowRow, body: Mapping[str, Any], lines: Mapping[tuple[str, s
     )
 
 
-def _lines(session: Session) -> dict[tuple[str, str, str], str]:
+def lines_of(session: Session) -> dict[tuple[str, str, str], str]:
     """(site, agent, camera) -> line, as the agents' births say."""
     return {
         (row.site, row.agent, camera["camera"]): camera.get("line", "line-1")

@@ -7,9 +7,8 @@ only; other runtimes where they are installed. Reading order: `preprocessing` (b
 them), `choice` (which variant serves here), `session` (network input -> logits, probabilities, embedding), `decision`
 (probabilities -> OK / NG / REVIEW), `tasks` (a model's further answers -> severity, box, map), `metrics` (many of them
 against the truth), `latency`, `probe` (may this bundle serve?), `trial` (the same in a process of its own, first),
-`benchmark` (what each variant costs: each in a `runner`, with `energy`). Beside it: `faults`
-(what camera faults do to a picture), `durable` (files that are wholly
-old or wholly new).
+`benchmark` (what each variant costs: each in a `runner`, with `energy`). Beside it: `faults` (what camera faults do to
+a picture), `durable` (files that are wholly old or wholly new), `rank` (work that gives way to the line).
 """
 
 import os

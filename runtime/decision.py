@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -44,10 +45,16 @@ class Decided:
 
 def defect_scores(probabilities: NDArray[np.floating], rule: DecisionRule) -> NDArray[np.float64]:
     """1 minus the probability of the good classes [n], of `probabilities` [n, k]; within 0..1."""
-    good = [index for index, label in enumerate(rule.labels) if label in set(rule.good_labels)]
+    good = _good(tuple(rule.labels), tuple(rule.good_labels))
     mass = np.asarray(probabilities, dtype=np.float64)[:, good].sum(axis=1)
-    scores: NDArray[np.float64] = np.clip(1.0 - mass, 0.0, 1.0)
+    scores: NDArray[np.float64] = (1.0 - mass).clip(0.0, 1.0)
     return scores
+
+
+@lru_cache(maxsize=16)
+def _good(labels: tuple[str, ...], good_labels: tuple[str, ...]) -> list[int]:
+    """Where the good ones stand among the labels."""
+    return [index for index, label in enumerate(labels) if label in good_labels]
 
 
 def decide(probabilities: NDArray[np.floating], rule: DecisionRule) -> Decided:

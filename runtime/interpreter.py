@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -19,6 +20,18 @@ def fresh(module: str, function: str, *, root: Path = ROOT, background: bool = F
     way = "from runtime.interpreter import give_way; give_way(); " if background else ""
     code = f"import sys; sys.path.insert(0, {str(root)!r}); {way}from {module} import {function}; {function}()"
     return [sys.executable, "-I", "-B", "-c", code]
+
+
+def peak_bytes() -> int:
+    """Most memory that this process has had resident since it was started. Where Linux does not tell, what its parent
+    had at that moment counts too, as `getrusage` has it."""
+    status = Path("/proc/self/status")
+    text = status.read_text(encoding="ascii", errors="replace") if status.exists() else ""
+    if (found := re.search(r"^VmHWM:\s*(\d+) kB$", text, re.MULTILINE)) is not None:
+        return int(found[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def give_way() -> None:

@@ -91,11 +91,10 @@ def prepare(image: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.float32
     tensor = np.empty((len(boxes), 3, spec.height, spec.width), dtype=np.float32)
     for box, planes in zip(boxes, tensor, strict=True):
         resized = _stretch(picture, box, spec) if spec.resize == "stretch" else _pad(picture, box, spec)
-        pixels = np.asarray(resized)  # [height, width, 3] uint8
-        for channel in range(3):
-            mean, std = spec.mean[channel], spec.std[channel]
-            np.multiply(pixels[:, :, channel], np.float32(1.0 / (255.0 * std)), out=planes[channel])
-            planes[channel] -= np.float32(mean / std)
+        np.copyto(planes, np.asarray(resized).transpose(2, 0, 1))  # from [height, width, 3] uint8
+    mean, std = (np.array(values).reshape(3, 1, 1) for values in (spec.mean, spec.std))
+    tensor *= (1.0 / (255.0 * std)).astype(np.float32)
+    tensor -= (mean / std).astype(np.float32)
     return tensor
 
 

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from contracts.errors import BundleError
 from contracts.names import Sha256, Wire
 from runtime.bundle import Bundle, open_bundle
-from runtime.interpreter import fresh
+from runtime.interpreter import fresh, peak_bytes
 from runtime.preprocessing import ImageError, decode, prepare
 from runtime.session import Session
 
@@ -231,10 +231,3 @@ class _Served:
     def _input(self, data: bytes) -> NDArray[np.float32]:
         spec = self._bundle.manifest.preprocessing
         return prepare(decode(data, spec), spec)
-
-
-def peak_bytes() -> int:
-    """Resident, of this process since it began."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -75,12 +75,19 @@ class Session:
     """A loaded variant. `infer` may be called from several threads at once.
 
     Without a `variant` it is the default one, or where that cannot run here the best one that can (`runtime.choice`).
-    `engines` is the folder of a target that builds engines. Raises BundleError when the variant is missing or its
-    target not available, the file does not load, or its inputs and outputs are not those the manifest promises.
+    `engines` is the folder of a target that builds engines; in the `background` it loads while others go first.
+    Raises BundleError when the variant is missing or its target not available, the file does not load, or its inputs
+    and outputs are not those the manifest promises.
     """
 
     def __init__(
-        self, bundle: Bundle, *, variant: str | None = None, threads: int = 1, engines: Path | None = None
+        self,
+        bundle: Bundle,
+        *,
+        variant: str | None = None,
+        threads: int = 1,
+        engines: Path | None = None,
+        background: bool = False,
     ) -> None:
         manifest = bundle.manifest
         try:
@@ -102,6 +109,7 @@ class Session:
             temperature=manifest.temperature,
             threads=threads,
             engines=engines,
+            background=background,
         )
 
     @classmethod
@@ -139,6 +147,7 @@ class Session:
         temperature: float,
         threads: int,
         engines: Path | None,
+        background: bool = False,
     ) -> None:
         self.variant = variant
         self.threads = threads
@@ -150,7 +159,9 @@ class Session:
         self._shape = signature.shape
         self._file = file
         check_graph(data, file)
-        self._runner = find(target).open(data, threads=threads, precision=precision, file=file, engines=engines)
+        self._runner = find(target).open(
+            data, threads=threads, precision=precision, file=file, engines=engines, background=background
+        )
         self._check_signature()
 
     def infer(self, tensor: NDArray[np.float32], *, limit_seconds: float | None = None) -> Inference:

@@ -27,7 +27,7 @@ from contracts.names import Sha256, Wire
 from runtime.bundle import Bundle, open_bundle
 from runtime.durable import write_whole
 from runtime.graph import check_graph
-from runtime.interpreter import ROOT, fresh, go_first
+from runtime.interpreter import ROOT, fresh, go_first, peak_bytes
 from runtime.machine import describe_machine
 from runtime.probe import LIMIT_SECONDS, probe
 from runtime.session import Session
@@ -279,7 +279,7 @@ def _tried(request: Request) -> Answer:
         return Answer(reason=str(error)[:2000])
     except MemoryError:
         return Answer(reason=f"bundle {request.bundle_hash[:12]} needs more memory than its trial may take; refused")
-    return Answer(peak_bytes=_peak_bytes(), seconds=time.monotonic() - started)
+    return Answer(peak_bytes=peak_bytes(), seconds=time.monotonic() - started)
 
 
 def _try(request: Request) -> None:
@@ -287,12 +287,6 @@ def _try(request: Request) -> None:
     engines = None if request.engines is None else Path(request.engines)
     session = Session(bundle, variant=request.variant, threads=request.threads, engines=engines)
     probe(bundle, session, limit_seconds=request.answer_seconds, rounds=1)
-
-
-def _peak_bytes() -> int:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _tell(told: IO[str], found: Answer) -> None:

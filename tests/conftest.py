@@ -6,6 +6,7 @@ continuous integration cannot pass by testing nothing.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
@@ -16,12 +17,33 @@ from hypothesis import settings as hypothesis_settings
 
 from runtime.bundle import Bundle
 from tests.simulators.mosquitto import Mosquitto
+from tests.workers import turn
 
 ROOT = Path(__file__).resolve().parents[1]
 
 # The same examples in every run: a failure at a desk is the failure in CI.
 hypothesis_settings.register_profile("lineside", derandomize=True, deadline=None, max_examples=50, database=None)
 hypothesis_settings.load_profile("lineside")
+
+
+gc.disable()  # while thousands of tests are found there is nothing to collect, and looking takes a third of that time
+
+
+def pytest_collection_finish() -> None:
+    """What was found stays: the collector leaves it alone, each look at it would take half a second."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Of two workers (pytest -n 2) one waits while the other has a test that is marked `alone`. Waiting is outside
+    of the test and its timeout."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,7 +16,8 @@ from trainer.bases.backbone import BaseModel
 from trainer.clock import now
 from trainer.course import Course, Material, Taught, heads_for, set_out
 from trainer.device import device_for
-from trainer.features import Stem
+from trainer.features import Pixels, Stem
+from trainer.grafts import Grafts
 from trainer.image import load_inputs
 from trainer.network import settle_statistics
 from trainer.progress import Progress
@@ -82,7 +83,7 @@ class Task:
             settle_statistics(course.network, self._some(stem.spec))
         with ranks.leader_first():
             chosen = settings.model_copy(update={"flips": harmless_flips(course, stem, self.snapshot.of("train"))})
-            train, validation = self._materials(stem, chosen.flips)
+            train, validation = self._materials(stem, chosen)
         if chosen.average:
             course = replace(course, looks=FLIPS[chosen.flips])
         checkpoint = self._checkpoint(chosen) if ranks.leads() else None
@@ -120,11 +121,15 @@ class Task:
             checkpoint.remove()
         return checkpoint
 
-    def _materials(self, stem: Stem, flips: str) -> tuple[Material, Material]:
+    def _materials(self, stem: Stem, chosen: TrainingSettings) -> tuple[Material, Material]:
         """Train split under several views, validation split as it is."""
+        flips = chosen.flips
         train, validation = self.snapshot.of("train"), self.snapshot.of("validation")
         looks = views(FLIPS[flips], _VIEWS if stem.cut else _LOOKS_AT_PIXELS)
         features = stem.features(train, looks, flips=FLIPS[flips], progress=self.progress, begin=0.0, end=0.4)
+        if isinstance(features.maps, Pixels) and chosen.graft:
+            grafts = Grafts.of(train, stem.spec, good_labels(self.snapshot.labels, chosen.good))
+            features = replace(features, maps=replace(features.maps, grafts=grafts))
         return Material(train, features), Material(validation, stem.features(validation, _PLAIN))
 
 
@@ -136,6 +141,11 @@ def refuse_unfit(settings: TrainingSettings) -> None:
         raise ConfigurationError(
             f"averaging over mirrorings needs a strategy that sees the images anew, not {settings.strategy}: "
             "say --strategy full, or leave --average out"
+        )
+    if settings.graft and settings.strategy not in PIXELS:
+        raise ConfigurationError(
+            f"to graft defects needs a strategy that sees the images anew, not {settings.strategy}: say --strategy "
+            "full, or leave --graft out"
         )
     if settings.average and settings.tasks:
         raise ConfigurationError("--average is for the class alone: a mirrored image has another box; leave one out")

@@ -285,8 +285,8 @@ def _prove_told(course: Course, train: Sequence[Example], judged: Sequence[Examp
     prove_legible([*train, *judged], course.good, column=column, marks=places)
     if places and not any(boxes_of(example) for example in train if example.label not in course.good):
         raise DatasetError(
-            f"no defective training image has a mark in the column {COLUMN!r}; mark some, or leave the task location "
-            "out"
+            f"no defective training image has a mark in the column {COLUMN!r}, or in a mask; mark some, or leave the "
+            "task location out"
         )
 
 

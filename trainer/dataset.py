@@ -14,6 +14,8 @@ from typing import Literal
 
 from contracts.errors import DatasetError
 from runtime.preprocessing import ImageError, decode_plain
+from trainer.layout import MASKS, label_in, mask_in
+from trainer.masks import marks_in
 
 Split = Literal["train", "validation", "test", "gate", "rest"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test", "gate", "rest")
@@ -22,6 +24,9 @@ training images that a retrain did not draw (see `replay`)."""
 
 KNOWN_COLUMNS = ("path", "label", "site", "group", "split")
 REQUIRED_COLUMNS = ("path", "label")
+BOXES_COLUMN, MASK_COLUMN = "bbox_xyxy", "mask"
+"""Where the defect is: boxes as text (see `marks`), or a picture of it, of which boxes are made where none are said."""
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _CHECKED_SIDE = 16  # pixels: a large JPEG need not be decoded in full to know that it can be
 
@@ -71,16 +76,18 @@ class Gathered:
         return self.examples
 
 
-def read_manifest(manifest: Path) -> Dataset:
+def read_manifest(manifest: Path, *, masks: bool = True) -> Dataset:
     """The dataset of a CSV with at least the columns `path` (relative to the manifest) and `label`.
 
     `site`, `group` and `split` are understood where they are there; with a column `rater` an image may have a row for
-    each rater, and the label of most of them counts. All other columns are kept as attributes. Raises DatasetError
-    that names the offending column, row or file.
+    each rater, and the label of most of them counts. A column `mask` names a picture of where the defect is, relative
+    to the manifest, whose boxes become the attribute `bbox_xyxy` where the row has none; without `masks` it is a column
+    like any other, as in a manifest that was written from examples. All other columns are kept as attributes. Raises
+    DatasetError that names the offending column, row or file.
     """
     from trainer.raters import merge  # which works on examples
 
-    examples, _ = merge(read_rows(manifest))
+    examples, _ = merge(gather(manifest, masks=masks).sound())
     return checked(examples, str(manifest))
 
 
@@ -90,16 +97,17 @@ def read_rows(manifest: Path) -> tuple[Example, ...]:
 
 
 def read_folder(folder: Path, *, skip: Container[str] = ()) -> Dataset:
-    """The dataset of a folder with one sub-folder per class (for example `good/` and `bad/`), searched recursively.
-    Sub-folders named in `skip` are no classes."""
+    """The dataset of a folder with one sub-folder per class (for example `good/` and `bad/`), searched recursively, or
+    in the layout of MVTec AD (see `layout`): masks in `ground_truth` become boxes. Sub-folders named in `skip` are no
+    classes."""
     return checked(gather(folder, skip=skip).sound(), str(folder))
 
 
-def gather(source: Path, *, skip: Container[str] = ()) -> Gathered:
+def gather(source: Path, *, skip: Container[str] = (), masks: bool = True) -> Gathered:
     """What can be used of a manifest or of a folder with one sub-folder per class. Raises DatasetError where nothing
     can be read at all."""
     examples, problems = [], []
-    for place, make in _folder_rows(source, skip) if source.is_dir() else _manifest_rows(source):
+    for place, make in _folder_rows(source, skip) if source.is_dir() else _manifest_rows(source, masks):
         try:
             examples.append(make())
         except DatasetError as error:
@@ -107,24 +115,33 @@ def gather(source: Path, *, skip: Container[str] = ()) -> Gathered:
     return Gathered(str(source), tuple(examples), tuple(problems))
 
 
-def _manifest_rows(manifest: Path) -> Iterator[tuple[str, Callable[[], Example]]]:
+def _manifest_rows(manifest: Path, masks: bool) -> Iterator[tuple[str, Callable[[], Example]]]:
     for number, row in _rows(manifest):
-        yield f"row {number}: ", partial(_example, row, manifest.parent)
+        yield f"row {number}: ", partial(_example, row, manifest.parent, masks)
 
 
 def _folder_rows(folder: Path, skip: Container[str]) -> Iterator[tuple[str, Callable[[], Example]]]:
     found = False
     for path in _images(folder):
-        label = path.relative_to(folder).parts[0]
-        if label not in skip:
+        label = label_in(folder, path)
+        if label is not None and label not in skip:
             found = True
-            yield "", partial(_labelled, path, label)
+            yield "", partial(_labelled, path, label, mask_in(folder, path))
     if not found:
-        raise DatasetError(f"{folder} has no sub-folder with images ({', '.join(IMAGE_SUFFIXES)}); make one per class")
+        raise DatasetError(
+            f"{folder} has no sub-folder with images ({', '.join(IMAGE_SUFFIXES)}); make one per class ({MASKS} is for "
+            "masks)"
+        )
 
 
-def _labelled(path: Path, label: str) -> Example:
-    return Example(path=path, label=label, sha256=readable(path))
+def _labelled(path: Path, label: str, mask: Path | None) -> Example:
+    sha256 = readable(path)
+    return Example(path=path, label=label, attributes=_marked(mask, path), sha256=sha256)
+
+
+def _marked(mask: Path | None, image: Path) -> dict[str, str]:
+    """The attribute that a mask makes."""
+    return {BOXES_COLUMN: marks_in(mask, image)} if mask else {}
 
 
 def read(source: Path) -> Dataset:
@@ -200,21 +217,23 @@ def check_columns(columns: Sequence[str], source: str) -> None:
             raise DatasetError(f"{source} has no column {known!r}; it has {', '.join(columns) or 'none'}")
 
 
-def _example(row: dict[str, str], folder: Path) -> Example:
+def _example(row: dict[str, str], folder: Path, masks: bool) -> Example:
     if not row["path"] or not row["label"]:
         raise DatasetError(f"{'path' if not row['path'] else 'label'} is empty; fill it in or remove the row")
     split = row.get("split") or None
     if split is not None and split not in SPLITS:
         raise DatasetError(f"split {split!r} is none of {', '.join(SPLITS)}")
-    path = folder / row["path"]
+    path, sha256 = folder / row["path"], readable(folder / row["path"])
+    said = {key: value for key, value in row.items() if value and key not in KNOWN_COLUMNS}
+    mask = folder / said[MASK_COLUMN] if masks and MASK_COLUMN in said and BOXES_COLUMN not in said else None
     return Example(
         path=path,
         label=row["label"],
         group=row.get("group", ""),
         site=row.get("site", ""),
         split=split,
-        attributes={key: value for key, value in row.items() if value and key not in KNOWN_COLUMNS},
-        sha256=readable(path),
+        attributes={**said, **_marked(mask, path)},
+        sha256=sha256,
     )
 
 

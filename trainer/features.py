@@ -19,11 +19,12 @@ from contracts.bundle import Preprocessing
 from trainer.dataset import Example
 from trainer.device import device_of
 from trainer.folding import folded
+from trainer.grafts import Grafts
 from trainer.image import as_input, load_images
 from trainer.marks import shown_defects
 from trainer.network import Network
 from trainer.progress import Progress, silent
-from trainer.views import Flip, View, drawn, flipped, look, moved, moves_of
+from trainer.views import Flip, View, flipped, look, moved, moves_of
 
 _BATCH = 16
 _FORMAT = 3  # of the files of the cache
@@ -108,26 +109,30 @@ class Cached:
 
 @dataclass(frozen=True)
 class Pixels:
-    """The images [n, t, 3, h, w] uint8 themselves: every step sees them anew, moved, lit and mirrored at random."""
+    """The images [n, t, 3, h, w] uint8 themselves: every step sees them anew, moved, lit and mirrored at random, and
+    with `grafts` with defects set into other images of the step."""
 
     images: Tensor
     spec: Preprocessing
     flips: tuple[Flip, ...]
+    grafts: Grafts | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def rows(self, index: Tensor) -> Pixels:
-        return Pixels(self.images[index], self.spec, self.flips)
+        grafts = self.grafts.rows(index) if self.grafts else None
+        return Pixels(self.images[index], self.spec, self.flips, grafts)
 
     def plain(self) -> Tensor:
         return as_input(self.images.flatten(0, 1), self.spec)
 
     def drawn(self) -> Tensor:
-        return as_input(drawn(self.images.flatten(0, 1), self.flips), self.spec)
+        return self.moved()[0]
 
     def moved(self) -> tuple[Tensor, Tensor]:
-        seen, moves = moved(self.images.flatten(0, 1), self.flips)
+        images = self.grafts.drawn(self.images) if self.grafts else self.images
+        seen, moves = moved(images.flatten(0, 1), self.flips)
         return as_input(seen, self.spec), moves
 
     def mirrored(self, flip: Flip) -> Pixels:

@@ -3,6 +3,7 @@ are written."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,7 @@ from trainer.features import Stem
 from trainer.forgetting import UNKNOWN, Judge, forgetting, losses_in_words
 from trainer.licence import strictest
 from trainer.line import draw_line
+from trainer.marks import boxes_of
 from trainer.network import Network
 from trainer.resolution import too_coarse
 from trainer.settings import TrainingSettings
@@ -64,7 +66,7 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     coarse = too_coarse(snapshot.of("train"), stem.spec, settings.smallest_defect)
     forgot = losses_in_words(kept) if kept or origin.order_id is None else [UNKNOWN]
     negative = negative_transfer(details.get("yardstick", {}))
-    loud = filter(None, [*forgot, *weak, negative, _hurried(taught, settings), coarse, _one_look(taught, settings)])
+    loud = filter(None, [*forgot, *weak, negative, _hurried(taught, settings), coarse, *_idle(held.attempt)])
     metrics = _test(taught.network, snapshot, stem.spec, calibration, rule)
     promises = (*loud, *cannot_promise(snapshot, metrics, course.good))
     record = _record(task, held.attempt, origin, thresholds, calibration, metrics, promises, details, began=began)
@@ -134,10 +136,12 @@ def _beside_class(task: Task, attempt: Attempt) -> tuple[dict[str, Any], list[st
     return found, [*weak_tasks(figures), *(item.sentence() for item in comparisons if item.worse)]
 
 
-def _one_look(taught: Taught, settings: TrainingSettings) -> str | None:
-    if not settings.average or len(taught.network.looks) > 1:
-        return None
-    return "No mirroring leaves these parts what they are: there was nothing to average over (--flips names some)."
+def _idle(attempt: Attempt) -> Iterator[str]:
+    """What was asked for and had nothing to work on."""
+    if attempt.settings.average and len(attempt.taught.network.looks) == 1:
+        yield "No mirroring leaves these parts what they are: there was nothing to average over (--flips names some)."
+    if attempt.settings.graft and not any(map(boxes_of, attempt.train.examples)):
+        yield "No training image says where its defect is: there was nothing to graft; boxes or masks do."
 
 
 def _yardstick(task: Task, attempt: Attempt) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from torch import Tensor
 from contracts.bundle import Preprocessing
 from contracts.errors import DatasetError
 from runtime.preprocessing import Box, windows
-from trainer.dataset import Example
+from trainer.dataset import BOXES_COLUMN, Example
 
-COLUMN = "bbox_xyxy"
+COLUMN = BOXES_COLUMN
 """Of a manifest: left, top, right and bottom in pixels of the image, apart by spaces or commas; several by semicolons;
 empty or zeros where nothing is marked."""
 
@@ -91,6 +91,16 @@ def size_of(example: Example) -> tuple[int, int]:
             return image.size
     except OSError as error:
         raise DatasetError(f"{example.path}: {error}") from error
+
+
+def placed(example: Example) -> tuple[Box, ...]:
+    """The marked defects in shares of the image's width and height, to be drawn; none where they cannot be read."""
+    try:
+        boxes = boxes_of(example)
+        width, height = size_of(example) if boxes else (1, 1)
+    except DatasetError:
+        return ()
+    return tuple((left / width, top / height, right / width, bottom / height) for left, top, right, bottom in boxes)
 
 
 def _share(box: Box, tile: Box) -> float:

@@ -72,6 +72,10 @@ class TrainingSettings(Settings):
         default=False, description="the line sees every image in each of these mirrorings and answers with their mean: "
         "steadier, for as many times the compute"
     )  # fmt: skip
+    graft: bool = Field(
+        default=False, description="while it learns, marked defects are also shown on good parts: a class is then not "
+        "what the few parts that have it look like"
+    )  # fmt: skip
     strategy: StrategyName = Field(
         default="tail", description="probe: a head on the frozen backbone; tail: its last blocks too; full: all of it; "
         "gradual: all of it, from the head back; lora: low-rank adapters on its pointwise layers; "

@@ -112,7 +112,7 @@ def load_snapshot(folder: Path) -> Snapshot:
         about: Mapping[str, Any] = json.loads((folder / "snapshot.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise DatasetError(f"{folder} is not a snapshot: {error}") from error
-    examples = _verified(read_manifest(folder / "manifest.csv").examples)
+    examples = _verified(read_manifest(folder / "manifest.csv", masks=False).examples)
     snapshot = Snapshot(examples, licence=Licence.model_validate(about["licence"]), parent=about["parent"])
     if snapshot.hash != about["hash"]:
         raise DatasetError(f"{folder} was changed after it was saved (hash {snapshot.hash}); take a new snapshot")

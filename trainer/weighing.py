@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from contracts.frame import RANDOM_SOURCES, OutcomeSource
 from trainer.dataset import Example
 
 HOME = "home"
 _MOST_WEIGHT = 10.0  # of one image, against the mean
 _SMOOTHING = 0.04  # of labels that are believed right
+_FOUND = frozenset(OutcomeSource) - RANDOM_SOURCES
 _ENOUGH = 15  # images of good and of defect each, from which on one condition alone tells where the line lies
 
 
@@ -23,7 +25,7 @@ def condition_of(example: Example) -> str:
 
 def is_random(example: Example) -> bool:
     """Whether the image was drawn without looking at it, so that shares counted on it mean something."""
-    return example.attributes.get("source", "") not in ("atypical", "operator", "end-of-line")
+    return example.attributes.get("source", "") not in _FOUND
 
 
 def telling(examples: Sequence[Example], good: Sequence[str], newest: str) -> list[int]:

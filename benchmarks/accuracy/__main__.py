@@ -12,15 +12,12 @@ processor (`trainer.clock`): what else the machine does changes no figure.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.cells import Kept, Shelf
+from benchmarks.accuracy.cells import Kept, Shelf, add_cells
 from benchmarks.accuracy.findings import Findings
 from benchmarks.accuracy.plan import Plan
 from benchmarks.harness import Measured, add_data, main
-
-CELLS = Path("benchmarks/results/accuracy")
 
 
 def measure(options: argparse.Namespace) -> Measured:
@@ -49,13 +46,8 @@ def _told(known: dict[str, Kept]) -> dict[str, Any]:
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
-    parser.add_argument("--folder", type=Path, default=CELLS, help="where the cells are kept; default: %(default)s")
+    add_cells(parser)
     parser.add_argument("--only", action="append", metavar="PREFIX", help="measure cells of this name; repeatable")
-    parser.add_argument(
-        "--recall", action="store_true", help="measure nothing: the figures of the cells that are there"
-    )
-    parser.add_argument("--older", action="store_true", help="take cells that other code measured, and say which")
-    parser.add_argument("--threads", type=int, default=2)
 
 
 if __name__ == "__main__":

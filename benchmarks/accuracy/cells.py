@@ -3,6 +3,7 @@ that made it, so that the benchmark can be run in parts and goes on where it was
 
 from __future__ import annotations
 
+import argparse
 import ast
 import hashlib
 import json
@@ -16,6 +17,17 @@ from lineside.machine import describe_commit
 from runtime.durable import write_whole
 
 ROOT = Path(__file__).parents[2]
+CELLS = Path("benchmarks/results/accuracy")
+
+
+def add_cells(parser: argparse.ArgumentParser) -> None:
+    """What is said of the cells of a benchmark that trains."""
+    parser.add_argument("--folder", type=Path, default=CELLS, help="where the cells are kept; default: %(default)s")
+    parser.add_argument(
+        "--recall", action="store_true", help="measure nothing: the figures of the cells that are there"
+    )
+    parser.add_argument("--older", action="store_true", help="take cells that other code measured, and say which")
+    parser.add_argument("--threads", type=int, default=2)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from benchmarks.accuracy.ways import play_ways
 from lineside.models import chosen_base
 from trainer.attempt import good_labels
 from trainer.bases.backbone import BaseModel
-from trainer.dataset import Dataset
+from trainer.dataset import BOXES_COLUMN, MASK_COLUMN, Dataset, Example
 from trainer.settings import TrainingSettings
 
 SEEDS = (0, 1, 2)
@@ -155,11 +155,13 @@ class Plan:
             {"seed": seed, "threads": self.threads, "max_seconds": _MOST_SECONDS, **chosen}
         )
 
+    def as_come(self, dataset: Dataset, **chosen: Any) -> TrainingSettings:
+        """Settings under which both errors cost the same on images as they come, where plain accuracy is asked for."""
+        return self._settings(defect_share=_share(dataset), **chosen)
+
     def _cell(self, name: str, dataset: Dataset, *, as_come: bool = False, **chosen: Any) -> Cell:
-        """A training by a protocol. `as_come`: both errors cost the same on images as they come, where plain accuracy
-        is asked for."""
-        share: dict[str, Any] = {"defect_share": _share(dataset)} if as_come else {}
-        settings = self._settings(**share, **chosen)
+        """A training by a protocol."""
+        settings = self.as_come(dataset, **chosen) if as_come else self._settings(**chosen)
         measure = partial(play, dataset, self.base, settings)
         return Cell(name, inputs_of(dataset, self.base, settings), _code("benchmarks.accuracy.play"), measure)
 
@@ -168,13 +170,22 @@ def inputs_of(dataset: Dataset, base: BaseModel, settings: TrainingSettings) -> 
     """What decides a training besides the code, as JSON: images with their labels and parts, pretrained weights,
     settings."""
     rows = sorted(
-        (e.sha256, e.label, str(e.split), e.group, e.site, sorted(e.attributes.items())) for e in dataset.examples
+        (e.sha256, e.label, str(e.split), e.group, e.site, sorted(_said(e).items())) for e in dataset.examples
     )
     return {
         "data": hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
         "base": base.sha256,
         # the defaults are code; threads change rounding and time alone
         "settings": settings.model_dump(mode="json", exclude_defaults=True, exclude={"threads"}),
+    }
+
+
+def _said(example: Example) -> dict[str, str]:
+    """What the manifest says of an image. Boxes made of a mask are code's: the manifest names the mask."""
+    return {
+        key: value
+        for key, value in example.attributes.items()
+        if key != BOXES_COLUMN or MASK_COLUMN not in example.attributes
     }
 
 

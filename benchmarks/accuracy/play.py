@@ -31,13 +31,22 @@ _SHIPPED = "onnxruntime-cpu/int8"
 def play(dataset: Dataset, base: BaseModel, settings: TrainingSettings, work: Path) -> dict[str, Any]:
     """Train on the stated split, export, and ask the int8 bundle. What was done in `work` before a kill is taken
     over."""
+    return ask(taught(dataset, base, settings, work), work / "bundle", threads=settings.threads)
+
+
+def rehearse(dataset: Dataset, base: BaseModel, settings: TrainingSettings, work: Path) -> dict[str, Any]:
+    """Train on the stated split, and ask the network as it was trained."""
+    model = taught(dataset, base, settings, work)
+    return {"train_seconds": model.record.seconds, **_said(model)}
+
+
+def taught(dataset: Dataset, base: BaseModel, settings: TrainingSettings, work: Path) -> TrainedModel:
+    """The run in `work`, trained now where it is not there; one that was killed goes on."""
     if (work / "run" / RUN_NAME).exists():
-        model = load_run(work / "run")
-    else:
-        snapshot = take_snapshot(dataset, licence=found(Path(dataset.source)), seed=settings.seed)
-        with of_the_processor(settings.threads):
-            model = train(snapshot, base, settings=settings, out=work / "run", resume=True)
-    return ask(model, work / "bundle", threads=settings.threads)
+        return load_run(work / "run")
+    snapshot = take_snapshot(dataset, licence=found(Path(dataset.source)), seed=settings.seed)
+    with of_the_processor(settings.threads):
+        return train(snapshot, base, settings=settings, out=work / "run", resume=True)
 
 
 def ask(model: TrainedModel, out: Path, *, threads: int) -> dict[str, Any]:
@@ -46,7 +55,7 @@ def ask(model: TrainedModel, out: Path, *, threads: int) -> dict[str, Any]:
     bundle = open_bundle(out) if (out / MANIFEST_NAME).exists() else export(model, out, threads=threads)
     seconds, test = time.monotonic() - began, model.snapshot.of("test")
     certificate = next(item for item in bundle.manifest.certificates if item.variant == _SHIPPED)
-    logits = predict(model.module, test, model.record.preprocessing) / model.record.temperature
+    said = _said(model)
     torch.set_num_threads(1)
     return {
         "train_seconds": model.record.seconds,
@@ -56,11 +65,20 @@ def ask(model: TrainedModel, out: Path, *, threads: int) -> dict[str, Any]:
         "latency_seconds": certificate.latency.p50_seconds,
         "cannot_promise": list(model.record.cannot_promise),
         "details": model.record.details,
-        "labels": list(bundle.manifest.labels),
-        "good": list(bundle.manifest.good_labels),
-        "thresholds": bundle.manifest.thresholds.model_dump(mode="json"),
-        "images": [example.sha256 for example in test],
+        **said,
         "int8": _answers(bundle, test).round(5).tolist(),
+    }
+
+
+def _said(model: TrainedModel) -> dict[str, Any]:
+    """What the network answers to every test image, and by which line it decides."""
+    test, record = model.snapshot.of("test"), model.record
+    logits = predict(model.module, test, record.preprocessing) / record.temperature
+    return {
+        "labels": list(record.labels),
+        "good": list(record.good_labels),
+        "thresholds": record.thresholds.model_dump(mode="json"),
+        "images": [example.sha256 for example in test],
         "float": logits.double().softmax(1).numpy().round(5).tolist(),
     }
 

@@ -2,8 +2,9 @@
 each with the same run length in control. Every cell (set, stream, detector) is kept, so that it can be run in parts.
 
 Of each of alibi's detectors three windows run, and on every shift the one with the shortest delay counts: the most that
-tuning could make of it. Of ours it is windows of 300 images, whatever the shift; and once more, as `by_roll_ups`,
-windows of 30 with roll-ups of ten, which is how the deployed rule looks at its minutes.
+tuning could make of it. Of ours it is windows of 300 images, whatever the shift; once more, as `by_roll_ups`, windows
+of 30 with roll-ups of ten, which is how the deployed rule looks at its minutes; and, as `by_sequential`, the detector
+that looks at every image.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy.cells import Cell, Kept, Shelf, code_hash
+from benchmarks.drift import held_out
+from benchmarks.drift.charted import LOOKED_AT
 from benchmarks.drift.duel import BATCH, DETECTORS, MOST, RUN_LENGTH, duel
 from benchmarks.drift.record import CONTROL, Recorded
 from benchmarks.drift.rivals import WINDOWS
 from benchmarks.drift.sets import SETS
-from benchmarks.drift.streams import BLOCK, KINDS, blocks, likeness
+from benchmarks.drift.streams import BLOCK, KINDS, likeness
 from benchmarks.drift.vectors import recorded
 from benchmarks.harness import Measured
 from contracts.report import Figure
+from drift.bootstrap import blocks
 from drift.profile import ROLL_UP
 from runtime.metrics import wilson_interval
 
@@ -42,7 +46,8 @@ def measure(options: argparse.Namespace) -> Measured:
     sets = {name: recorded(options.data, name, older=options.older) for name in SETS}
     shelf = Shelf(CELLS / ("work/quick" if options.quick else ""))
     kept: dict[str, Kept] = {}
-    for cell in cells(sets, quick=options.quick, seed=options.seed):
+    chosen = {"quick": options.quick, "seed": options.seed}
+    for cell in (*cells(sets, **chosen), *held_out.cells(sets, **chosen)):
         if shelf.recall(cell, older=options.older) is None:
             print(f"{cell.name} ...", flush=True)
         kept[cell.name] = shelf.recall(cell, older=options.older) or shelf.measure(cell)
@@ -50,8 +55,11 @@ def measure(options: argparse.Namespace) -> Measured:
     about = {name: _about(each) for name, each in sets.items()}
     commits = sorted({each.commit for each in kept.values()})
     outdated = sorted(name for name, each in kept.items() if each.outdated)
+    fought = {name: cell for name, cell in found.items() if name.startswith("alone/")}
+    unlearned = {name: cell for name, cell in found.items() if name not in fought}
     return Measured(
-        figures(found), {"cells": found, "sets": about, "commits": commits, "measured_by_other_code": outdated}
+        [*figures(fought), *held_out.figures(unlearned)],
+        {"cells": found, "sets": about, "commits": commits, "measured_by_other_code": outdated},
     )
 
 
@@ -66,23 +74,27 @@ def cells(sets: dict[str, Recorded], *, quick: bool, seed: int) -> Iterator[Cell
                 yield Cell(f"alone/{name}/{kind}-{detector}", inputs, _code("benchmarks.drift.duel"), measure_cell)
 
 
-def _measured(vectors: Recorded, detector: str, kind: str, _: Path, **chosen: int) -> dict[str, Any]:
-    return duel(vectors, detector, kind, **chosen)
+def _measured(
+    vectors: Recorded, detector: str, kind: str, _: Path, *, seed: int, runs: int, images: int
+) -> dict[str, Any]:
+    return duel(vectors, detector, kind, seed=seed, runs=runs, images=images)
 
 
 def figures(found: dict[str, dict[str, Any]]) -> list[Figure]:
     """How ours compares with each rival, shift by shift, and what everybody's run length, misses and delays are."""
     ours = delays_of(found, "hotelling", str(BATCH))
     rivals = {name: best_of(found, name) for name in WINDOWS}
-    made = [*_run_lengths(found)]
+    made = [*_run_lengths(found), *_by_its_own_limits(found)]
     for name, delays in rivals.items():
         made += _against(name, ours, delays)
     best = {key: min((delays[key] for delays in rivals.values()), key=lambda each: each[0]) for key in ours}
     made += _against("the_best", ours, best)
     made += _against("plant_charts", ours, delays_of(found, "plant", str(BATCH)))
     rolled = delays_of(found, "rolled", str(BATCH // ROLL_UP))
+    every_image = delays_of(found, "sequential", "1")
     for name, delays in (*rivals.items(), ("the_best", best)):
         made += _against(f"{name}_by_roll_ups", rolled, delays)
+        made += _against(f"{name}_by_sequential", every_image, delays)
     everybody = {name: best_of(found, name) for name in DETECTORS} | {"hotelling": ours}
     made += [figure for name, delays in everybody.items() for figure in _delays(name, delays)]
     return made
@@ -150,6 +162,18 @@ def _run_lengths(found: dict[str, dict[str, Any]]) -> Iterator[Figure]:
         )
 
 
+def _by_its_own_limits(found: dict[str, dict[str, Any]]) -> Iterator[Figure]:
+    lengths = [cell["1"]["by_its_own_limits"] for name, cell in found.items() if name.endswith("-sequential")]
+    yield Figure(
+        name="run_length_sequential_by_its_own_limits",
+        value=float(np.median(lengths)),
+        unit="images",
+        interval=(min(lengths), max(lengths)),
+        note=f"in control, by the limits that it sets itself from {LOOKED_AT} images; median, least and most of "
+        f"{len(lengths)} (sets, streams); wanted {RUN_LENGTH:.0f}",
+    )
+
+
 def _delays(name: str, delays: Delays) -> Iterator[Figure]:
     for kind in KINDS:
         chosen = np.array([told for (_, stream, _), told in delays.items() if stream == kind])
@@ -168,7 +192,7 @@ def _delays(name: str, delays: Delays) -> Iterator[Figure]:
 
 def _about(vectors: Recorded) -> dict[str, Any]:
     control = vectors.parts[CONTROL]
-    rows = blocks(np.random.default_rng(0), len(control), (1, 20_000))[0]
+    rows = blocks(np.random.default_rng(0), len(control), (1, 20_000), BLOCK)[0]
     return {
         "images": {part: len(rows) for part, rows in vectors.parts.items()},
         "block": BLOCK,

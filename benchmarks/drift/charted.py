@@ -20,12 +20,14 @@ from drift.ewma import Ewma
 from drift.hotelling import HotellingT2
 from drift.plantcharts import PlantCharts
 from drift.profile import ROLL_UP, Commissioning, Profile, ProfileKey
+from drift.sequential import MEMORY, Bank
 
 Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.int64]
 
 _KEY = ProfileKey(bundle_hash="0" * 64, camera="agent/camera/part", product="part", runtime="recorded")
 COMMISSIONED = 300  # windows
+LOOKED_AT = 20_000  # images, while a detector of single images is commissioned
 _NEVER = 1e300
 
 
@@ -108,6 +110,16 @@ def plant(profile: Profile, good: str) -> Chart:
     is charted where it is known as such, which is the same."""
     rejects = (f"class-{good}",) if f"class-{good}" in profile.names else None
     return _one_by_one("plant", profile, lambda: PlantCharts(profile, width=_NEVER, rejects=rejects).update)
+
+
+def sequential(bank: Bank) -> Chart:
+    """`drift.sequential`: every image, by its own limits at 1."""
+
+    def of(pool: Floats, rows: Rows) -> Floats:
+        largest: Floats = bank.course(bank.scores.of(pool), rows).max(axis=0)
+        return largest
+
+    return Chart("sequential", 1, 1, 1, MEMORY, of)
 
 
 def _one_by_one(name: str, profile: Profile, start: Callable[[], Callable[[Floats, int], float]]) -> Chart:

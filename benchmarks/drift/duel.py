@@ -15,12 +15,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.drift.charted import COMMISSIONED, Chart, commissioned, cusum, ewma, hotelling, plant, rolled
+from benchmarks.drift.charted import (
+    COMMISSIONED,
+    LOOKED_AT,
+    Chart,
+    commissioned,
+    cusum,
+    ewma,
+    hotelling,
+    plant,
+    rolled,
+    sequential,
+)
 from benchmarks.drift.record import CONTROL, Recorded
 from benchmarks.drift.rivals import WINDOWS, cvm, ks, mmd, reference_of, standard
 from benchmarks.drift.streams import stream
 from drift.profile import ROLL_UP, Profile
 from drift.quantile import chi2_quantile
+from drift.sequential import alarms_of as alarms_among
+from drift.sequential import learned as bank_of
 
 RUN_LENGTH = 20_000.0  # images
 BATCH = 300  # images
@@ -31,6 +44,7 @@ OURS = {
     "ewma": (BATCH,),
     "cusum": (BATCH,),
     "plant": (BATCH,),
+    "sequential": (1,),
 }
 DETECTORS = (*OURS, *WINDOWS)
 
@@ -38,36 +52,46 @@ Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.int64]
 
 
-def duel(found: Recorded, detector: str, kind: str, *, seed: int, runs: int, images: int) -> dict[str, Any]:
-    """By window: run length, and each shift's mean delay, half its 95 % interval and share of misses."""
+def duel(
+    found: Recorded, detector: str, kind: str, *, seed: int, runs: int, images: int, learned: Recorded | None = None
+) -> dict[str, Any]:
+    """By window: run length, and each shift's mean delay, half its 95 % interval and share of misses. What a detector
+    knows of the images in control it has from `learned`; by default from those it watches."""
     return {
-        str(window): _of_window(found, detector, window, kind, seed=seed, runs=runs, images=images)
+        str(window): _of_window(found, learned or found, detector, window, kind, seed=seed, runs=runs, images=images)
         for window in (OURS | WINDOWS)[detector]
     }
 
 
 def _of_window(
-    found: Recorded, detector: str, window: int, kind: str, *, seed: int, runs: int, images: int
+    found: Recorded, learned: Recorded, detector: str, window: int, kind: str, *, seed: int, runs: int, images: int
 ) -> dict[str, Any]:
     rng = np.random.default_rng([seed, window])
-    chart, scale = chart_of(rng, found, detector, window, kind)
+    chart, scale = chart_of(rng, learned, detector, window, kind)
     control = scale(found.parts[CONTROL])
     shape = (max(1, images // 60_000), 60_000)
     threshold = threshold_for(chart, control, stream(rng, kind, len(control), shape))
     rows = stream(rng, kind, len(control), shape)
-    alarms = alarms_of(chart, chart.of(control, rows), threshold)
+    statistics = chart.of(control, rows)
+    alarms = alarms_of(chart, statistics, threshold)
     low, high = run_length_interval(rows.size, alarms)
     delays = {
         shift: told(delays_of(np.random.default_rng(seed), chart, control, scale(part), kind, threshold, runs))
         for shift, part in found.parts.items()
         if shift != CONTROL
     }
-    return {"run_length": rows.size / max(alarms, 1), "low": low, "high": high, "alarms": alarms, "delays": delays}
+    told_of = {"run_length": rows.size / max(alarms, 1), "low": low, "high": high, "alarms": alarms, "delays": delays}
+    if detector == "sequential":
+        told_of["by_its_own_limits"] = rows.size / max(alarms_of(chart, statistics, 1.0), 1)
+    return told_of
 
 
 def chart_of(rng: np.random.Generator, found: Recorded, detector: str, window: int, kind: str) -> tuple[Chart, Any]:
     """The detector, and what it wants to be done to vectors first."""
     control = found.parts[CONTROL].astype(np.float64)
+    if detector == "sequential":
+        looked_at = control[stream(rng, kind, len(control), (1, LOOKED_AT))[0]]
+        return sequential(bank_of(looked_at, rng, run_length=RUN_LENGTH)), lambda vectors: vectors.astype(np.float64)
     if detector in OURS:
         windows = 10 * COMMISSIONED if detector == "rolled" else COMMISSIONED
         profile = commissioned(rng, found.names, control, kind, window, windows)
@@ -102,14 +126,7 @@ def threshold_for(chart: Chart, control: Floats, rows: Rows, run_length: float =
 
 def alarms_of(chart: Chart, statistics: Floats, threshold: float) -> int:
     """How many there are where a detector starts anew after each."""
-    pause = -(-max(chart.settles, chart.every) // chart.every)
-    alarms = 0
-    for of_run in statistics:
-        over, at = np.flatnonzero(of_run > threshold), 0
-        while at < len(over):
-            alarms += 1
-            at = int(np.searchsorted(over, over[at] + pause))
-    return alarms
+    return alarms_among(statistics, threshold, -(-max(chart.settles, chart.every) // chart.every))
 
 
 def run_length_interval(images: int, alarms: int) -> tuple[float, float]:

@@ -144,7 +144,7 @@ def _recovered(sites: Sequence[Site]) -> list[Figure]:
             "fleet_hours_alarm_to_promotion", hours, "h", "simulated: 4 answers a minute, 3 h training, 2 h shadow"
         ),
         _median("fleet_days_until_watched_again", again, "days", "commissioning of the new release"),
-        _median("fleet_labels_alarm_to_promotion", answers, "labels", "random and atypical ones"),
+        _median("fleet_labels_alarm_to_promotion", answers, "labels", "random and picked ones"),
         _median("fleet_person_minutes_alarm_to_promotion", people, "min", assumed),
     ]
 

@@ -232,6 +232,7 @@ class Site:
     def _ask(self, action: AskForLabels, minute: int) -> None:
         """Raters answer at their pace as long as the incident is open."""
         wanted = [OutcomeSource.DRIFT_SAMPLE] * action.random + [OutcomeSource.ATYPICAL] * action.atypical
+        wanted += [OutcomeSource.UNSURE] * action.unsure  # nobody contradicts a verdict here
         for number, source in enumerate(wanted):
             at = minute + _ANSWERS_AFTER + number // _ANSWERS_A_MINUTE
             self._at(at, partial(self._answer, action, source))

@@ -1,9 +1,5 @@
-"""Streams of recorded images: which row of which part comes next. Independent, or blocks of neighbours.
-
-Blocks are those of the stationary bootstrap (Politis and Romano 1994, "The stationary bootstrap", Journal of the
-American Statistical Association 89): lengths are geometric, and what follows a block starts anywhere. Within a block
-the images come in their recorded order, so that the stream has the measured autocorrelation of the record, fading over
-`BLOCK` images.
+"""Streams of recorded images: which row of which part comes next. Independent, or blocks of `BLOCK` neighbours
+(`drift.bootstrap`), so that the stream has the measured autocorrelation of the record.
 """
 
 from __future__ import annotations
@@ -12,6 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from drift.bootstrap import blocks
 
 BLOCK = 30.0  # images, on average
 KINDS = ("independent", "autocorrelated")
@@ -24,17 +22,7 @@ def stream(rng: np.random.Generator, kind: str, images: int, shape: tuple[int, i
     """Rows 0..images-1 [runs, length] of a part."""
     if kind == "independent":
         return rng.integers(images, size=shape)
-    return blocks(rng, images, shape)
-
-
-def blocks(rng: np.random.Generator, images: int, shape: tuple[int, int], length: float = BLOCK) -> Rows:
-    """The stationary bootstrap [runs, n] of `images` rows."""
-    starts = rng.random(shape) < 1.0 / length
-    starts[:, 0] = True
-    at = np.arange(shape[1])
-    began = np.maximum.accumulate(np.where(starts, at, 0), axis=1)
-    first = np.take_along_axis(rng.integers(images, size=shape), began, axis=1)
-    return (first + at - began) % images
+    return blocks(rng, images, shape, BLOCK)
 
 
 def likeness(vectors: Floats, lag: int = 1) -> float:

@@ -17,6 +17,7 @@ from contracts.errors import BundleError
 from edge_agent.loader import Loader
 from edge_agent.selection import Selector
 from runtime.bundle import open_bundle
+from runtime.interpreter import peak_bytes
 from runtime.trial import Trials
 
 REFUSED, ACCEPTED, UNCLEAR, CRASHED, HUNG = "refused", "accepted", "unclear", "crashed", "hung"
@@ -133,7 +134,7 @@ def main() -> None:
             "outcome": outcome,
             "reason": reason,
             "seconds": time.monotonic() - started,
-            "caller_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "caller_bytes": peak_bytes(),
             "trial_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
         }
         print(json.dumps(told), flush=True)

@@ -50,7 +50,9 @@ class Together:
             over = self._over()
         for each in over:
             self._tell(each)
-        if part is not None or not view:
+        if not view:
+            self._tell(told)
+        elif part is not None:
             self._tell(replace(told, part=part))
 
     def decided(self, part: PartVerdict) -> None:
@@ -79,6 +81,8 @@ class Together:
 
     def _over(self) -> list[Told]:
         """What has waited past its deadline, and the oldest where too many wait."""
+        if not self._held:
+            return []
         now = self._clock()
         over = [each for each in self._held if now - each.since > each.deadline_seconds]
         self._held = deque(each for each in self._held if now - each.since <= each.deadline_seconds)

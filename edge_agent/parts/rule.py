@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from contracts.frame import Decision
 
+BETWEEN = "; "
+"""Stands between the reasons of one part; in none of them."""
 WORST_FIRST = (Decision.NG, Decision.NO_VERDICT, Decision.REVIEW, Decision.OK)
 
 
@@ -37,4 +39,4 @@ def decide(
     if len(products) > 1:
         found.append(Decision.NO_VERDICT)
         reasons.append(f"its pictures name different products: {', '.join(sorted(products))}")
-    return worst(found), "; ".join(reasons) or None
+    return worst(found), BETWEEN.join(reasons) or None

@@ -36,7 +36,7 @@ class Shelf:
         self._lock = threading.Lock()
         self._loaded: OrderedDict[str, Inspector] = OrderedDict()  # product -> its bundle; the newest used last
         self._failed: dict[str, str] = {}
-        self._wanted: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._wanted: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # None: `wake`
         self._waiting: set[str] = set()
 
     @property
@@ -82,13 +82,20 @@ class Shelf:
         self.begin(product)
         return f"changing over to {product}: its bundle is being loaded"
 
+    def wake(self) -> None:
+        """Look at once whether it is over."""
+        self._wanted.put(None)
+
     def run(self, stopping: threading.Event) -> None:
         """Until stopped: load what is wanted, and take away what has been refused meanwhile."""
         while not stopping.is_set():
             try:
-                self._fetch(self._wanted.get(timeout=_BEAT_SECONDS))
+                product = self._wanted.get(timeout=_BEAT_SECONDS)
             except queue.Empty:
                 self._drop_refused()
+                continue
+            if product is not None:
+                self._fetch(product)
 
     def _fetch(self, product: str) -> None:
         bundle, why = self._bundles[product], None

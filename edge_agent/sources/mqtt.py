@@ -6,6 +6,7 @@ answered with NO_VERDICT where answers are wanted. Nothing is kept for later: wh
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -166,6 +167,8 @@ class MqttSource:
     def close(self) -> None:
         """Take no more images."""
         self._closed.set()
+        with contextlib.suppress(queue.Full):  # then nobody waits for more
+            self._queue.put_nowait(None)
 
     def captures(self) -> Iterator[Capture | None]:
         """Images in order; None whenever there is none for now."""

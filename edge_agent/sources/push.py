@@ -32,12 +32,14 @@ class Pushed:
 
 
 class PushSource:
-    """The queue between the HTTP door and the inspection."""
+    """The queue between the HTTP door and the inspection; of the library's the one that wakes with one switch of
+    threads and not two."""
 
     name = "http"
 
     def __init__(self, *, length: int, next_sequence: Callable[[str], int]) -> None:
-        self._queue: queue.Queue[Pushed] = queue.Queue(maxsize=length)
+        self._queue: queue.SimpleQueue[Pushed | None] = queue.SimpleQueue()  # None: closed
+        self._length, self._room = length, threading.Lock()
         self._next_sequence = next_sequence
         self._closed = threading.Event()
 
@@ -57,12 +59,10 @@ class PushSource:
         if self._closed.is_set():
             raise QuotaError("the agent is stopping; send the image again in a moment")
         pushed = Pushed(image, part_id, product, camera, line, Future(), time.monotonic(), product_code)
-        try:
-            self._queue.put_nowait(pushed)
-        except queue.Full:
-            raise QuotaError(
-                "images arrive faster than they can be inspected; send this one again in a moment"
-            ) from None
+        with self._room:
+            if self._queue.qsize() >= self._length:
+                raise QuotaError("images arrive faster than they can be inspected; send this one again in a moment")
+            self._queue.put(pushed)
         return pushed.answer
 
     def captures(self) -> Iterator[Capture | None]:
@@ -76,12 +76,14 @@ class PushSource:
                     pushed = self._queue.get(timeout=_PATIENCE_SECONDS)
                 except queue.Empty:
                     continue
-            yield self._capture(pushed)
+            if pushed is not None:
+                yield self._capture(pushed)
         self._refuse_rest()
 
     def close(self) -> None:
         """Take no more images."""
         self._closed.set()
+        self._queue.put(None)
 
     def _capture(self, pushed: Pushed) -> Capture:
         sequence = self._next_sequence(pushed.camera)
@@ -106,9 +108,8 @@ class PushSource:
 
     def _refuse_rest(self) -> None:
         while not self._queue.empty():
-            _fail(self._queue.get_nowait().answer)(
-                QuotaError("the agent is stopping; send the image again in a moment")
-            )
+            if (pushed := self._queue.get_nowait()) is not None:
+                _fail(pushed.answer)(QuotaError("the agent is stopping; send the image again in a moment"))
 
 
 def _answer(future: Future[Verdict]) -> Callable[[Verdict], None]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
@@ -15,7 +16,9 @@ from edge_agent.web.access import Access
 from edge_agent.web.clients import Clients
 from edge_agent.web.described import PROBING, describe
 from edge_agent.web.errors import Refusal, answer_invalid, answer_refusal, answer_unknown
+from edge_agent.web.shortcut import Endpoint, Shortcut
 
+_STRAIGHT = frozenset({"/v1/inspect"})
 _ABOUT = """One station: an image in, a verdict out, and the record of all verdicts. Every refusal says what is wrong
 and what to do. The schemas are those of `contracts/`."""
 
@@ -57,5 +60,12 @@ def create_app(
         refresh_metrics()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
+    app.add_middleware(Shortcut, endpoints=_straight(routers))
     app.add_middleware(Access, user=user, password=password, clients=clients, came=came)
     return app
+
+
+def _straight(routers: Sequence[APIRouter]) -> dict[str, Endpoint]:
+    """Path -> endpoint of the routes that are asked for every image."""
+    routes = (route for router in routers for route in router.routes if isinstance(route, APIRoute))
+    return {route.path: route.endpoint for route in routes if route.path in _STRAIGHT}

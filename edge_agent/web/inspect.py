@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
@@ -66,7 +66,7 @@ def inspect_routes(
             ),
         },
     )
-    async def inspect(request: Request) -> JSONResponse:
+    async def inspect(request: Request) -> Response:
         """The verdict on the image in the body; `part_id`, `product` and `camera` as query or `X-Part-Id` etc.;
         `product_code` instead of `product`: a code of [[products]], as a barcode reader gives it."""
         part_id, product, camera = _frame_values(request, defaults)
@@ -103,12 +103,11 @@ async def wait_for_verdict(answer: Future[Verdict]) -> Verdict:
         raise
 
 
-def verdict_response(verdict: Verdict) -> JSONResponse:
+def verdict_response(verdict: Verdict) -> Response:
     """A verdict over HTTP: 422 with the reason where there is none."""
-    body = verdict.model_dump(mode="json")
     if verdict.decision is not Decision.NO_VERDICT:
-        return JSONResponse(body)
-    reason = verdict.reason or "no reason was given"
+        return Response(verdict.model_dump_json(), media_type="application/json")
+    reason, body = verdict.reason or "no reason was given", verdict.model_dump(mode="json")
     error = {"error": reason, "remedy": "send another picture of this part, or judge it by eye", "verdict": body}
     return JSONResponse(error, 422)
 

@@ -70,7 +70,9 @@ def _record(outcomes: Outcomes, saying: Saying, labels: Sequence[str], good_labe
             raise Refusal(422, f"the verdict on part {saying.part_id} took no side, so it cannot be right", _EXAMPLE)
         if not saying.right and not saying.new:
             _check_known(label, labels)
-        return outcomes.add(entry, label, source=saying.source, rater=saying.rater, camera=saying.camera)
+        outcome = outcomes.add(entry, label, source=saying.source, rater=saying.rater, camera=saying.camera)
+        outcomes.keep_image(entry.verdict, label, good_labels)
+        return outcome
     except DatasetError as error:
         raise Refusal(404, str(error), "use the part id of the verdict") from error
     except QuotaError as error:

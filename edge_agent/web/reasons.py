@@ -1,4 +1,4 @@
-"""Why a part got no verdict, in the reader's language.
+"""Why a part got no verdict, or why a part of several views is not OK, in the reader's language.
 
 Record and programs have the English words of whoever withheld the verdict. The English texts are these words, with
 places for what differs; what matches one of them is said in the same place of the reader's texts. Words of a library or
@@ -13,6 +13,7 @@ from functools import cache
 from string import Formatter
 
 from drift.camera import CameraFault
+from edge_agent.parts.rule import BETWEEN
 from edge_agent.station import fault_reason
 from edge_agent.web.texts import DEFAULT, Texts, read_texts
 
@@ -22,15 +23,33 @@ def why(reason: str, camera: str, texts: Texts) -> str:
     for fault in CameraFault:
         if reason == fault_reason(camera, fault):
             return f"{texts['part']['camera']} {camera} {texts['fault'].get(fault.value, fault.value)}"
-    for key, pattern in _patterns().items():
+    return _matched(reason, "why", texts)[1]
+
+
+def why_whole(reason: str, texts: Texts) -> dict[str, list[str]]:
+    """What the record gives as the reasons for a part that several cameras see, by what they are about (the keys of
+    the texts under `whole`; empty for what nobody knows)."""
+    found: dict[str, list[str]] = {}
+    for piece in reason.split(BETWEEN):
+        key, words = _matched(piece, "whole", texts)
+        found.setdefault(key, []).append(words)
+    return found
+
+
+def _matched(reason: str, group: str, texts: Texts) -> tuple[str, str]:
+    """The text that says it, and in the reader's words; a decision among them is a word of its own."""
+    for key, pattern in _patterns(group).items():
         if (match := pattern.fullmatch(reason)) is not None:
-            return texts["why"][key].format(**match.groupdict())
-    return reason
+            places = match.groupdict()
+            if "decision" in places:
+                places["decision"] = texts["decision"].get(places["decision"], places["decision"])
+            return key, texts[group][key].format(**places)
+    return "", reason
 
 
 @cache
-def _patterns() -> Mapping[str, re.Pattern[str]]:
-    return {key: re.compile(_pattern(text), re.DOTALL) for key, text in read_texts()[DEFAULT]["why"].items()}
+def _patterns(group: str) -> Mapping[str, re.Pattern[str]]:
+    return {key: re.compile(_pattern(text), re.DOTALL) for key, text in read_texts()[DEFAULT][group].items()}
 
 
 def _pattern(text: str) -> str:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader
 
-from edge_agent.web.reasons import why
+from edge_agent.web.reasons import why, why_whole
 from edge_agent.web.texts import choose_language, read_texts
 from edge_agent.web.troubles import say
 
@@ -34,6 +34,7 @@ class Rendering:
         )
         self._pages.globals["say"] = say
         self._pages.globals["why"] = why
+        self._pages.globals["why_whole"] = why_whole
         self._common = {"site": site, "agent": agent, "boot": boot, "languages": sorted(self._texts)}
 
     def piece(self, template: str, request: Request, **values: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
@@ -41,7 +41,7 @@ def trigger_routes(
             product_code="as a barcode says it",
         ),
     )
-    async def trigger(request: Request) -> JSONResponse:
+    async def trigger(request: Request) -> Response:
         """The verdict on a picture of `camera` that is taken now, of the part `part_id` where that is given; or on the
         whole `part` with the id `part_id`, of which every camera that sees it takes one."""
         part_id = request_value(request, "part_id", PART_ID, "1 to 128 of A-Z a-z 0-9 _ . : -")

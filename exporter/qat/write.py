@@ -10,6 +10,7 @@ from torch import nn
 
 from contracts.errors import BundleError
 from exporter.graph import check_file, export_graph, shrink_file
+from exporter.passes.four_channels import give_four_channels
 from exporter.qat.body import converted
 from exporter.qat.passes.absorbed_cuts import absorbed_cuts
 from exporter.qat.passes.folded_clips import folded_clips
@@ -43,7 +44,7 @@ def write_x86(symmetric: Path, path: Path, *, whole_range: bool = False) -> None
     steps for the range that the symmetric graph has 127 for, and no ReLU6 costs anything.
     """
     cuts = (full_range, folded_clips) if whole_range else (integer_clips,)
-    _rewrite(symmetric, path, unsigned, from_zero, *cuts, absorbed_cuts, integer_biases)
+    _rewrite(symmetric, path, unsigned, from_zero, *cuts, absorbed_cuts, integer_biases, give_four_channels)
     shrink_file(path)
 
 

@@ -90,6 +90,10 @@ def train(
         bool,
         typer.Option("--average", help="The line averages over these mirrorings: steadier, as many times the compute."),
     ] = False,
+    graft: Annotated[
+        bool,
+        typer.Option("--graft", help="While it learns, marked defects (boxes or masks) are also shown on good parts."),
+    ] = False,
     smallest_defect: Annotated[
         float | None,
         typer.Option(help="Side of the smallest defect that matters, pixels of the image: chooses the tiles.", min=0.1),
@@ -181,7 +185,7 @@ def train(
         settings={
             "strategy": strategy, "lora_rank": lora_rank, "resize": resize, "pooling": pooling,
             "max_seconds": max_seconds, "flips": flips, "average": average, "smallest_defect": smallest_defect,
-            "tiles": tiles,
+            "tiles": tiles, "graft": graft,
             "region_polygon": region_polygon, "hidden": hidden or (),
             "tasks": tuple(task or ()), "severity_column": severity_column, "severity_levels": severity_levels,
             "task_weights": task_weights, "compare_tasks": compare_tasks,

@@ -119,14 +119,34 @@ class CloseTicket(_Action):
     camera: str
 
 
-class AskForLabels(_Action):
+class Images(BaseModel):
+    """How many images to label: `random` ones prove something; the others are picked (see `contracts.orders.Sample`)
+    and only to be learned from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    random: int = Field(default=0, ge=0)
+    atypical: int = Field(default=0, ge=0)
+    unsure: int = Field(default=0, ge=0)
+    overruled: int = Field(default=0, ge=0)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """By kind, in the order in which a budget serves them."""
+        return {kind: getattr(self, kind) for kind in Images.model_fields}
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.counts.values())
+
+
+class AskForLabels(_Action, Images):
     """Ask the camera's agent for images to label (a `Sample` order): this many *more* than asked for before."""
 
     kind: Literal["ask-for-labels"] = "ask-for-labels"
     incident_id: str
     camera: str
-    random: int = Field(ge=0)
-    atypical: int = Field(ge=0)
     since: datetime
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from contracts.names import Moment
-from monitor.rules.action import Action, AskPerson, HoldRetrain, Kind, OfferAdoption, OrderRetrain, Phase
+from monitor.rules.action import Action, AskPerson, HoldRetrain, Images, Kind, OfferAdoption, OrderRetrain, Phase
 from monitor.rules.evidence import compatible_error, failed_sides, harms, labels_of_side
 from monitor.rules.facts import BundleFacts
 from monitor.rules.governor import GovernorVerdict, Jobs, RetrainWish, Ruling, govern
@@ -174,10 +174,10 @@ def _ask_again(incident: Incident, needed: int, at: Moment, settings: RuleSettin
     outstanding = 0 if overdue else max(incident.asked - incident.evidence.labels, 0)
     if outstanding >= needed:
         return incident, []
-    left = _ASKED_AT_MOST * settings.random_labels + settings.atypical_labels - incident.asked
+    left = _ASKED_AT_MOST * settings.random_labels + settings.atypical_labels + settings.unsure_labels - incident.asked
     if left > 0:
         more = min(needed - outstanding, left)
-        return ask(incident, more, 0, at, because("labels-missing", missing=needed, more=more))
+        return ask(incident, Images(random=more), at, because("labels-missing", missing=needed, more=more))
     if not overdue or incident.person_asked:
         return incident, []
     reason = because("labels-do-not-come", asked=incident.asked, labels=incident.evidence.labels)

@@ -23,13 +23,14 @@ def within(actions: Sequence[Action], asks: Asks, at: Moment, budget: int) -> tu
         if not isinstance(action, AskForLabels):
             kept.append(action)
             continue
-        random = min(action.random, left)
-        atypical = min(action.atypical, left - random)
-        left -= random + atypical
-        if random + atypical:
-            asks = (*asks, (at, random + atypical))
-            kept.append(action.model_copy(update={"random": random, "atypical": atypical}))
-        if (cut := action.random + action.atypical - random - atypical) > 0:
+        granted: dict[str, int] = {}
+        for kind, count in action.counts.items():
+            granted[kind] = min(count, left)
+            left -= granted[kind]
+        if total := sum(granted.values()):
+            asks = (*asks, (at, total))
+            kept.append(action.model_copy(update=granted))
+        if (cut := action.total - total) > 0:
             reason = because("labels-budget", cut=cut, budget=budget)
             kept.append(HoldLabels(incident_id=action.incident_id, camera=action.camera, reason=reason))
     return kept, asks

@@ -65,6 +65,9 @@ class CameraState(BaseModel):
     last_at: Moment | None = None
     late_at: Moment | None = Field(default=None, description="end of the last window that came late")
     late_over: tuple[bool, ...] = Field(default=(), description="which of the last ones of them were over their limit")
+    late_key: ProfileKey | None = Field(default=None, description="what the roll-up of them holds for")
+    late_rolling: Rolling = Field(default=Rolling(), description="their roll-up that is not full")
+    late_rolled_over: tuple[bool, ...] = Field(default=(), description="which of the last roll-ups were over")
     onset: Moment | None = Field(default=None, description="start of the first window over, of the present run")
     waited: int = Field(default=0, description="windows since DRIFT")
     quiet: int = Field(default=0, description="windows in a row that were not over")

@@ -13,7 +13,7 @@ from math import log, sqrt
 
 from pydantic import BaseModel, ConfigDict
 
-from contracts.frame import Decision, OutcomeSource
+from contracts.frame import RANDOM_SOURCES, Decision, OutcomeSource
 from contracts.names import Label
 from drift.eprocess import EProcess
 from drift.quantile import clopper_pearson
@@ -23,7 +23,6 @@ from monitor.rules.happening import LabelSeen
 from monitor.rules.reason import Reason, because
 from monitor.rules.settings import RuleSettings
 
-RANDOM = frozenset({OutcomeSource.AUDIT, OutcomeSource.DRIFT_SAMPLE})
 _PRIOR_LABELS = 10.0  # labels that the certificate's share of defects counts for
 
 
@@ -57,13 +56,16 @@ def no_evidence(facts: BundleFacts, settings: RuleSettings) -> Evidence:
 
 
 def counted(evidence: Evidence, label: LabelSeen, facts: BundleFacts, settings: RuleSettings) -> Evidence:
-    """The evidence after one more label of a part that the release of `facts` decided."""
+    """The evidence after one more label of a part that the release of `facts` decided. What a rater says of a part
+    that somebody at the line had spoken of counts no second time."""
+    if label.source is OutcomeSource.OVERRULED:
+        return evidence
     new = {**evidence.new_labels, label.label: evidence.new_labels.get(label.label, 0) + 1}
     unseen = evidence.unseen
     if label.label not in facts.labels:
         unseen = {**unseen, label.label: unseen.get(label.label, 0) + 1}
     evidence = evidence.model_copy(update={"new_labels": new, "unseen": unseen})
-    if label.source not in RANDOM or label.decision is Decision.NO_VERDICT:
+    if label.source not in RANDOM_SOURCES or label.decision is Decision.NO_VERDICT:
         return evidence
     return _tested(evidence, label, facts, settings)
 
@@ -94,19 +96,27 @@ def _share_of(side: str, evidence: Evidence, noise: float) -> float:
     return (low - noise) / (1.0 - 2.0 * noise)
 
 
-def harms(evidence: Evidence, settings: RuleSettings, *, proof: float | None = None) -> list[Reason]:
-    """All that the labels prove; empty while they prove nothing. `proof`: an e-value instead of the settings'."""
-    needed = proof or settings.proof
-    found = []
-    for code, process in (("harm-escapes", evidence.escapes), ("harm-false-rejects", evidence.false_rejects)):
-        if process.reached(needed):
-            found.append(because(code, wrong=process.wrong, labels=process.labels, tolerated=process.tolerated))
-    if not found and evidence.log_peak_of_both >= log(needed):
+def harms(evidence: Evidence, settings: RuleSettings) -> list[Reason]:
+    """All that the labels prove; empty while they prove nothing."""
+    sides = (("harm-escapes", evidence.escapes), ("harm-false-rejects", evidence.false_rejects))
+    found = [harm_of(code, process) for code, process in sides if process.reached(settings.proof)]
+    if not found and evidence.log_peak_of_both >= log(settings.proof):
         found.append(because("harm-both", wrong=evidence.wrong, labels=evidence.random))
-    for label, parts in sorted(evidence.unseen.items()):
-        if parts >= settings.unseen_class_parts:
-            found.append(because("harm-unseen-class", label=label, parts=parts))
-    return found
+    return [*found, *new_classes(evidence, settings)]
+
+
+def harm_of(code: str, process: EProcess) -> Reason:
+    """What one process found, in its counts."""
+    return because(code, wrong=process.wrong, labels=process.labels, tolerated=process.tolerated)
+
+
+def new_classes(evidence: Evidence, settings: RuleSettings) -> list[Reason]:
+    """Classes that the model does not know and that enough parts have."""
+    return [
+        because("harm-unseen-class", label=label, parts=parts)
+        for label, parts in sorted(evidence.unseen.items())
+        if parts >= settings.unseen_class_parts
+    ]
 
 
 def failed_sides(evidence: Evidence, settings: RuleSettings) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from monitor.rules.action import (
     ChangeIncident,
     CloseIncident,
     CloseTicket,
+    Images,
     Kind,
     OpenIncident,
     OpenTicket,
@@ -54,7 +55,7 @@ class Incident(BaseModel):
     evidence: Evidence
     sensor_evidence: dict[str, Evidence] = Field(default={}, description="proves verdicts unsafe, orders nothing")
     told_unsafe: tuple[str, ...] = ()
-    asked: int = Field(default=0, description="images asked for so far, random and atypical")
+    asked: int = Field(default=0, description="images asked for so far, but for overruled ones")
     asked_at: Moment | None = None
     labels_at_attempt: int | None = None
     held: tuple[str, ...] = Field(default=(), description="codes of refusals recorded since the last attempt")
@@ -200,7 +201,7 @@ def settled(incident: Incident, at: Moment, reason: Reason, settings: RuleSettin
     """The incident in the phase that suits its cameras, after they changed."""
     if incident.leading and incident.phase in (Phase.SENSOR, Phase.PRIOR):
         incident, actions = in_phase(incident, Phase.LABELS, at, reason)
-        incident, more = ask(incident, settings.random_labels, settings.atypical_labels, at, because("labels-needed"))
+        incident, more = ask(incident, _first(settings), at, because("labels-needed"))
         return incident, [*actions, *more]
     if not incident.leading:
         phase = Phase.PRIOR if incident.of_kind(Kind.PRIOR) else Phase.SENSOR
@@ -208,23 +209,36 @@ def settled(incident: Incident, at: Moment, reason: Reason, settings: RuleSettin
     return incident, [changed(incident, reason)]
 
 
-def ask(incident: Incident, random: int, atypical: int, at: Moment, reason: Reason) -> Next:
-    """Ask the leading cameras for more images, in equal parts."""
+def _first(settings: RuleSettings) -> Images:
+    """What a drift asks for at once."""
+    return Images(
+        random=settings.random_labels,
+        atypical=settings.atypical_labels,
+        unsure=settings.unsure_labels,
+        overruled=settings.overruled_labels,
+    )
+
+
+def ask(incident: Incident, wanted: Images, at: Moment, reason: Reason) -> Next:
+    """Ask the leading cameras for more images, in equal parts. Nobody may contradict any verdict: overruled ones are
+    taken where there are some, and not waited for."""
     cameras = incident.leading
-    if not cameras or random + atypical <= 0:
+    if not cameras or wanted.total <= 0:
         return incident, []
     actions: list[Action] = [
         AskForLabels(
             incident_id=incident.incident_id,
             camera=camera,
-            random=_share(random, len(cameras), i),
-            atypical=_share(atypical, len(cameras), i),
+            random=_share(wanted.random, len(cameras), i),
+            atypical=_share(wanted.atypical, len(cameras), i),
+            unsure=_share(wanted.unsure, len(cameras), i),
+            overruled=_share(wanted.overruled, len(cameras), i),
             since=incident.since,
             reason=reason,
         )
         for i, camera in enumerate(cameras)
     ]
-    asked = incident.asked + random + atypical
+    asked = incident.asked + wanted.total - wanted.overruled
     return incident.model_copy(update={"asked": asked, "asked_at": at}), actions
 
 

@@ -7,18 +7,19 @@ The parts that they count stand against the served release like all others.
 
 from __future__ import annotations
 
-from contracts.telemetry import Window
 from drift.persistence import Persistence
 from drift.profile import Profile
-from drift.window import window_mean
+from drift.rolling import Rolling
+from drift.window import WindowMean, window_mean
 from monitor.rules import serving
 from monitor.rules.action import PastDrift
 from monitor.rules.camera import CameraState, key_of
 from monitor.rules.happening import WindowSeen
 from monitor.rules.judging import judged
 from monitor.rules.reason import because
-from monitor.rules.settings import RuleSettings
 from monitor.rules.turn import Turn
+
+_NO_ROLL_UP: dict[str, object] = {"late_rolling": Rolling(), "late_rolled_over": ()}
 
 
 def is_past(camera: CameraState, happening: WindowSeen) -> bool:
@@ -41,20 +42,38 @@ def profile_of(camera: CameraState, happening: WindowSeen) -> Profile | None:
 
 
 def _judged(turn: Turn, camera: CameraState, happening: WindowSeen) -> CameraState:
-    ratio = _ratio(profile_of(camera, happening), happening.window, turn.settings)
-    if ratio is None:
+    profile, mean = profile_of(camera, happening), window_mean(happening.window)
+    if profile is None or mean is None or mean.names != profile.names:
         return camera
+    ratio = judged(profile, mean, happening.window, turn.settings).ratio
+    over, drifted = _noted(turn, camera, camera.late_over, ratio, "past-drift")
+    camera = camera.model_copy(update={"late_over": over.recent})
+    if drifted or profile.rolled is None:  # what single windows show is told: no roll-up holds them
+        return camera.model_copy(update=_NO_ROLL_UP)
+    return _rolled(turn, camera, profile.rolled, mean, happening)
+
+
+def _rolled(turn: Turn, camera: CameraState, profile: Profile, mean: WindowMean, happening: WindowSeen) -> CameraState:
+    """A small drift that lasts shows in means over ten windows alone."""
+    if camera.late_key != key_of(happening):
+        camera = camera.model_copy(update={**_NO_ROLL_UP, "late_key": key_of(happening)})
+    rolling, whole = camera.late_rolling.add(mean)
+    camera = camera.model_copy(update={"late_rolling": rolling})
+    if whole is None:
+        return camera
+    ratio = judged(profile, whole, happening.window, turn.settings, rolled=True).ratio
+    over, _ = _noted(turn, camera, camera.late_rolled_over, ratio, "past-slow-drift")
+    return camera.model_copy(update={"late_rolled_over": over.recent})
+
+
+def _noted(
+    turn: Turn, camera: CameraState, recent: tuple[bool, ...], ratio: float, code: str
+) -> tuple[Persistence, bool]:
+    """The rule with one more answer, and whether it sees a drift; when that begins, it is recorded."""
     settings = turn.settings
-    before = Persistence(k=settings.windows_over, n=settings.windows_looked_at, recent=camera.late_over)
+    before = Persistence(k=settings.windows_over, n=settings.windows_looked_at, recent=recent)
     after = before.update(ratio > 1.0)
     if after.drift_detected and not before.drift_detected:
-        reason = because("past-drift", over=after.over, of=after.n, ratio=ratio)
+        reason = because(code, over=after.over, of=after.n, ratio=ratio)
         turn.actions.append(PastDrift(camera=camera.camera, reason=reason))
-    return camera.model_copy(update={"late_over": after.recent})
-
-
-def _ratio(profile: Profile | None, window: Window, settings: RuleSettings) -> float | None:
-    mean = window_mean(window)
-    if profile is None or mean is None or mean.names != profile.names:
-        return None
-    return judged(profile, mean, window, settings).ratio
+    return after, after.drift_detected

@@ -60,7 +60,11 @@ class RuleSettings(Settings):
     merge_minutes: float = Field(default=30.0, ge=0, description="alarms of one model this close are one incident")
 
     random_labels: int = Field(default=200, ge=20)
-    atypical_labels: int = Field(default=60, ge=0)
+    atypical_labels: int = Field(default=40, ge=0, description="images that look least like the others, on top")
+    unsure_labels: int = Field(default=20, ge=0, description="images of which the model was least sure, on top")
+    overruled_labels: int = Field(
+        default=20, ge=0, description="images whose verdicts somebody at the line contradicted, where there are some"
+    )
     label_days: float = Field(default=2.0, gt=0, description="ask again for what is missing after this long")
     proof: float = Field(default=PROOF, gt=1, description="e-value taken for proof")
     margin: float = Field(default=MARGIN, ge=0, lt=1, description="error allowed above the certificate's upper bound")
@@ -106,5 +110,7 @@ class RuleSettings(Settings):
     latency_windows: int = Field(default=10, ge=1, description="slow windows in a row that count as proof")
     probation_days: float = Field(default=7.0, ge=0, description="a release this young is withdrawn on proof of harm")
     withdrawal_proof: float = Field(
-        default=80.0, gt=1, description="e-value taken for proof against a release on probation"
+        default=20.0,
+        gt=1,
+        description="e-value, of all evidence together, taken for proof against a release on probation",
     )

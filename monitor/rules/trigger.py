@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from contracts.frame import Decision, OutcomeSource
+from contracts.frame import PICKED_SOURCES, RANDOM_SOURCES, Decision, OutcomeSource
 from contracts.names import Moment
 from drift.eprocess import EProcess
 from monitor.rules.action import HoldRetrain, OrderRetrain
-from monitor.rules.evidence import RANDOM
 from monitor.rules.facts import BundleFacts
 from monitor.rules.governor import RetrainWish, Ruling, govern
 from monitor.rules.happening import LabelSeen, RetrainAsked
@@ -22,7 +21,7 @@ from monitor.rules.reason import Reason, because
 from monitor.rules.settings import RuleSettings
 from monitor.rules.turn import Since, Turn
 
-_WITH_PICTURE = RANDOM | {OutcomeSource.ATYPICAL}
+_WITH_PICTURE = RANDOM_SOURCES.union(PICKED_SOURCES)
 
 
 def since_release(since: Since | None, at: Moment) -> Since:

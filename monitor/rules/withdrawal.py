@@ -7,19 +7,25 @@ is no statement. So the process can only under-state the error rate, and an e-pr
 are stays valid. An override waits for the window that counts its part, and then counts once as right and once as
 wrong, which under-states again.
 
-A release on probation has a predecessor to go back to, which makes an error cheap and delay dear: it is withdrawn at
-`withdrawal_proof`. Four processes look at it (escapes, false rejects, their product, overrides), so that of the
-releases that keep their promise at most 5 in 100 are withdrawn at the default of 80, however long one looks.
+A release on probation has a predecessor to go back to, which makes an error cheap and delay dear: it is withdrawn once
+the evidence, taken together, is worth `withdrawal_proof`. Five processes look at it: escapes, false rejects, their
+product, overrides, and the random labels of both sides against the worse of the two tolerated errors, which holds
+whatever share of the parts is defective and so needs no guess of it. Their mean is an e-process too, however they
+depend on each other (Vovk and Wang 2021, "E-values: calibration, combination and applications", Annals of Statistics
+49), so that by Ville's inequality at most 5 in 100 releases that keep their promise are withdrawn at the default of 20,
+however long one looks.
 """
 
 from __future__ import annotations
 
+from math import exp, log
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.frame import Decision, OutcomeSource
+from contracts.frame import RANDOM_SOURCES, Decision, OutcomeSource
 from contracts.names import Moment
 from drift.eprocess import EProcess
-from monitor.rules.evidence import Evidence, counted, harms, no_evidence
+from monitor.rules.evidence import Evidence, counted, harm_of, harms, new_classes, no_evidence
 from monitor.rules.facts import BundleFacts
 from monitor.rules.happening import LabelSeen
 from monitor.rules.reason import Reason, because
@@ -33,6 +39,7 @@ class Watch(BaseModel):
 
     evidence: Evidence
     overrides: EProcess
+    either_side: EProcess | None = Field(default=None, description="random labels of both sides; None before the first")
     pending: dict[str, tuple[Moment, ...]] = Field(default={}, description="overrides whose window has not come yet")
     acted: bool = False
 
@@ -64,6 +71,8 @@ def labelled(watch: Watch, label: LabelSeen, facts: BundleFacts, settings: RuleS
     changes: dict[str, object] = {"evidence": counted(watch.evidence, label, facts, settings)}
     expected = Decision.NG if facts.side(label.label) == "defect" else Decision.OK
     wrong = label.decision in (Decision.OK, Decision.NG) and label.decision is not expected
+    if label.source in RANDOM_SOURCES and label.decision is not Decision.NO_VERDICT:
+        changes["either_side"] = (watch.either_side or _either_side(facts, settings)).update(wrong)
     if label.source is OutcomeSource.OPERATOR and wrong:
         queue = _queue(label.camera, label.late)
         waiting = (*watch.pending.get(queue, ()), label.triggered_at)
@@ -71,20 +80,47 @@ def labelled(watch: Watch, label: LabelSeen, facts: BundleFacts, settings: RuleS
     return watch.model_copy(update=changes)
 
 
+def _either_side(facts: BundleFacts, settings: RuleSettings) -> EProcess:
+    """A label says "wrong" of a wrong verdict unless it is wrong itself, and of a right one where it is. That is most
+    frequent where all parts are of the side that tolerates more."""
+    worse, noise = max(facts.escapes_tolerated, facts.false_rejects_tolerated), settings.label_noise
+    return EProcess(tolerated=worse * (1.0 - noise) + (1.0 - worse) * noise, proof=settings.proof)
+
+
 def _queue(camera: str, late: bool) -> str:
     return f"{camera} late" if late else camera
 
 
 def proven(watch: Watch, settings: RuleSettings, *, young: bool = False) -> list[Reason]:
-    """Everything proven against the release; empty while nothing is. Against a `young` one less is proof enough."""
-    proof = settings.withdrawal_proof if young else settings.proof
-    reasons = harms(watch.evidence, settings, proof=proof)
-    process = watch.overrides
-    if process.reached(proof):
-        reasons.append(
-            because("harm-overrides", wrong=process.wrong, parts=process.labels, tolerated=process.tolerated)
-        )
+    """Everything proven against the release; empty while nothing is. Against a `young` one less is proof enough, and
+    all evidence counts together."""
+    if young:
+        return _proven_together(watch, settings)
+    reasons = harms(watch.evidence, settings)
+    if watch.overrides.drift_detected:
+        reasons.append(_overridden(watch))
     return reasons
+
+
+def _proven_together(watch: Watch, settings: RuleSettings) -> list[Reason]:
+    """What weighs most, once the mean of all is proof; and classes that the model does not know."""
+    escapes, false_rejects, overrides = watch.evidence.escapes, watch.evidence.false_rejects, watch.overrides
+    both = because("harm-both", wrong=watch.evidence.wrong, labels=watch.evidence.random)
+    found = [
+        (escapes.log_e_value, harm_of("harm-escapes", escapes)),
+        (false_rejects.log_e_value, harm_of("harm-false-rejects", false_rejects)),
+        (escapes.log_e_value + false_rejects.log_e_value, both),
+        (watch.either_side.log_e_value if watch.either_side else 0.0, both),
+        (overrides.log_e_value, _overridden(watch)),
+    ]
+    heaviest, reason = max(found, key=lambda each: each[0])
+    mean = heaviest + log(sum(exp(value - heaviest) for value, _ in found) / len(found))
+    return [*([reason] if mean >= log(settings.withdrawal_proof) else []), *new_classes(watch.evidence, settings)]
+
+
+def _overridden(watch: Watch) -> Reason:
+    process = watch.overrides
+    return because("harm-overrides", wrong=process.wrong, parts=process.labels, tolerated=process.tolerated)
 
 
 def on_probation(facts: BundleFacts, at_seconds_since_activation: float, settings: RuleSettings) -> bool:

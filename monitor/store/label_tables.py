@@ -28,7 +28,7 @@ class ImageRow(Table):
     part_id: Mapped[str]
     order_id: Mapped[str | None]
     incident_id: Mapped[str | None]
-    source: Mapped[str] = mapped_column(doc="audit, drift-sample (both random draws) or atypical")
+    source: Mapped[str] = mapped_column(doc="audit, drift-sample (both random draws), or why it was picked")
     verdict: Mapped[dict[str, Any]]
     bundle_hash: Mapped[str | None]
     blob: Mapped[str] = mapped_column(doc="SHA-256 of the image's bytes")

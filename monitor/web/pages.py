@@ -22,6 +22,7 @@ from monitor.store import Store
 from monitor.store.label_tables import ImageRow
 from monitor.web.reading.camera import SPANS, camera_facts, label_points, series
 from monitor.web.reading.changes import change, changes
+from monitor.web.reading.days import DAYS, By, Days
 from monitor.web.reading.events import EventFilter, events
 from monitor.web.reading.fleet import CameraKey, attention, fleet
 from monitor.web.reading.incidents import fleet_incidents, incidents, incidents_of
@@ -57,6 +58,7 @@ class Pages:
         self._people = people
         self._expiries = expiries
         self._templates = environment()
+        self._days = Days()
 
     def attach(self, app: FastAPI) -> None:
         """Add the pages and their files to an application."""
@@ -73,6 +75,7 @@ class Pages:
         router.add_api_route("/changes/{site}/{number}", self.change)
         router.add_api_route("/thresholds", self.thresholds)
         router.add_api_route("/timeline", self.timeline)
+        router.add_api_route("/days", self.days)
         app.include_router(router)
         app.mount("/static", StaticFiles(directory=STATIC_FOLDER), name="static")
 
@@ -81,6 +84,12 @@ class Pages:
         with self._store.read() as session:
             sites, waits = fleet(session), attention(session)
         return self._page(request, "fleet.html", waits=waits, sites=sites, ending=self._ending())
+
+    def days(self, request: Request, by: By = "line", last: Annotated[int, Query(ge=1, le=31)] = DAYS[0]) -> Response:
+        """Day by day what was made and how it went."""
+        with self._store.read() as session:
+            rows, waits = self._days.read(session, by=by, most=last, now=datetime.now(UTC)), attention(session)
+        return self._page(request, "days.html", waits=waits, rows=rows, by=by, last=last, spans=DAYS)
 
     def camera(self, request: Request, site: str, agent: str, camera: str, product: str) -> Response:
         """One camera with its charts."""

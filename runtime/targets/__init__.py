@@ -74,9 +74,17 @@ class Target(Protocol):
         ...
 
     def open(
-        self, data: bytes, *, threads: int, precision: Precision, file: str, engines: Path | None = None
+        self,
+        data: bytes,
+        *,
+        threads: int,
+        precision: Precision,
+        file: str,
+        engines: Path | None = None,
+        background: bool = False,
     ) -> Runner:
-        """Load a checked ONNX file; `file` names it in errors, `engines` is where built engines are kept.
+        """Load a checked ONNX file; `file` names it in errors, `engines` is where built engines are kept. In the
+        `background` what takes long gives way to whoever else wants the processor, where the runtime lets it.
 
         Raises BundleError where it does not load, or would not compute in `precision`.
         """

@@ -34,7 +34,14 @@ class OnnxruntimeCpu:
         return found
 
     def open(
-        self, data: bytes, *, threads: int, precision: Precision, file: str, engines: Path | None = None
+        self,
+        data: bytes,
+        *,
+        threads: int,
+        precision: Precision,
+        file: str,
+        engines: Path | None = None,
+        background: bool = False,
     ) -> OnnxRunner:
         """See `Target`; the file says what is computed in int8, and nothing else is made coarser."""
         options = session_options(threads)

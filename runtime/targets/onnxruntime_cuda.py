@@ -43,7 +43,14 @@ class OnnxruntimeCuda:
         return found
 
     def open(
-        self, data: bytes, *, threads: int, precision: Precision, file: str, engines: Path | None = None
+        self,
+        data: bytes,
+        *,
+        threads: int,
+        precision: Precision,
+        file: str,
+        engines: Path | None = None,
+        background: bool = False,
     ) -> OnnxRunner:
         """See `Target`. fp32 is fp32: TensorFloat-32, onnxruntime's default there, is off."""
         options = session_options(threads)

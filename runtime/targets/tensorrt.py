@@ -57,7 +57,14 @@ class Tensorrt:
         return EngineStore(engines).has(_key(data, precision))
 
     def open(
-        self, data: bytes, *, threads: int, precision: Precision, file: str, engines: Path | None = None
+        self,
+        data: bytes,
+        *,
+        threads: int,
+        precision: Precision,
+        file: str,
+        engines: Path | None = None,
+        background: bool = False,
     ) -> TensorrtRunner:
         """See `Target`. Raises BundleError where no engine has been built."""
         engine = None if engines is None else EngineStore(engines).engine(_key(data, precision))

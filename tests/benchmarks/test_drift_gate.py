@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.drift.gate import Truth, judged, outcome, withdrawn_after
+from benchmarks.drift.gate import Truth, halved, judged, outcome, withdrawn_after
 from monitor.rules.gate import Verdict
 
 GOLD = {"good": 300, "scratch": 100}
@@ -25,5 +25,5 @@ def test_a_class_with_few_gold_parts_is_never_passed() -> None:
 
 def test_a_release_that_is_mostly_wrong_is_withdrawn_and_one_that_keeps_its_promise_stays() -> None:
     rng = np.random.default_rng(2)
-    assert all(withdrawn_after(rng, 0.6, 300, 30) for _ in range(5))
-    assert not any(withdrawn_after(rng, 0.03, 300, 30) for _ in range(5))
+    assert all(withdrawn_after(rng, halved(0.6), 300, 30) for _ in range(5))
+    assert not any(withdrawn_after(rng, halved(0.03), 300, 30) for _ in range(5))

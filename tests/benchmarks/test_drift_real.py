@@ -1,19 +1,22 @@
 """The parts of the benchmark on real images, on tiny planted vectors and pictures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.drift.alone import best_of, figures
-from benchmarks.drift.duel import BATCH, DETECTORS, MOST, RUN_LENGTH, duel
+from benchmarks.drift.duel import BATCH, DETECTORS, MOST, RUN_LENGTH, chart_of, delays_of, duel
+from benchmarks.drift.held_out import halves
 from benchmarks.drift.plights import plight
 from benchmarks.drift.record import CONTROL, Recorded
 from benchmarks.drift.rivals import WINDOWS
 from benchmarks.drift.spoiling import FAULTS, STRENGTHS, blur, crop, dirt, light, planted
-from benchmarks.drift.streams import blocks, likeness
+from benchmarks.drift.streams import likeness, stream
 from benchmarks.drift.watched import Served, WatchedLine
 from contracts.bundle import MANIFEST_NAME, Manifest
+from drift.bootstrap import blocks
 from drift.vector import image_statistics, vector_names
 from monitor.rules.action import Kind, OpenTicket
 from monitor.rules.settings import RuleSettings
@@ -66,15 +69,42 @@ def test_a_detector_is_set_to_its_run_length_and_finds_what_is_there_and_nothing
         assert nothing > 0.3
 
 
+def test_the_detector_of_single_images_is_commissioned_from_the_stream_and_finds_a_gross_shift_at_once(
+    record: Recorded,
+) -> None:
+    rng, control = np.random.default_rng(1), record.parts[CONTROL].astype(np.float64)
+    chart, scale = chart_of(rng, record, "sequential", 1, "independent")
+    delays = delays_of(rng, chart, control, scale(record.parts["gross"]), "independent", 1.0, 8)
+    assert delays.max() <= 3
+    assert chart.of(control, stream(rng, "independent", len(control), (8, 500))).max() <= 1.0
+
+
+def test_of_two_halves_one_is_learned_and_the_faults_of_the_other_are_watched(record: Recorded) -> None:
+    control = record.parts[CONTROL]
+    parts = {CONTROL: control, "blur-slight": control + 1, "poly": control[:7]}
+    learned, watched = halves(replace(record, parts=parts), np.random.default_rng(0))
+    assert set(learned.parts) == {CONTROL}
+    both = np.concatenate([learned.parts[CONTROL], watched.parts[CONTROL]])
+    assert np.array_equal(np.unique(both, axis=0), np.unique(control, axis=0))
+    assert np.array_equal(watched.parts["blur-slight"], watched.parts[CONTROL] + 1)
+    assert np.array_equal(watched.parts["poly"], parts["poly"])
+
+
 def test_of_a_rival_the_best_window_counts_and_of_ours_the_one_that_was_named() -> None:
     def told(windows: dict[str, float]) -> dict[str, object]:
         return {
-            window: {"run_length": 2e4, "low": 1e4, "high": 4e4, "delays": {"s": [mean, 1.0, 0.0]}}
+            window: {
+                "run_length": 2e4,
+                "low": 1e4,
+                "high": 4e4,
+                "by_its_own_limits": 2e4,
+                "delays": {"s": [mean, 1, 0]},
+            }
             for window, mean in windows.items()
         }
 
     means = {name: {str(window): 90.0 * (1 + i) for i, window in enumerate(WINDOWS[name])} for name in WINDOWS}
-    ours = {"hotelling": {"30": 5.0, str(BATCH): 25.0}, "rolled": {"30": 300.0}}
+    ours = {"hotelling": {"30": 5.0, str(BATCH): 25.0}, "rolled": {"30": 300.0}, "sequential": {"1": 2.0}}
     cells = {
         f"alone/set/{kind}-{name}": told(ours.get(name) or means.get(name) or {str(BATCH): 50.0})
         for kind in ("independent", "autocorrelated")
@@ -86,6 +116,8 @@ def test_of_a_rival_the_best_window_counts_and_of_ours_the_one_that_was_named() 
     assert made["longer_than_KSDrift_by_roll_ups"].value == 1.0
     assert "3.3 times" in made["longer_than_KSDrift_by_roll_ups"].note
     assert made["three_times_shorter_than_plant_charts"].value == 0.0
+    assert made["three_times_shorter_than_the_best_by_sequential"].value == 1.0
+    assert made["delay_sequential_independent"].value == 2.0
 
 
 def test_faults_do_to_a_picture_what_they_are_called() -> None:

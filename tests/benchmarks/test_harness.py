@@ -156,18 +156,23 @@ def test_checked_in_reports_are_full_runs_judged_by_todays_goals() -> None:
             assert figure.holds is (None if figure.goal is None else figure.goal.met_by(figure.value)), figure.name
 
 
-def test_commit_says_when_tracked_files_were_changed(tmp_path: Path) -> None:
+def test_commit_says_when_tracked_files_were_changed_but_not_when_a_benchmark_wrote_its_results(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
         subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True)
 
     assert describe_commit(tmp_path).startswith("version ")
     git("init", "-q")
-    (tmp_path / "file").write_text("1")
-    git("add", "file")
+    results = tmp_path / "benchmarks" / "results"
+    results.mkdir(parents=True)
+    for path in (tmp_path / "file", results / "trials.jsonl"):
+        path.write_text("1")
+    git("add", ".")
     git("commit", "-q", "-m", "one")
     clean = describe_commit(tmp_path)
     assert len(clean) == 40
+    (results / "trials.jsonl").write_text("2")
+    assert describe_commit(tmp_path) == clean
     (tmp_path / "file").write_text("2")
     assert describe_commit(tmp_path) == clean + "-changed"
 

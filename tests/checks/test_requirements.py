@@ -32,6 +32,7 @@ def outcome(folder: Path, **environment: str) -> str:
     """Last line of pytest over `TESTS`, with our fixtures and rules."""
     (folder / "tests").mkdir()
     shutil.copy(ROOT / "tests" / "conftest.py", folder / "tests")
+    shutil.copy(ROOT / "tests" / "workers.py", folder / "tests")
     shutil.copytree(ROOT / "tests" / "simulators", folder / "tests" / "simulators")
     shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "tests" / "test_it.py").write_text(TESTS)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from drift.camera import CameraFault, CameraHealth
-from drift.focus import REFERENCE_FRAMES, Focus, FocusReference
+from drift.focus import REFERENCE_FRAMES, Focus, FocusReference, structure
 
 Picture = NDArray[np.uint8]
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -55,7 +55,7 @@ def learned(request: pytest.FixtureRequest, data_folder: Path) -> tuple[str, lis
     images = pictures(data_folder, request.param, REFERENCE_FRAMES + 30)
     focus = Focus()
     for image in images[:REFERENCE_FRAMES]:
-        assert not focus.update(np.asarray(image), "tile")
+        assert not focus.update(structure(np.asarray(image)), "tile")
     return request.param, images[REFERENCE_FRAMES:], focus
 
 

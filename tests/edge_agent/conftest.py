@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from edge_agent.settings import AgentSettings, BundleSettings, WebSettings, Wind
 from edge_agent.source import Source
 from edge_agent.store import Store
 from runtime.bundle import Bundle
+from runtime.trial import Trials
 
 MakeAgent = Callable[..., Agent]
 
@@ -40,13 +42,25 @@ def agent_settings(folder: Path, bundle: Bundle | None, **changes: Any) -> Agent
     return AgentSettings(**values)
 
 
+@pytest.fixture(scope="session")
+def trials(small_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a station remembers that has tried the small bundle: it is not tried again. Do not change it."""
+    file = tmp_path_factory.mktemp("tried") / "trials.json"
+    Trials(file).check(small_bundle, variant=small_bundle.manifest.default_variant)
+    return file
+
+
 @pytest.fixture
-def make_agent(tmp_path: Path, small_bundle: Bundle) -> Iterator[MakeAgent]:
+def make_agent(tmp_path: Path, small_bundle: Bundle, trials: Path) -> Iterator[MakeAgent]:
     """`make_agent(*sources, **settings)` starts an agent that is closed after the test; again: the same state."""
     agents: list[Agent] = []
 
     def make(*sources: Source, bundle: Bundle | None = small_bundle, **changes: Any) -> Agent:
-        agent = Agent(agent_settings(tmp_path, bundle, **changes), sources)
+        settings = agent_settings(tmp_path, bundle, **changes)
+        if not settings.state_folder.exists():
+            settings.state_folder.mkdir(parents=True)
+            shutil.copy(trials, settings.state_folder)
+        agent = Agent(settings, sources)
         agents.append(agent)
         agent.start()
         return agent

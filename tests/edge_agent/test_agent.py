@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from edge_agent.agent import run_agent
 from runtime.bundle import Bundle
 from tests.edge_agent.conftest import agent_settings
 
 
+@pytest.fixture
+def _own_signals() -> Iterator[None]:
+    """An agent in the main thread takes Ctrl-C and SIGTERM; the tests get them back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_own_signals")
 def test_the_collector_leaves_alone_what_stays_and_image_libraries_are_quiet(
     tmp_path: Path, small_bundle: Bundle
 ) -> None:
@@ -27,8 +41,11 @@ def test_the_collector_leaves_alone_what_stays_and_image_libraries_are_quiet(
         seen.append((len(told),))
         stop.set()
 
+    gc.unfreeze()  # what tests/conftest.py has set aside
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         run_agent(agent_settings(tmp_path, small_bundle), stop=stop, started=started)
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()
     assert seen == [(True, True), (1,)]

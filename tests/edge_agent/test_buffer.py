@@ -5,24 +5,34 @@ from __future__ import annotations
 import io
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from contracts.frame import Decision
 from edge_agent.buffer import ImageBuffer
 from edge_agent.draw import draw
 from edge_agent.inspection import Inspection
 from edge_agent.source import Capture
 from edge_agent.store import Store
+from edge_agent.uploads import Uploads
+from edge_agent.worth import Worth
 from tests.simulators.captures import inspection
+from tests.simulators.older_agent import make_older
 from tests.simulators.small_bundle import encoded, picture
 
 
 def buffer(
-    store: Store, *, quota_bytes: int = 10**9, random_fraction: float = 1.0, atypical_fraction: float = 0.0
+    store: Store,
+    *,
+    quota_bytes: int = 10**9,
+    random_fraction: float = 1.0,
+    atypical_fraction: float = 0.0,
+    unsure_fraction: float = 0.0,
+    fresh_bytes: int = 10**7,
 ) -> ImageBuffer:
     return ImageBuffer(
         store,
@@ -30,6 +40,8 @@ def buffer(
         quota_bytes=quota_bytes,
         random_fraction=random_fraction,
         atypical_fraction=atypical_fraction,
+        unsure_fraction=unsure_fraction,
+        fresh_bytes=fresh_bytes,
     )
 
 
@@ -67,6 +79,95 @@ def test_the_farthest_images_are_kept_beside_the_random_share(store: Store) -> N
     keep(kept, *(inspection(n, distance=float(rng.normal(1, 0.1))) for n in range(200)))
     assert keep(kept, inspection(200, distance=9.0), inspection(201, distance=0.9)) == [True, False]
     assert [image.drawn for image in map(kept.find, range(1, 200)) if image] == [False] * kept.size()[0]
+
+
+def test_images_near_the_threshold_are_kept_whichever_side_they_are_on(store: Store) -> None:
+    kept = buffer(store, random_fraction=0.0, unsure_fraction=0.05)
+    keep(kept, *(inspection(n, defect_score=0.01 + n % 7 / 1000) for n in range(100)))
+    before = kept.size()[0]
+    assert before < 12
+    near = [inspection(101, defect_score=0.45), inspection(102, defect_score=0.55), inspection(103, defect_score=0.99)]
+    assert keep(kept, *near) == [True, True, False]
+
+
+def test_what_is_near_is_learned_for_each_camera_and_product(store: Store) -> None:
+    kept = buffer(store, random_fraction=0.0, unsure_fraction=0.05)
+    keep(kept, *(inspection(n, defect_score=0.4) for n in range(60)))
+    keep(kept, *(inspection(n, defect_score=0.01, product="nut") for n in range(60)))
+    assert keep(kept, inspection(61, defect_score=0.1), inspection(61, defect_score=0.1, product="nut")) == [
+        False,
+        True,
+    ]
+
+
+def test_an_image_whose_verdict_is_contradicted_soon_after_is_kept_after_all(store: Store) -> None:
+    kept = buffer(store, random_fraction=0.0)
+    seen = [inspection(n, decision=Decision.NG if n % 2 else Decision.OK) for n in range(6)]
+    assert not any(keep(kept, *seen))
+    kept.said(seen[1].verdict, wrong=True)
+    kept.said(seen[2].verdict, wrong=False)
+    kept.said(seen[1].verdict, wrong=True)  # twice
+    image = kept.find(1)
+    assert image is not None
+    assert (image.part_id, image.drawn, kept.size()[0]) == ("cam-a-1", False, 1)
+    assert np.array_equal(np.asarray(Image.open(image.path)), seen[1].pixels)
+
+
+def test_without_memory_for_the_newest_images_nothing_is_kept_afterwards(store: Store) -> None:
+    kept = buffer(store, random_fraction=0.0, fresh_bytes=0)
+    keep(kept, inspection(0))
+    kept.said(inspection(0).verdict, wrong=True)
+    assert kept.size() == (0, 0)
+
+
+def test_the_random_share_is_never_crowded_out(store: Store) -> None:
+    """Whatever else comes in plenty: the newest random images fill their half of the quota."""
+    quota = 60_000
+    kept = buffer(store, quota_bytes=quota, random_fraction=0.2, atypical_fraction=1.0, fresh_bytes=10**8)
+    with store.transaction():
+        keep(kept, *(inspection(n, distance=float(n)) for n in range(140)))
+        for n in range(140):
+            kept.said(inspection(n).verdict, wrong=True)
+    kept.trim()
+    drawn = [n for n in range(140) if draw("buffer", f"cam-a-{n}") < 0.2]
+    left = [image.part_id for image in kept.newest_drawn(999)]
+    size = kept.kept_bytes // kept.size()[0]
+    assert left == [f"cam-a-{n}" for n in drawn][-len(left) :]
+    assert len(left) == len(drawn) or len(left) >= 0.4 * quota / size
+    assert kept.kept_bytes <= quota
+
+
+def test_what_one_reason_leaves_another_may_use(store: Store) -> None:
+    kept = buffer(store, quota_bytes=60_000, random_fraction=0.0, atypical_fraction=1.0)
+    with store.transaction():
+        keep(kept, *(inspection(n, distance=float(n)) for n in range(120)))
+    kept.trim()
+    assert 0.85 * 60_000 < kept.kept_bytes <= 60_000
+
+
+def test_how_full_each_share_is_survives_a_restart(store: Store) -> None:
+    kept = buffer(store, random_fraction=0.3)
+    keep(kept, *(inspection(n) for n in range(20)))
+    outside = next(n for n in range(20) if draw("buffer", f"cam-a-{n}") >= 0.3)
+    kept.said(inspection(outside).verdict, wrong=True)
+    assert kept._bytes == buffer(store, random_fraction=0.3)._bytes
+    assert kept._bytes[Worth.OVERRULED] > 0
+
+
+def test_a_database_of_the_version_before_knows_why_its_images_are_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path / "agent.sqlite")
+    keep(buffer(store, random_fraction=0.3, atypical_fraction=1.0), *(inspection(n, distance=n) for n in range(60)))
+    before = buffer(store)._bytes
+    with store.transaction() as db:
+        db.execute("INSERT INTO uploads (part_id, order_id, drawn, image, state) VALUES ('p', 'o', 'audit', 9, 'done')")
+    store.close()
+    make_older(tmp_path / "agent.sqlite", 5)
+    store = Store(tmp_path / "agent.sqlite")
+    assert buffer(store)._bytes == before
+    assert min(before[Worth.RANDOM], before[Worth.ATYPICAL]) > 0
+    Uploads(store).forget_before(datetime.now(UTC) + timedelta(days=1))
+    assert store.rows("SELECT * FROM uploads") == []
+    store.close()
 
 
 def test_images_without_a_verdict_are_not_kept(store: Store) -> None:
@@ -117,7 +218,10 @@ def test_images_that_wait_for_their_upload_go_last(store: Store) -> None:
     kept = buffer(store, quota_bytes=60_000)
     keep(kept, *(inspection(n) for n in range(40)))
     with store.transaction() as db:
-        db.execute("INSERT INTO uploads VALUES ('cam-a-0', 'order-1', 'drift-sample', 1, 'waiting')")
+        db.execute(
+            "INSERT INTO uploads (part_id, order_id, drawn, image, state)"
+            " VALUES ('cam-a-0', 'order-1', 'drift-sample', 1, 'waiting')"
+        )
     kept.trim()
     assert kept.find(1) is not None
     assert kept.find(2) is None

@@ -48,8 +48,7 @@ def test_later_capture_is_looked_at_meanwhile_and_concluded_afterwards() -> None
             assert second_looked.wait(SECONDS), "the second capture waits for the first"
         else:
             second_looked.set()
-        with feed.turn(taken[0]):
-            concluded.append(taken[0])
+        feed.in_turn(taken[0], lambda: concluded.append(taken[0]))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -64,9 +63,32 @@ def test_nobody_waits_for_a_thread_that_has_failed() -> None:
     assert feed.take() is not None
     second = feed.take()
     assert second is not None
+    concluded: list[str] = []
+    feed.in_turn(second[0], lambda: concluded.append("waiting"))
+    assert not concluded
     feed.give_up()
-    with feed.turn(second[0]):
-        pass
+    feed.in_turn(second[0] + 1, lambda: concluded.append("later"))
+    assert concluded == ["waiting", "later"]
+
+
+def test_threads_wait_once_many_captures_are_ahead_of_a_slow_one() -> None:
+    """Until then each of them goes on with the next capture; what they have looked at is concluded by the slow one."""
+    feed, concluded, ahead = Feed(ListSource([])), list[int](), threading.Semaphore(0)
+
+    def work(number: int) -> None:
+        feed.in_turn(number, lambda: concluded.append(number))
+        ahead.release()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(1, 11)]
+    for thread in threads:
+        thread.start()
+    for _ in range(8):
+        assert ahead.acquire(timeout=SECONDS)
+    assert not ahead.acquire(timeout=0.1), "what was looked at fills the memory"
+    feed.in_turn(0, lambda: concluded.append(0))
+    for thread in threads:
+        thread.join(SECONDS)
+    assert concluded == list(range(11))
 
 
 def test_who_must_wait_for_another_does_first_what_is_due() -> None:

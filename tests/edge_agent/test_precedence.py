@@ -14,6 +14,7 @@ from edge_agent.outbox import Lane, Outbox
 from edge_agent.precedence import Precedence
 from edge_agent.record import Record
 from edge_agent.store import Store
+from edge_agent.worth import Worth
 from tests.edge_agent.conftest import wait_for
 from tests.simulators.captures import inspection
 from tests.simulators.turns import watched
@@ -60,12 +61,17 @@ def test_at_the_quota_images_go_a_few_at_a_time(store: Store) -> None:
     )
     with store.transaction() as db:
         db.executemany(
-            "INSERT INTO images VALUES (?, ?, ?, 'cam-a', 'cap', 0, 1, 0.5, 1.0, 'OK', NULL, 100, ?)",
+            "INSERT INTO images (id, file, part_id, camera, product, triggered_at, drawn, draw, distance, decision,"
+            " bundle_hash, bytes, recorded_at) VALUES (?, ?, ?, 'cam-a', 'cap', 0, 1, 0.5, 1.0, 'OK', NULL, 100, ?)",
             [(number, f"{number}.png", f"p-{number}", number) for number in range(1, 2001)],
         )
         waiting = [(f"p-{number}", number) for number in range(1, 401)]
-        db.executemany("INSERT INTO uploads VALUES (?, 'o-1', 'drift-sample', ?, 'waiting')", waiting)
-    kept.bytes = 200_000
+        db.executemany(
+            "INSERT INTO uploads (part_id, order_id, drawn, image, state)"
+            " VALUES (?, 'o-1', 'drift-sample', ?, 'waiting')",
+            waiting,
+        )
+    kept._bytes[Worth.RANDOM] = 200_000
     with watched(store) as turns:
         assert kept.trim() == 1050
     assert turns.longest < FEW_ROWS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from edge_agent.record import Record
 from edge_agent.sampling import Sampler
 from edge_agent.store import Store
 from edge_agent.upload import ImageUploader
+from edge_agent.uploads import Uploads
 from tests.simulators.captures import START, inspection
 from tests.simulators.turns import commits, watched
 from tests.simulators.upload_server import UploadServer
@@ -48,6 +50,7 @@ class Bench:
         *,
         random_fraction: float = 1.0,
         atypical_fraction: float = 0.0,
+        unsure_fraction: float = 0.0,
         courtesy: Courtesy = SILENT,
     ) -> None:
         self.store = store
@@ -61,6 +64,8 @@ class Bench:
             quota_bytes=10**9,
             random_fraction=random_fraction,
             atypical_fraction=atypical_fraction,
+            unsure_fraction=unsure_fraction,
+            fresh_bytes=10**7,
         )
         self.results: list[str] = []
         self.sampler = Sampler(
@@ -76,13 +81,15 @@ class Bench:
         )
 
     def see(self, numbers: range, **changes: Any) -> None:
-        """Images go by."""
-        for number in numbers:
-            item = inspection(number, **changes)
-            self.record.append([(item.verdict, None)])
-            write = self.buffer.offer(item)
-            if write is not None:
-                write()
+        """Images go by. A change may depend on the number."""
+        with self.store.transaction():
+            for number in numbers:
+                own = {name: value(number) if callable(value) else value for name, value in changes.items()}
+                item = inspection(number, **own)
+                self.record.append([(item.verdict, None)])
+                write = self.buffer.offer(item)
+                if write is not None:
+                    write()
 
     def order(self, order_id: str = "s-1", **changes: Any) -> Sample:
         values: dict[str, Any] = {
@@ -121,14 +128,14 @@ def test_a_sample_is_uploaded_with_verdict_image_and_token(store: Store, server:
 
 
 def test_the_order_is_reported_done_with_its_counts(store: Store, server: UploadServer) -> None:
-    bench = Bench(store, server.url)
-    bench.see(range(30))
+    bench = Bench(store, server.url, random_fraction=0.5, atypical_fraction=1.0)
+    bench.see(range(90), distance=float)
     bench.order(atypical=3)
     for _ in range(2):
         bench.step()
     (event,) = bench.events()
     assert (event.event, event.order_id, event.details) == (
-        EventKind.ORDER_DONE, "s-1", {"random": 10, "atypical": 3, "lost": 0}
+        EventKind.ORDER_DONE, "s-1", {"random": 10, "atypical": 3, "unsure": 0, "overruled": 0, "lost": 0}
     )  # fmt: skip
 
 
@@ -144,8 +151,7 @@ def test_the_random_draw_does_not_look_at_the_answer(store: Store, server: Uploa
 
 def test_images_kept_for_what_they_show_are_no_random_images(store: Store, server: UploadServer) -> None:
     bench = Bench(store, server.url, random_fraction=0.0, atypical_fraction=0.1)
-    for n in range(100):
-        bench.see(range(n, n + 1), distance=float(n))
+    bench.see(range(100), distance=float)
     assert bench.buffer.size()[0] > 10
     bench.order(random=5)
     bench.step()
@@ -180,16 +186,65 @@ def test_other_cameras_and_products_are_left_alone(store: Store, server: UploadS
     assert server.parts == []
 
 
-def test_the_farthest_images_come_on_top_after_the_random_ones(store: Store, server: UploadServer) -> None:
-    bench = Bench(store, server.url)
-    for n in range(30):
-        bench.see(range(n, n + 1), distance=float(n))
-    bench.order(random=5, atypical=4)
+def test_picked_images_come_on_top_after_the_random_ones_the_most_telling_first(
+    store: Store, server: UploadServer
+) -> None:
+    bench = Bench(store, server.url, random_fraction=0.3, atypical_fraction=1.0, unsure_fraction=1.0)
+    bench.see(range(120), distance=float, defect_score=lambda n: 0.4 - 0.3 * n / 120)
+    outside = [f"cam-a-{n}" for n in range(120) if draw("buffer", f"cam-a-{n}") >= 0.3 and n >= 50]
+    bench.order(random=5, atypical=4, unsure=3)
+    for _ in range(2):
+        bench.step()
+    by_source = [(upload.source, upload.verdict.frame.part_id) for upload, _ in server.uploads]
+    assert {source for source, _ in by_source[:5]} == {OutcomeSource.DRIFT_SAMPLE}
+    assert by_source[5:9] == [(OutcomeSource.ATYPICAL, part) for part in reversed(outside[-4:])]
+    assert by_source[9:] == [(OutcomeSource.UNSURE, part) for part in outside[:3]]
+
+
+def test_what_somebody_contradicted_is_uploaded_even_where_the_line_stands_still(
+    store: Store, server: UploadServer
+) -> None:
+    bench = Bench(store, server.url, random_fraction=0.3)
+    bench.see(range(60))
+    bench.order(random=3, overruled=5)
+    for _ in range(2):
+        bench.step()
+    assert len(server.uploads) == 3
+    wrong = [n for n in range(60) if draw("buffer", f"cam-a-{n}") >= 0.3][:2]
+    for n in wrong:
+        bench.buffer.said(inspection(n).verdict, wrong=True)
     bench.step()
+    assert sorted(server.parts[3:]) == sorted(f"cam-a-{n}" for n in wrong)
+    assert {upload.source for upload, _ in server.uploads[3:]} == {OutcomeSource.OVERRULED}
+
+
+def test_no_random_draw_lacks_what_was_picked_before(store: Store, server: UploadServer) -> None:
+    """Else the share of errors among random images falls with each image that is picked for being one."""
+    bench = Bench(store, server.url, random_fraction=0.4, atypical_fraction=1.0, unsure_fraction=1.0)
+    bench.see(range(150), distance=float, defect_score=0.4)
+    with store.transaction():
+        for n in range(150):
+            bench.buffer.said(inspection(n).verdict, wrong=True)
+    bench.order("s-1", random=0, atypical=1000, unsure=1000, overruled=1000)
     bench.step()
-    random, atypical = server.parts[:5], server.parts[5:]
-    assert atypical == [f"cam-a-{n}" for n in range(29, -1, -1) if f"cam-a-{n}" not in random][:4]
-    assert [upload.source for upload, _ in server.uploads[5:]] == [OutcomeSource.ATYPICAL] * 4
+    assert len(server.uploads) > 50
+    bench.order("s-2", random=1000)
+    bench.step()
+    drawn = [f"cam-a-{n}" for n in range(150) if draw("buffer", f"cam-a-{n}") < 0.4]
+    random = [each.verdict.frame.part_id for each, _ in server.uploads if each.source is OutcomeSource.DRIFT_SAMPLE]
+    assert sorted(random) == sorted(drawn)
+
+
+def test_an_audit_that_was_raised_does_not_draw_what_was_kept_for_standing_out(
+    store: Store, server: UploadServer
+) -> None:
+    bench = Bench(store, server.url, random_fraction=0.0, atypical_fraction=1.0)
+    bench.see(range(100), distance=float)
+    assert bench.buffer.size()[0] > 40
+    bench.buffer.audit_fraction = 0.5
+    bench.see(range(100, 140), distance=0.0)
+    bench.step()
+    assert server.parts == [f"cam-a-{n}" for n in range(100, 140) if draw("audit", f"cam-a-{n}") < 0.5]
 
 
 def test_one_part_is_uploaded_once_whatever_asks_for_it(store: Store, server: UploadServer) -> None:
@@ -262,7 +317,7 @@ def test_lost_images_are_replaced_by_others(store: Store, server: UploadServer) 
     bench.see(range(10, 40))
     bench.step()
     (event,) = bench.events()
-    assert event.details == {"random": 10, "atypical": 0, "lost": 4}
+    assert event.details == {"random": 10, "atypical": 0, "unsure": 0, "overruled": 0, "lost": 4}
 
 
 def test_an_order_whose_time_is_over_says_how_far_it_came(store: Store, server: UploadServer) -> None:
@@ -273,6 +328,54 @@ def test_an_order_whose_time_is_over_says_how_far_it_came(store: Store, server: 
     (event,) = bench.events()
     assert event.event is EventKind.ORDER_FAILED
     assert event.reason == "expired with 4 of 10 random images uploaded"
+
+
+def test_an_order_whose_random_images_are_there_is_done_when_its_time_is_over(
+    store: Store, server: UploadServer
+) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(12))
+    order = bench.order(overruled=5)
+    bench.step()
+    assert bench.events() == []
+    bench.step(now=order.expires_at)
+    (event,) = bench.events()
+    assert (event.event, event.details["random"], event.details["overruled"]) == (EventKind.ORDER_DONE, 10, 0)
+
+
+def test_an_order_of_an_older_monitor_is_carried_out(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(12))
+    order = bench.order("s-0", random=1).model_dump(mode="json")
+    older = {name: value for name, value in order.items() if name not in ("unsure", "overruled")}
+    bench.orders.receive(json.dumps({**older, "order_id": "s-1"}).encode())
+    bench.step()
+    assert [event.order_id for event in bench.events()] == ["s-0", "s-1"]
+
+
+def test_uploads_that_are_long_over_are_forgotten(store: Store, server: UploadServer) -> None:
+    bench = Bench(store, server.url)
+    bench.see(range(20))
+    bench.order("s-1", random=15)
+    bench.step()
+    bench.order("s-2", random=1000)  # stays open
+    bench.step()
+    bench.see(range(20, 22))
+    bench.sampler.choose()  # two wait
+    with store.transaction() as db:
+        db.execute("UPDATE uploads SET ended_at = ended_at - 86400 WHERE state != 'waiting'")
+        old = "INSERT INTO uploads SELECT 'old-' || value, 's-0', 'audit', 0, 'done', 1 FROM json_each(?)"
+        db.execute(old, (json.dumps(list(range(500))),))
+    uploads, long_ago = Uploads(store), datetime.now(UTC) - timedelta(hours=1)
+    with watched(store) as turns:
+        uploads.forget_before(long_ago)
+    assert turns.longest < 40_000
+    left = store.rows("SELECT order_id, state, COUNT(*) AS n FROM uploads GROUP BY order_id, state ORDER BY state")
+    assert [tuple(row) for row in left] == [("s-2", "done", 5), ("s-2", "waiting", 2)]
+    with store.transaction() as db:
+        db.execute("UPDATE orders SET state = 'done'")
+    uploads.forget_before(long_ago)
+    assert uploads.progress("s-2")["random"] == len(uploads.waiting()) == 2
 
 
 def test_candidates_are_looked_at_a_few_at_a_time(store: Store, server: UploadServer) -> None:
@@ -346,6 +449,7 @@ def index(store: Store, images: int) -> None:
     """Rows of images of which nothing else is there."""
     with store.transaction() as db:
         db.executemany(
-            "INSERT INTO images VALUES (?, ?, ?, 'cam-a', 'cap', ?, 1, 0.5, 1.0, 'OK', NULL, 100, 0)",
+            "INSERT INTO images (id, file, part_id, camera, product, triggered_at, drawn, draw, distance, decision,"
+            " bundle_hash, bytes, recorded_at) VALUES (?, ?, ?, 'cam-a', 'cap', ?, 1, 0.5, 1.0, 'OK', NULL, 100, 0)",
             [(n + 1, f"{n}.png", f"cam-a-{n}", START.timestamp() + n % 7) for n in range(images)],
         )

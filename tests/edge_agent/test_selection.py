@@ -53,7 +53,14 @@ class SecondCpu:
         return "1.0"
 
     def open(
-        self, data: bytes, *, threads: int, precision: Precision, file: str, engines: Path | None = None
+        self,
+        data: bytes,
+        *,
+        threads: int,
+        precision: Precision,
+        file: str,
+        engines: Path | None = None,
+        background: bool = False,
     ) -> Runner:
         return targets.targets()["onnxruntime-cpu"].open(data, threads=threads, precision=precision, file=file)
 
@@ -159,6 +166,24 @@ def test_the_line_passes_before_everything_that_proves_and_times_a_variant(tmp_p
     breathe = partial(breaths.append, None)
     Selector(Memory(), variant=None, threads=1, engines=tmp_path, trials=trials, breathe=breathe).select(bundle)
     assert len(breaths) == 2 * 2 + 2 * 23  # one golden sample, twice; 23 times of each variant
+
+
+@pytest.mark.parametrize("serving", [False, True])
+def test_a_variant_is_loaded_behind_the_line_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serving: bool
+) -> None:
+    asked: list[bool] = []
+
+    def open_it(self: SecondCpu, data: bytes, *, background: bool, file: str, **_: object) -> Runner:
+        asked.append(background)
+        return targets.targets()["onnxruntime-cpu"].open(data, threads=1, precision="fp32", file=file)
+
+    monkeypatch.setattr(SecondCpu, "open", open_it)
+    trials = Trials(tmp_path / "trials.json")
+    found = Selector(
+        Memory(), variant=SECOND, threads=1, engines=tmp_path, trials=trials, serving=lambda: serving
+    ).select(bundle_with(tmp_path))
+    assert (asked, found[1].variant) == ([serving], SECOND)
 
 
 def test_a_faster_variant_without_a_certificate_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,11 +160,12 @@ def test_its_answers_reach_the_windows_and_not_the_line(make_agent: MakeAgent, t
     agent = make_agent(window=WindowSettings(images=15))
     agent.core.shadow.start(Inspector(other))
     line = ListSource([picture(80, n) for n in range(10)])
-    for capture in line.captures():
+    answered, labels = "lineside_agent_shadow_images_total", {"result": "answered"}
+    for number, capture in enumerate(line.captures()):
         if capture is None:
             break
         agent.core.station.inspect(capture, "test")
-        wait_for(lambda: len(agent.core.ledger._batch.shadow) > 0)
+        wait_for(lambda n=number: (agent.core.metrics.registry.get_sample_value(answered, labels) or 0) > n)
     agent.core.station.commit()
     entries = agent.core.record.entries(limit=99)
     assert {entry.verdict.decision for entry in entries} == {Decision.OK}

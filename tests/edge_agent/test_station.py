@@ -108,6 +108,7 @@ def test_what_is_asked_for_meanwhile_goes_into_one_commit_and_nothing_waits_for_
         counted.append(threading.current_thread().name)
         commits.release()
 
+    monkeypatch.setattr(type(station._ledger), "holds_something", True)
     with station._wanted:  # nothing is committed while five are asked for
         monkeypatch.setattr(station, "commit", commit)
         for gather in (True, True, True, True, False):

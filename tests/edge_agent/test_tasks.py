@@ -24,6 +24,7 @@ from tests.edge_agent.conftest import MakeAgent
 from tests.edge_agent.test_web_inspect import ask, inspect
 from tests.simulators.browser import PROGRAM, Browser, browser
 from tests.simulators.captures import frame, inspection
+from tests.simulators.older_agent import make_older
 from tests.simulators.small_bundle import encoded, picture, write_small_bundle
 from tests.simulators.tasks_bundle import TASKS, spotted, write_tasks_bundle
 
@@ -87,11 +88,7 @@ def test_a_database_of_the_version_before_is_kept_and_goes_on(tmp_path: Path) ->
     store = Store(path)
     Record(store).append([(inspection(0).verdict, "file-0")])
     store.close()
-    with sqlite3.connect(path) as db:  # as it was before
-        for column in ("severity", "box", "review_from", "thresholds_number"):
-            db.execute(f"ALTER TABLE verdicts DROP COLUMN {column}")
-        db.execute("DROP TABLE parts")
-        db.execute("PRAGMA user_version = 1")
+    make_older(path, 1)
     store = Store(path)
     record = Record(store)
     record.append([(inspection(1).verdict, "file-1")])

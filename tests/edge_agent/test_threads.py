@@ -6,7 +6,14 @@ import threading
 
 import pytest
 
+from edge_agent import engines, pulse, station
+from edge_agent.parts import parts
+from edge_agent.parts.settings import PartSettings
+from edge_agent.products import shelf
+from edge_agent.products.settings import ProductSettings
+from edge_agent.sources import push
 from edge_agent.threads import Threads
+from tests.edge_agent.conftest import MakeAgent
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -25,6 +32,21 @@ def test_a_thread_that_is_done_stops_nothing() -> None:
     threads.run("part", seen.append, 3)
     threads.join()
     assert (seen, threads.failure, stop.is_set()) == ([3], None, False)
+
+
+def test_what_waits_for_work_is_woken_when_the_agent_ends(
+    monkeypatch: pytest.MonkeyPatch, make_agent: MakeAgent
+) -> None:
+    hours = 3 * 3600.0
+    for module, name in (
+        (engines, "_BEAT_SECONDS"), (parts, "_BEAT_SECONDS"), (shelf, "_BEAT_SECONDS"), (pulse, "_LOOK_SECONDS"),
+        (push, "_PATIENCE_SECONDS"), (station, "_RETRY_SECONDS"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, hours)
+    housing = PartSettings(name="housing", views=("cam-a", "cam-b"))
+    agent = make_agent(parts=(housing,), products=(ProductSettings(name="cap"),))
+    agent.close()
+    assert [thread.name for thread in agent.threads._started if thread.is_alive()] == []
 
 
 def fail() -> None:

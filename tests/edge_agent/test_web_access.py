@@ -66,7 +66,11 @@ def test_a_key_opens_what_its_client_may_do_and_nothing_else(
     assert came == ([made.settings.name] * 2 if expected == 200 else [])
 
 
-@pytest.mark.parametrize("key", ["", "hunter2", CAMERA.settings.key_sha256, CAMERA.key[:-1], CAMERA.key.swapcase()])
+@pytest.mark.parametrize(
+    "key",
+    ["", "hunter2", CAMERA.settings.key_sha256, CAMERA.key[:-1], CAMERA.key.swapcase()],
+    ids=["none", "password", "hash", "shortened", "other-case"],
+)
 def test_a_wrong_key_opens_nothing_even_on_loopback(key: str) -> None:
     for password in (None, "hunter2"):
         assert status(door(password), "POST", "/v1/inspect", key) == 401

@@ -12,6 +12,7 @@ from contracts.frame import Decision, Verdict
 from contracts.telemetry import Event, EventKind, OutcomeReport
 from edge_agent.agent import Agent
 from edge_agent.outcomes import confirmed_label
+from edge_agent.settings import BufferSettings
 from tests.edge_agent.conftest import MakeAgent
 from tests.edge_agent.test_web_inspect import ask, inspect
 from tests.simulators.captures import frame
@@ -155,3 +156,19 @@ def test_the_class_that_right_stands_for_lies_on_the_side_of_the_verdict(
 ) -> None:
     verdict = Verdict(frame=frame(0), decision=decision, scores=scores)
     assert confirmed_label(verdict, ["good"]) == label
+
+
+def test_the_image_of_a_contradicted_verdict_is_kept_for_labelling(make_agent: MakeAgent) -> None:
+    agent = make_agent(buffer=BufferSettings(random_fraction=0.0))
+    for part_id, level in (("p-ng", 180), ("p-right", 180), ("p-ok", 80), ("p-review", 128)):
+        inspect(agent, encoded(picture(level)), f"?part_id={part_id}")
+    assert agent.core.buffer.size()[0] == 0
+    for values in (
+        {"part_id": "p-ng", "label": "good"},
+        {"part_id": "p-right", "right": True},
+        {"part_id": "p-ok", "label": "dent", "new": True},
+        {"part_id": "p-review", "label": "good"},  # no verdict that it could contradict
+    ):
+        assert say(agent, **values)[0] == 201
+    kept = agent.core.store.rows("SELECT part_id, reason, drawn FROM images ORDER BY id")
+    assert [tuple(row) for row in kept] == [("p-ng", "overruled", 0), ("p-ok", "overruled", 0)]

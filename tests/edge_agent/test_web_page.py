@@ -46,6 +46,7 @@ def test_every_text_that_a_template_asks_for_exists_and_every_text_is_asked_for(
         "purpose",
         "carries",
         "why",
+        "whole",
     }  # looked up by a value
     assert {(section, key) for section, key in known - asked if section not in by_value} == set()
 

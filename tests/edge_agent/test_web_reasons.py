@@ -12,12 +12,14 @@ from contracts.frame import Decision, Verdict
 from drift.camera import CameraFault
 from edge_agent.deadline import in_time
 from edge_agent.inspection import Inspector
+from edge_agent.parts.joining import Joined, Joining, Key, OpenPart
+from edge_agent.parts.rule import decide
 from edge_agent.pause import Pause, Paused
 from edge_agent.products.changeover import Changeover
 from edge_agent.products.settings import ChangeoverSettings, ProductSettings
 from edge_agent.source import Capture
 from edge_agent.station import fault_reason
-from edge_agent.web.reasons import why
+from edge_agent.web.reasons import why, why_whole
 from edge_agent.web.texts import read_texts
 from runtime.bundle import Bundle
 from tests.edge_agent.conftest import MakeAgent
@@ -71,6 +73,23 @@ def test_a_faulty_camera_is_named_and_what_nobody_knows_stays_as_it_is() -> None
     told = fault_reason("cam-a", CameraFault.BLACK)
     assert why(told, "cam-a", TEXTS["de"]) == "Kamera cam-a sieht nur Schwarz"
     assert why("a word of {nobody}", "cam-a", TEXTS["de"]) == "a word of {nobody}"
+
+
+def test_every_reason_of_a_part_of_several_views_is_said_in_german() -> None:
+    views = {"cam-a": Decision.NG, "cam-b": Decision.OK}
+    _, reason = decide(views, ["cam-a", "cam-b", "cam-c", "cam-d"], ["cap", "nut"], within_seconds=2.5)
+    assert why_whole(str(reason), TEXTS["de"]) == {
+        "says": ["cam-a sagt Fehler"],
+        "no-picture": ["kein Bild von cam-c, cam-d innerhalb von 2.5 s"],
+        "products": ["seine Bilder nennen verschiedene Produkte: cap, nut"],
+    }
+    joining = Joining([])
+    joining.reopen(OpenPart(Key("housing", "P-1"), "cap", "l", frozenset(), {"cam-a": Decision.OK}, due=0.0), 0.0)
+    joining.settle(1.0, datetime.now(UTC), joined := Joined())
+    ((_, verdict),) = joined.decided
+    told = why_whole(str(verdict.reason), TEXTS["de"])
+    assert told == {"unknown": ["die Einstellungen kennen das Teil housing nicht mehr"]}
+    assert why_whole("a word of {nobody}", TEXTS["de"]) == {"": ["a word of {nobody}"]}
 
 
 def test_the_page_and_the_record_say_it_in_german(make_agent: MakeAgent) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from exporter.bias_correction import correct_biases
 from exporter.fused import fused
 from exporter.graph import export_graph
+from exporter.passes.four_channels import give_four_channels
 from exporter.passes.gates import fold_hard_sigmoids
 from exporter.passes.guarded import guard_float_convolutions
 from exporter.passes.hard_sigmoid import add_for_hard_sigmoids
@@ -211,3 +212,31 @@ def test_products_of_a_head_stay_in_float(fp32: Path, images: list[Image], tmp_p
 
 def test_operators_that_are_quantised_may_stand_in_a_bundle() -> None:
     assert set(OPERATORS) <= ALLOWED
+
+
+@pytest.mark.parametrize("low", [-1.0, 0.0])  # the zero point lies within 0..255, or is 0
+def test_stem_of_three_channels_reads_a_fourth_that_is_empty_and_answers_the_same_bits(
+    low: float, simplified: Path, images: list[Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.quantise.give_four_channels", lambda model: 0)
+    seen = [np.maximum(image, np.float32(low)) for image in images]
+    quantise(simplified, tmp_path / "three.onnx", seen)
+    model = onnx.load(tmp_path / "three.onnx")
+    shrink(model)  # a zero point of zero is left out
+    before, plain_before = answers(model, images), answers(model, images, plainly=True)
+    assert give_four_channels(model) == 1
+    assert give_four_channels(model) == 0
+    np.testing.assert_array_equal(answers(model, images), before)
+    np.testing.assert_array_equal(answers(model, images, plainly=True), plain_before)
+    onnx.save(model, tmp_path / "four.onnx")
+    assert fused(tmp_path / "four.onnx").told() == "5 of 5 convolutions in int8"
+
+
+def test_stem_that_stays_in_float_keeps_its_three_channels(
+    simplified: Path, images: list[Image], tmp_path: Path
+) -> None:
+    stem = next(node.name for node in onnx.load(simplified).graph.node if node.op_type == "Conv")
+    quantise(simplified, tmp_path / "stem.onnx", images, keep_float=[stem])
+    assert count(onnx.load(tmp_path / "stem.onnx"), "Pad") == 0
+    quantise(simplified, tmp_path / "int8.onnx", images)
+    assert count(onnx.load(tmp_path / "int8.onnx"), "Pad") == 1

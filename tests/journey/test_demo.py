@@ -10,6 +10,7 @@ import pytest
 
 from contracts.report import Report
 
+pytestmark = pytest.mark.alone
 MOST_SECONDS = 900
 
 

@@ -20,6 +20,7 @@ from lineside.stream.source import StreamSettings
 from runtime.bundle import Bundle
 from tests.simulators.monitored_plant import certified_bundle, write_gold
 
+pytestmark = pytest.mark.alone
 SITE = "plant"
 WINDOW_IMAGES = 20
 PATIENCE_SECONDS = 90

@@ -12,6 +12,7 @@ from PIL import Image
 from lineside.line import Conditions, SimulatedLine
 from lineside.process import free_port
 
+pytestmark = pytest.mark.alone
 MOST_SECONDS = 500
 
 

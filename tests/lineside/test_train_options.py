@@ -25,6 +25,7 @@ def manifest(tmp_path: Path) -> Path:
         ("--task location", "no column 'bbox_xyxy', only path, label, area; write the boxes into it"),
         ("--task location --strategy probe", "say --strategy tail, or full"),
         ("--average", "needs a strategy that sees the images anew, not tail: say --strategy full"),
+        ("--graft --strategy probe", "to graft defects needs a strategy that sees the images anew, not probe"),
         ("--average --strategy full --task location", "--average is for the class alone"),
         ("--severity-levels 4", "--severity-column and --severity-levels need --task severity"),
         ("--compare-tasks", "--compare-tasks needs --task severity or --task location"),
@@ -50,7 +51,10 @@ def test_contradiction_is_refused_before_an_image_is_read(
 def test_folder_tells_of_no_task(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["train", str(tmp_path), "--out", str(tmp_path / "run"), "--task", "location"])
     assert result.exit_code == 1
-    assert "a folder tells the class alone; write a manifest" in result.output
+    assert "a folder tells the class alone, and with masks in ground_truth the place; write a manifest" in result.output
+    (tmp_path / "ground_truth").mkdir()
+    result = CliRunner().invoke(app, ["train", str(tmp_path), "--out", str(tmp_path / "run"), "--task", "location"])
+    assert "has no sub-folder with images" in result.output, "the words were clear, now the images are looked for"
 
 
 def ticks(*seconds: float) -> Iterator[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,9 +15,19 @@ from tests.simulators.monitored_plant import Plant, certified_bundle
 MakePlant = Callable[..., Plant]
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store's database, to be copied: making its tables takes longer than most tests."""
+    file = tmp_path_factory.mktemp("empty") / "monitor.db"
+    Store(file).close()
+    return file
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(empty_database: Path, tmp_path: Path) -> Iterator[Store]:
     """An empty store."""
+    (tmp_path / "store").mkdir()
+    shutil.copy(empty_database, tmp_path / "store")
     store = Store(tmp_path / "store" / "monitor.db")
     yield store
     store.close()

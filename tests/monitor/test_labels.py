@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from contracts.frame import Clock, Decision, Frame, Outcome, OutcomeSource, Verdict
+from contracts.frame import PICKED_SOURCES, Clock, Decision, Frame, Outcome, OutcomeSource, Verdict
 from contracts.telemetry import OutcomeReport
 from contracts.upload import ImageUpload
 from monitor import labels, ratings
@@ -118,11 +118,13 @@ def test_queue_asks_for_the_drift_first_and_hides_the_verdict(store: Store) -> N
     for part, source in (
         ("atypical", OutcomeSource.ATYPICAL),
         ("audit", OutcomeSource.AUDIT),
+        ("unsure", OutcomeSource.UNSURE),
         ("drift", OutcomeSource.DRIFT_SAMPLE),
+        ("overruled", OutcomeSource.OVERRULED),
     ):
-        accept(store, upload(part, source))
+        accept(store, upload(part, source, score=0.55 if source is OutcomeSource.UNSURE else 0.9))
     asked = desk(store, extra=("dent",)).queue(limit=10, site="mono")
-    assert [item["part_id"] for item in asked["items"]] == ["drift", "audit", "atypical"]
+    assert [item["part_id"] for item in asked["items"]] == ["drift", "audit", "overruled", "unsure", "atypical"]
     assert asked["labels"] == ["dent"]
     told = str(asked["items"])
     assert "NG" not in told
@@ -130,14 +132,14 @@ def test_queue_asks_for_the_drift_first_and_hides_the_verdict(store: Store) -> N
     assert "source" not in told
 
 
-def test_quarter_of_the_random_labels_is_for_the_gate_and_no_atypical_one(store: Store) -> None:
+def test_quarter_of_the_random_labels_is_for_the_gate_and_no_picked_one(store: Store) -> None:
     for number in range(200):
         random_id = accept(store, upload(f"r{number}", OutcomeSource.DRIFT_SAMPLE)) or ""
         assert answer(store, random_id) == (
             "gate" if labels.is_for_gate("mono", f"r{number}", fraction=0.25) else "train"
         )
-    for number in range(20):
-        picked_id = accept(store, upload(f"a{number}", OutcomeSource.ATYPICAL)) or ""
+    for number, source in enumerate(PICKED_SOURCES * 7):
+        picked_id = accept(store, upload(f"a{number}", source)) or ""
         assert answer(store, picked_id, gate_fraction=1.0) == "train"
     with store.read() as session:
         uses = [row.use for row in session.scalars(select(LabelRow))]
@@ -148,6 +150,16 @@ def test_outcome_of_the_line_counts_once_per_source_and_trains_nothing(store: St
     assert report(store, outcome("p1")) == ["p1 good none"]
     assert report(store, outcome("p1")) == []
     assert report(store, outcome("p1", source=OutcomeSource.END_OF_LINE)) == ["p1 good none"]
+
+
+def test_what_an_operator_said_and_what_a_rater_sees_on_its_picture_both_stand(store: Store) -> None:
+    report(store, outcome("p1"))
+    assert answer(store, accept(store, upload("p1", OutcomeSource.OVERRULED)) or "", "good") == "train"
+    with store.read() as session:
+        assert [(row.label, row.use) for row in session.scalars(select(LabelRow))] == [
+            ("good", "none"),
+            ("good", "train"),
+        ]
 
 
 def test_labels_for_training_come_with_their_images(store: Store, tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import select
 
+from contracts.frame import OutcomeSource
 from contracts.orders import Configure, Sample
 from monitor.orders import OrderDesk
 from monitor.store import Store
 from monitor.store.rollout_tables import OrderRow
 from monitor.store.rule_tables import EventRow
 from tests.monitor.telemetry import START
+from tests.monitor.test_labels import accept, upload
 
 
 @dataclass
@@ -87,6 +89,23 @@ def test_expired_order_is_never_sent_and_the_timeline_says_so(desk: OrderDesk, s
     assert (state(store), broker.sent) == ("expired", [])
     with store.read() as session:
         assert session.scalars(select(EventRow.code)).all() == ["order.expired"]
+
+
+@pytest.mark.parametrize(("uploaded", "ended"), [(2, "done"), (1, "expired")])
+def test_a_sample_whose_random_images_came_is_done_whatever_it_wanted_on_top(
+    desk: OrderDesk, store: Store, clock: Clock, uploaded: int, ended: str
+) -> None:
+    with store.write() as session:
+        desk.issue(
+            session, Sample, site="mono", agent="agent-1", reason="x", order_id="sample-1", camera="cam-a",
+            product="cap", random=2, overruled=5, since=START,
+        )  # fmt: skip
+    for number in range(uploaded):
+        accept(store, upload(f"p-{number}", OutcomeSource.DRIFT_SAMPLE, order_id="sample-1"))
+    accept(store, upload("p-picked", OutcomeSource.ATYPICAL, order_id="sample-1"))
+    clock.now += timedelta(hours=2)
+    desk.send_due(store, Broker())
+    assert state(store) == ended
 
 
 def test_same_order_id_is_issued_once(desk: OrderDesk, store: Store) -> None:

@@ -66,6 +66,30 @@ def test_answers_are_those_of_onnxruntime(target: Target) -> None:
     assert mine.runtime == f"{target.name} {target.version()}"
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_was_loaded_in_the_background_answers_as_before(target: Target, threads: int) -> None:
+    data = model_bytes(4.0, 0)
+    runner = target.open(data, threads=threads, precision="fp32", file="m", background=True)
+    assert np.array_equal(runner.run(image(), None)["logits"][0], load(target, data).infer(image()).logits)
+
+
+@pytest.mark.optional
+def test_openvino_compiles_behind_the_line_only_where_its_threads_do_not_compute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if (reason := why_not("openvino-cpu")) is not None:
+        pytest.skip(reason)
+    from runtime.targets import openvino_cpu
+
+    behind: list[int] = []
+    monkeypatch.setattr(openvino_cpu, "behind", lambda call: (behind.append(threads), call())[1])
+    for threads, background in ((1, True), (2, True), (1, False)):
+        find("openvino-cpu").open(
+            model_bytes(4.0, 0), threads=threads, precision="fp32", file="m", background=background
+        )
+    assert behind == [1]
+
+
 def test_another_signature_is_refused(target: Target) -> None:
     with pytest.raises(
         BundleError, match=r"embedding must be tensor\(float\) \[1, 9\], it is tensor\(float\) \[1, 8\]"

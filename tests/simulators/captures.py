@@ -40,6 +40,7 @@ def inspection(
     vector: Sequence[float] | None = (1.0, 0.5),
     decision: Decision = Decision.OK,
     distance: float = 1.0,
+    defect_score: float = 0.1,
 ) -> Inspection:
     """An inspected image; without a vector it has no verdict."""
     shown = frame(sequence, camera=camera, product=product, seconds=seconds)
@@ -51,8 +52,8 @@ def inspection(
         frame=shown,
         decision=decision,
         label="good" if decision is Decision.OK else "scratch",
-        scores={"good": 0.9, "scratch": 0.1},
-        defect_score=0.1,
+        scores={"good": 1.0 - defect_score, "scratch": defect_score},
+        defect_score=defect_score,
         threshold=0.5,
         bundle_hash=bundle_hash,
         latency_seconds=0.002,

@@ -384,8 +384,10 @@ class Plant:
                 self.upload(OutcomeSource.DRIFT_SAMPLE, camera=order.camera, order_id=order.order_id)
             for _ in range(order.atypical):
                 self.upload(OutcomeSource.ATYPICAL, camera=order.camera, order_id=order.order_id)
+            for _ in range(order.unsure):
+                self.upload(OutcomeSource.UNSURE, camera=order.camera, order_id=order.order_id)
             self.event(EventKind.ORDER_DONE, order_id=order.order_id)
-            uploaded += order.random + order.atypical
+            uploaded += order.random + order.atypical + order.unsure
         return uploaded
 
     def answer_queue(self, *, most: int = 1000, convention: dict[str, str] | None = None) -> int:

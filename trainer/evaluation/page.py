@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader
 from trainer.evaluation.plots import more_images, reliability, training_curves, tuning_trials
 from trainer.evaluation.report import Estimate, Evaluation
 from trainer.evaluation.text import task_rows
+from trainer.marks import placed
 from trainer.thumbnail import data_address, thumbnail
 from trainer.trained import TrainedModel
 
@@ -35,6 +36,7 @@ FLIPS_IN_WORDS = {
 def page(model: TrainedModel, evaluation: Evaluation, pictures: Mapping[str, bytes], sheet: bytes) -> str:
     """HTML of a run and its evaluation, with these PNG curves and the contact sheet of what the training saw. Reads the
     pictures of the failures."""
+    examples = {str(example.path): example for example in model.snapshot.of("test")}
     environment = Environment(loader=PackageLoader("trainer.evaluation", "."), autoescape=True)
     return environment.get_template("page.html.jinja").render(
         record=model.record,
@@ -45,7 +47,7 @@ def page(model: TrainedModel, evaluation: Evaluation, pictures: Mapping[str, byt
         seen=FLIPS_IN_WORDS[str(model.record.lineage.training.get("flips", "none"))],
         faults=list(dict.fromkeys(found.fault for found in evaluation.faults)),
         lost={(found.fault, found.severity): found.lost for found in evaluation.faults},
-        thumbnail=lambda path: thumbnail(Path(path)),
+        thumbnail=lambda path: thumbnail(Path(path), placed(examples[path]) if path in examples else ()),
         name_of=lambda path: Path(path).name,
         absolute=lambda path: str(Path(path).resolve()),
         value=_value,

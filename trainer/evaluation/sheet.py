@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from trainer.dataset import Example
+from trainer.grafts import Grafts
 from trainer.image import load_images
 from trainer.marks import shown_defects
 from trainer.settings import TrainingSettings
@@ -22,12 +23,19 @@ _SIDE, _GAP = 112, 4  # pixels on the sheet
 def contact_sheet(model: TrainedModel) -> bytes:
     """PNG: a training image of each class in a row, first as it is, then as seven steps of a training may see it. Of an
     image in tiles, the tile that shows the defect best. Raises DatasetError where an image is gone."""
-    chosen = _one_of_each_class(model)
-    plain = _shown(chosen, model)  # [n, 3, h, w]
-    flips = FLIPS[TrainingSettings.model_validate(model.record.lineage.training).flips]
+    chosen, settings = _one_of_each_class(model), TrainingSettings.model_validate(model.record.lineage.training)
+    spec = model.record.preprocessing
+    tile = shown_defects(chosen, spec).nan_to_num().argmax(1)
+    rows = torch.arange(len(chosen))
+    plain = load_images(chosen, spec)[rows, tile]  # [n, 3, h, w]
+    images = plain.repeat_interleave(_LOOKS, 0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        looks = drawn(plain.repeat_interleave(_LOOKS, 0), flips).view(len(plain), _LOOKS, *plain.shape[1:])
+        if settings.graft:
+            grafts = Grafts.of(chosen, spec, model.record.good_labels)
+            shown = Grafts(grafts.marks[rows, tile][:, None], grafts.good).rows(rows.repeat_interleave(_LOOKS))
+            images = shown.drawn(images[:, None])[:, 0]
+        looks = drawn(images, FLIPS[settings.flips]).view(len(plain), _LOOKS, *plain.shape[1:])
     return _png(torch.cat([plain[:, None].float(), looks], dim=1))
 
 
@@ -36,12 +44,6 @@ def _one_of_each_class(model: TrainedModel) -> list[Example]:
     for example in model.snapshot.of("train"):
         first.setdefault(example.label, example)
     return [first[label] for label in sorted(first)][:_IMAGES]
-
-
-def _shown(examples: list[Example], model: TrainedModel) -> Tensor:
-    spec = model.record.preprocessing
-    tile = shown_defects(examples, spec).nan_to_num().argmax(1)
-    return load_images(examples, spec)[torch.arange(len(examples)), tile]
 
 
 def _png(rows: Tensor) -> bytes:

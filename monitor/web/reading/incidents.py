@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
+from contracts.frame import PICKED_SOURCES
 from monitor.rules.fleet import FleetIncident
 from monitor.store.label_tables import ImageRow, LabelRow
 from monitor.store.rule_tables import CameraRow, EventRow, FleetRow, IncidentRow
@@ -79,7 +80,7 @@ def _together(session: Session, row: FleetRow) -> Together:
 
 
 def _pictures(session: Session, row: IncidentRow) -> Pictures:
-    unusual = case((ImageRow.source == "atypical", 0), else_=1)
+    unusual = case((ImageRow.source.in_([source.value for source in PICKED_SOURCES]), 0), else_=1)
     now = (
         select(ImageRow).where(ImageRow.incident_id == row.incident_id).order_by(unusual, ImageRow.triggered_at.desc())
     )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import urllib.request
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from edge_agent.settings import AgentSettings
 from edge_agent.store import Store
 from tests.edge_agent.conftest import MakeAgent, wait_for
 from tests.simulators.captures import START
+from tests.simulators.older_agent import make_older
 from tests.simulators.small_bundle import encoded, picture
 
 OK, NG, NONE = Decision.OK, Decision.NG, Decision.NO_VERDICT
@@ -250,6 +249,8 @@ class TestOfAnAgent:
         wait_for(lambda: agent.core.parts.find("P-1"))
         page = get(agent, "/?lang=en")
         assert '<p class="verdict NO_VERDICT">No verdict</p>' in page
+        assert "no picture of cam-b within" in page
+        assert "kein Bild von cam-b innerhalb von" in get(agent, "/?lang=de")
         assert '<p class="verdict OK">' not in page
         assert '<p class="verdict">' not in page
 
@@ -273,10 +274,7 @@ class TestOfAnAgent:
 def test_a_database_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "agent.sqlite"
     Store(path).close()
-    with closing(sqlite3.connect(path)) as db:
-        for column in ("review_from", "thresholds_number"):
-            db.execute(f"ALTER TABLE verdicts DROP COLUMN {column}")
-        db.executescript("DROP TABLE parts; PRAGMA user_version = 2;")
+    make_older(path, 2)
     bench = Bench(path, HOUSING)
     bench.see("cam-a")
     bench.see("cam-b")

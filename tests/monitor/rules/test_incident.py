@@ -23,7 +23,7 @@ from monitor.rules.action import (
 from monitor.rules.happening import CandidateMoved, PersonSaid
 from monitor.rules.incident import answers
 from monitor.rules.reason import because
-from tests.simulators.planted_model import A, B, Moved, PlantedModel
+from tests.simulators.planted_model import SETTINGS, A, B, Moved, PlantedModel
 
 BOTH: dict[str, Moved] = {A: "embedding", B: "embedding"}
 
@@ -212,13 +212,38 @@ def test_a_new_mix_may_be_adopted() -> None:
 # LABELS
 
 
-def test_200_random_and_60_atypical_images_are_asked_for_once_and_shared_by_the_cameras(drifting: PlantedModel) -> None:
+def test_200_random_and_80_picked_images_are_asked_for_once_and_shared_by_the_cameras(drifting: PlantedModel) -> None:
     asked = drifting.all_of(AskForLabels)
     assert {ask.camera for ask in asked} <= {A, B}
     assert sum(ask.random for ask in asked) == 200
-    assert sum(ask.atypical for ask in asked) == 60
+    picked = [(ask.atypical, ask.unsure, ask.overruled) for ask in asked]
+    assert [sum(counts) for counts in zip(*picked, strict=True)] == [40, 20, 20]
     drifting.windows(50, BOTH)
     assert len(drifting.all_of(AskForLabels)) == len(asked)
+
+
+def test_picked_images_prove_nothing_and_count_as_labels(drifting: PlantedModel) -> None:
+    drifting.labels(20, A, error=1.0, source=OutcomeSource.UNSURE)
+    drifting.labels(20, A, error=1.0, source=OutcomeSource.ATYPICAL)
+    incident = drifting.incident
+    assert incident is not None
+    assert (incident.evidence.labels, incident.evidence.random, incident.evidence.wrong) == (40, 0, 0)
+
+
+def test_what_an_operator_found_counts_once_though_a_rater_labels_its_picture_too(drifting: PlantedModel) -> None:
+    drifting.labels(10, A, error=1.0, source=OutcomeSource.OPERATOR)
+    drifting.labels(10, A, error=1.0, source=OutcomeSource.OVERRULED)
+    assert drifting.incident is not None
+    assert drifting.incident.evidence.labels == 10
+
+
+def test_overruled_images_that_nobody_finds_hold_nothing_up() -> None:
+    model = PlantedModel(settings=SETTINGS.model_copy(update={"overruled_labels": 1000}))
+    model.learn()
+    model.windows(6, BOTH)
+    model.labels(190, A)
+    assert model.incident is not None
+    assert model.incident.asked == 260
 
 
 def test_200_random_labels_without_proof_are_harmless_and_adoption_is_offered(drifting: PlantedModel) -> None:

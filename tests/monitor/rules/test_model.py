@@ -102,7 +102,7 @@ def check_no_storm(model: PlantedModel, clicks: int) -> None:
         assert sum(at - other < timedelta(days=7) for other in before) < 3
         assert not before or at - before[-1] >= timedelta(hours=24)
     incidents, orders = len(model.all_of(OpenIncident)), len(model.orders)
-    asked = sum(ask.random + ask.atypical for ask in model.all_of(AskForLabels))
+    asked = sum(ask.total - ask.overruled for ask in model.all_of(AskForLabels))
     assert asked <= incidents * (5 * 200 + 60)
     days = (model.now - START) // timedelta(hours=model.settings.person_hours)
     assert len(model.all_of(AskPerson)) <= incidents + orders + days

@@ -9,6 +9,7 @@ import pytest
 from contracts.frame import Decision, OutcomeSource
 from monitor.rules.action import Action, OpenIncident, PastDrift, Phase, PhaseChanged, Withdraw
 from monitor.rules.happening import LabelSeen, WindowSeen
+from tests.monitor.rules.test_decision import with_roll_ups
 from tests.simulators.planted_model import A, Moved, PlantedModel, bundle_hash
 
 AWAY = timedelta(hours=6)
@@ -24,12 +25,14 @@ def model() -> PlantedModel:
     return model
 
 
-def late(model: PlantedModel, since: datetime, count: int, moved: Moved | None = None) -> list[Action]:
+def late(
+    model: PlantedModel, since: datetime, count: int, moved: Moved | None = None, size: float = 8.0
+) -> list[Action]:
     """Windows of camera A, a minute each from that moment on, which come now."""
     found, present = [], model.now
     for number in range(count):
         model.now = since + timedelta(minutes=number + 1)
-        window = model.window(A, since + timedelta(minutes=number), moved, 8.0, model.served)
+        window = model.window(A, since + timedelta(minutes=number), moved, size, model.served)
         found += model.happen(window.model_copy(update={"late": True}))
     model.now = present
     return found
@@ -45,12 +48,37 @@ def test_a_drift_that_came_and_went_while_the_station_was_away_is_recorded_and_o
     before = model.state.cameras[A]
     assert [type(action) for action in late(model, hours_ago(model, 5), 10, "image")] == [PastDrift]
     after = model.state.cameras[A]
-    assert after.model_copy(update={"late_at": None, "late_over": ()}) == before
+    kept = {name: value for name, value in after if not name.startswith("late_")}
+    assert kept == {name: value for name, value in before if not name.startswith("late_")}
     assert model.state.incident is None
     late(model, hours_ago(model, 3), 5)
     late(model, hours_ago(model, 2), 5, "image")
     assert len(model.all_of(PastDrift)) == 2, "one for each time that it drifted"
     assert model.all_of(PastDrift)[0].reason.plain.startswith("while the station was away, 3 of 3 windows")
+
+
+@pytest.fixture
+def long_known() -> PlantedModel:
+    """The same, of cameras that know their means over ten windows."""
+    model = with_roll_ups()
+    model.now += AWAY
+    model.windows(3)
+    return model
+
+
+def test_a_slow_drift_that_single_windows_do_not_show_is_recorded_once(long_known: PlantedModel) -> None:
+    model = long_known
+    late(model, hours_ago(model, 5), 50, "image", size=1.3)
+    (drift,) = model.all_of(PastDrift)
+    assert drift.reason.code == "past-slow-drift"
+    assert model.state.incident is None
+
+
+def test_a_drift_that_single_windows_show_is_not_told_a_second_time(long_known: PlantedModel) -> None:
+    model = long_known
+    late(model, hours_ago(model, 5), 25, "image")
+    late(model, hours_ago(model, 4), 60)
+    assert [drift.reason.code for drift in model.all_of(PastDrift)] == ["past-drift"]
 
 
 def test_a_drift_that_is_still_there_is_found_by_new_windows_whatever_comes_late(model: PlantedModel) -> None:

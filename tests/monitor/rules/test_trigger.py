@@ -79,7 +79,9 @@ def test_no_schedule_learns_from_a_dirty_lens() -> None:
 
 def test_on_new_data_and_operators_words_without_a_picture_are_no_data() -> None:
     model = served(retrain_on_labels=80)
-    model.labels(79, source=OutcomeSource.ATYPICAL)
+    model.labels(39, source=OutcomeSource.ATYPICAL)
+    model.labels(20, source=OutcomeSource.UNSURE)
+    model.labels(20, source=OutcomeSource.OVERRULED)
     model.labels(10, source=OutcomeSource.OPERATOR)
     assert not model.all_of(OrderRetrain)
     model.labels(1, source=OutcomeSource.AUDIT)
@@ -150,7 +152,7 @@ def test_the_weeks_label_budget_cuts_what_people_are_asked_and_says_so() -> None
     model.learn()
     model.windows(6, {A: "embedding", B: "embedding"})
     asks = model.all_of(AskForLabels)
-    assert sum(ask.random + ask.atypical for ask in asks) == 120
+    assert sum(ask.total for ask in asks) == 120
     assert asks[0].random == 120
     assert model.all_of(HoldLabels)[-1].reason.parameters["budget"] == 120
     model.happen(Tick(at=model.now))

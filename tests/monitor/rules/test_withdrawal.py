@@ -2,10 +2,15 @@
 
 from datetime import timedelta
 
+import numpy as np
+
 from contracts.frame import Decision, OutcomeSource
 from monitor.rules.action import Kind, OpenIncident, Phase, Withdraw
+from monitor.rules.evidence import harms
 from monitor.rules.happening import LabelSeen
-from tests.simulators.planted_model import A, B, PlantedModel, bundle_hash
+from monitor.rules.settings import RuleSettings
+from monitor.rules.withdrawal import Watch, inspected, labelled, proven, watch_of
+from tests.simulators.planted_model import START, A, B, PlantedModel, bundle_hash, facts
 
 AUDIT, OPERATOR = OutcomeSource.AUDIT, OutcomeSource.OPERATOR
 
@@ -180,3 +185,65 @@ def test_what_operators_invent_is_a_share_of_what_they_say() -> None:
         found[clicks] = model.all_of(Withdraw)
     assert not found[2]
     assert found[5][0].reason.code == "harm-overrides"
+
+
+SETTINGS = RuleSettings()
+RELEASE = facts(2, START, escapes_tolerated=0.06, false_rejects_tolerated=0.06)
+
+
+def said(defect: bool, wrong: bool, source: OutcomeSource = AUDIT) -> LabelSeen:
+    return LabelSeen(
+        at=START,
+        camera=A,
+        part_id="part",
+        label="pit" if defect else "good",
+        source=source,
+        decision=Decision.NG if defect != wrong else Decision.OK,
+        bundle_hash=bundle_hash(2),
+        triggered_at=START,
+    )
+
+
+def test_releases_that_err_as_often_as_tolerated_are_withdrawn_in_one_case_of_twenty_at_most() -> None:
+    """The worst that is still promised: both sides at their tolerated error, labels wrong as often as they may be, all
+    errors that operators may report or invent reported. 100 releases, 120 labels and windows of 60 parts; of a chance
+    of 5 % 12 come with probability 0.004."""
+    rng, withdrawn = np.random.default_rng(11), 0
+    invented = watch_of(RELEASE, SETTINGS).overrides.tolerated
+    for _ in range(100):
+        watch = watch_of(RELEASE, SETTINGS)
+        for number, chance in enumerate(rng.random((120, 3))):
+            defect, wrong, misread = (bool(hit) for hit in chance < (0.3, 0.06, SETTINGS.label_noise))
+            watch = labelled(watch, said(defect != misread, wrong != misread), RELEASE, SETTINGS)
+            if number % 6 == 0:
+                for _ in range(rng.binomial(60, invented)):
+                    watch = labelled(watch, said(True, True, OPERATOR), RELEASE, SETTINGS)
+                watch = inspected(watch, A, 60, START)
+            if proven(watch, SETTINGS, young=True):
+                withdrawn += 1
+                break
+    assert withdrawn < 12
+
+
+def test_evidence_that_proves_nothing_alone_withdraws_together() -> None:
+    """Six labels of sixteen and eight overrides on a hundred parts: too little each, enough together."""
+    watch = watch_of(RELEASE, SETTINGS)
+    for i in range(16):
+        watch = labelled(watch, said(i % 3 == 0, i % 8 in (0, 1, 3)), RELEASE, SETTINGS)
+    alone = [watch.evidence.escapes, watch.evidence.false_rejects, watch.overrides]
+    assert not any(process.reached(SETTINGS.withdrawal_proof) for process in alone)
+    assert not harms(watch.evidence, SETTINGS)
+    (reason,) = proven(watch, SETTINGS, young=True)
+    assert reason.code == "harm-both"
+    assert reason.parameters == {"wrong": 6, "labels": 16}
+    assert not proven(watch, SETTINGS)
+
+
+def test_evidence_of_an_older_monitor_goes_on_with_the_next_label() -> None:
+    watch = labelled(watch_of(RELEASE, SETTINGS), said(True, True), RELEASE, SETTINGS)
+    older = Watch.model_validate(watch.model_dump(exclude={"either_side"}))
+    assert older.either_side is None
+    assert not proven(older, SETTINGS, young=True)
+    again = labelled(older, said(False, False), RELEASE, SETTINGS).either_side
+    assert again is not None
+    assert again.labels == 1

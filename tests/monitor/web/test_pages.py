@@ -24,7 +24,8 @@ from tests.simulators.seeded_store import HASHES, SITE
 CAMERA = f"/cameras/{SITE}/press-4/cam-b/cap"
 LOOK = "/thresholds?escape=20&false_reject=1&review=0.2&reviews_a_day=50"
 RECORD = f"/changes/{SITE}/3"
-PAGES = ("/", "/incidents", "/labels", "/releases", "/changes", RECORD, "/thresholds", LOOK, "/timeline", CAMERA)
+DAYS = ("/days", "/days?by=site&last=31")
+PAGES = ("/", "/incidents", "/labels", "/releases", "/changes", RECORD, "/thresholds", LOOK, "/timeline", *DAYS, CAMERA)
 
 
 class Elements(HTMLParser):
@@ -95,6 +96,7 @@ def test_a_monitor_that_has_seen_nothing_says_so_everywhere(empty_works: Works) 
         assert "No open incident" in client.get("/incidents").text
         assert "No release yet" in client.get("/releases").text
         assert "Nothing has happened yet" in client.get("/timeline").text
+        assert "No window has arrived in the last 7 days" in client.get("/days").text
         assert client.get("/labels").status_code == 200
         assert client.get(CAMERA).status_code == 404
 

@@ -1,0 +1,114 @@
+"""Marked defects on good parts: what the training sees, and what stays true of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from contracts.bundle import Preprocessing
+from tests.trainer.conftest import shorten
+from trainer.bases.backbone import BaseModel
+from trainer.evaluation.sheet import contact_sheet
+from trainer.features import Pixels
+from trainer.grafts import Grafts
+from trainer.image import as_input
+from trainer.run import train
+from trainer.settings import TrainingSettings
+from trainer.snapshot import Snapshot
+from trainer.trained import TrainedModel
+
+GUEST, HOST, OTHER = 200.0, 100.0, 110.0
+MARK = torch.tensor([-0.5, -0.5, 0.0, 0.25])
+NONE = torch.full((4,), math.nan)
+
+
+def images(*values: float) -> Tensor:
+    return torch.stack([torch.full((1, 3, 32, 32), value) for value in values])
+
+
+def grafts(*marks: Tensor, good: tuple[bool, ...]) -> Grafts:
+    return Grafts(torch.stack(marks)[:, None, None], torch.tensor(good))
+
+
+def many(draw: Grafts, seen: Tensor) -> Tensor:
+    """[draws, n, h, w] of one colour."""
+    torch.manual_seed(0)
+    return torch.stack([draw.drawn(seen)[:, 0, 0] for _ in range(40)])
+
+
+def test_a_defect_is_whole_and_all_around_it_another_part() -> None:
+    known = grafts(MARK, NONE, NONE, good=(False, True, True))
+    seen = images(GUEST, HOST, HOST)
+    seen[0, :, :, 10:20, 10:14] = 20.0  # the defect
+    drawn = many(known, seen)[:, 0]
+    moved = drawn[(drawn[:, 0, 0] - HOST).abs() < 1e-3]
+    assert 10 < len(moved) < 30, "about half of the steps"
+    assert torch.equal(moved[0][:6], torch.full((6, 32), HOST))
+    assert moved[0][10:20, 10:14].mean() == pytest.approx(10.0), "as much darker than its part as it was"
+    assert moved[0][9, 9] == pytest.approx(HOST), "the light around it is the new part's"
+
+
+def test_pieces_of_good_parts_are_set_into_good_parts_and_defects_never_are() -> None:
+    seen = images(GUEST, HOST, HOST)
+    seen[0, :, :, 10:20, 10:14] = 20.0  # the defect
+    seen[2, :, :, 10:20, 10:14] = 150.0  # a harmless stain
+    drawn = many(grafts(MARK, NONE, NONE, good=(False, True, True)), seen)[:, 1]
+    stained = (drawn > 120).flatten(1).any(1)
+    assert 2 < int(stained.sum()) < 20, "a quarter of the steps, half of them from itself"
+    assert bool((drawn > 60).all())
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        grafts(NONE, NONE, NONE, good=(False, True, True)),
+        grafts(MARK, NONE, NONE, good=(False, False, True)),
+        grafts(MARK, MARK, MARK, good=(False, False, False)),
+    ],
+    ids=["no mark", "one good part", "no good part"],
+)
+def test_what_has_nothing_to_graft_stays_as_it_is(known: Grafts) -> None:
+    seen = images(GUEST, HOST, OTHER)
+    assert torch.equal(known.drawn(seen), seen)
+
+
+def test_steps_see_grafts_and_checks_the_images_as_they_are() -> None:
+    known = grafts(MARK, NONE, NONE, good=(False, True, True))
+    seen, spec = images(GUEST, HOST, OTHER), Preprocessing(width=32, height=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+    pixels = Pixels(seen.byte(), spec, ("",), known)
+    assert torch.equal(pixels.plain(), as_input(seen.flatten(0, 1), spec))
+    torch.manual_seed(0)
+    corners = [float(pixels.rows(torch.arange(3)).drawn()[0].amin()) for _ in range(10)]
+    assert min(corners) < 0 < max(corners), "on its own part and on the darker ones"
+
+
+def test_a_training_grafts_what_is_marked_and_says_where_nothing_is(
+    snapshot: Snapshot, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch, "full", fewest_steps=4, most_steps=4, passes=1)
+    settings = TrainingSettings(strategy="full", flips="none")
+    marked = replace(
+        snapshot,
+        examples=tuple(
+            replace(example, attributes={"bbox_xyxy": "8 8 40 40"} if example.label == "spot" else {})
+            for example in snapshot.examples
+        ),
+    )
+
+    def weights(name: str, of: Snapshot, graft: bool) -> tuple[Tensor, TrainedModel]:
+        model = train(of, small_base, settings=settings.model_copy(update={"graft": graft}), out=tmp_path / name)
+        return torch.cat([each.flatten() for each in model.module.parameters()]), model
+
+    plain, bare = weights("plain", marked, graft=False)
+    grafted, told = weights("grafted", marked, graft=True)
+    assert not torch.equal(plain, grafted)
+    assert not any("graft" in sentence for sentence in told.record.cannot_promise)
+    assert contact_sheet(told) != contact_sheet(bare), "the report shows what the training saw"
+    idle, untold = weights("idle", snapshot, graft=True)
+    assert torch.equal(idle, plain), "what has no marks is trained as it is"
+    assert any("there was nothing to graft" in sentence for sentence in untold.record.cannot_promise)
