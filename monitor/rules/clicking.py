@@ -9,6 +9,7 @@ from monitor.rules.decision import relearn, released
 from monitor.rules.happening import PersonSaid
 from monitor.rules.incident import Incident, answers, as_product, as_sensor, closed, settled, without_camera
 from monitor.rules.reason import Reason, because
+from monitor.rules.size import UsualSize
 from monitor.rules.turn import Turn
 
 
@@ -64,6 +65,7 @@ def _permanent(turn: Turn, incident: Incident, reason: Reason) -> None:
             _relearn_and_leave(turn, name, reason)
             continue
         current = turn.state.incident or incident
+        turn.set_camera(turn.state.cameras[name].model_copy(update={"usual_size": UsualSize()}))
         turn.set_incident(*as_product(current, name, reason))
     if turn.state.incident is not None:
         turn.set_incident(*settled(turn.state.incident, turn.at, reason, turn.settings))

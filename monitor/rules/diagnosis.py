@@ -50,7 +50,7 @@ def diagnose(
     """The diagnosis of a camera in DRIFT; None while it is worth waiting for the siblings' windows, which it no longer
     is when it is `overdue`. `signatures`: of the served release, where it has some."""
     if state.resized:
-        return _resized(state)
+        return set_up_anew(state)
     if state.waited < settings.sibling_wait_windows and not overdue:
         return None
     witnesses = {sibling.camera: testimony(state, sibling, settings) for sibling in siblings}
@@ -87,8 +87,8 @@ def _of_mix(cause: Cause, groups: Mapping[str, float], given: Mapping[str, float
     return None
 
 
-def _resized(state: CameraState) -> Diagnosis:
-    """No part changes how many pixels a picture has."""
+def set_up_anew(state: CameraState) -> Diagnosis:
+    """Of a camera that is `resized`: no part changes how many pixels a picture has."""
     before, now = (_pixels(size) for size in (state.usual_size.size, state.recent[-1].size))
     reason = because("diagnosis-sensor-size", before=before, now=now)
     return Diagnosis(kind=Kind.SENSOR, ticket=True, symptoms=(Symptom.MOVED,), siblings=(), reason=reason)

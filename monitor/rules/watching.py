@@ -9,10 +9,19 @@ from monitor.rules import serving
 from monitor.rules.action import Kind, Phase, QualityAlert
 from monitor.rules.camera import WATCHING, CameraState, first_state
 from monitor.rules.decision import released, see
-from monitor.rules.diagnosis import diagnose
+from monitor.rules.diagnosis import diagnose, set_up_anew
 from monitor.rules.facts import BundleFacts
 from monitor.rules.happening import WindowSeen
-from monitor.rules.incident import Incident, joined, new_incident, opened, settled, without_camera
+from monitor.rules.incident import (
+    Incident,
+    as_sensor,
+    joined,
+    new_incident,
+    opened,
+    settled,
+    without_camera,
+    without_ticket,
+)
 from monitor.rules.reason import Reason, because
 from monitor.rules.turn import Turn
 
@@ -37,6 +46,7 @@ def window(turn: Turn, happening: WindowSeen) -> None:
     turn.set_camera(camera, list(changes))
     serving.inspected(turn, happening)
     _recover(turn, camera)
+    _look_at_its_size(turn, camera)
     _diagnose_all(turn)
 
 
@@ -73,6 +83,20 @@ def _leave(turn: Turn, incident: Incident, camera: CameraState, reason: Reason) 
     fresh, changes = released(camera, turn.at, reason)
     turn.set_camera(fresh, list(changes))
     turn.set_incident(*without_camera(incident, camera.camera, turn.at, reason, turn.settings))
+
+
+def _look_at_its_size(turn: Turn, camera: CameraState) -> None:
+    """A camera that an incident takes for its product, and whose pictures have another size since, was set up anew:
+    what labels say of it proves nothing of the product any more."""
+    incident, facts = turn.state.incident, turn.state.facts
+    if incident is None or facts is None or incident.under_way or not camera.resized:
+        return
+    if incident.cameras.get(camera.camera) not in (Kind.PRODUCT, Kind.PRIOR):
+        return
+    diagnosis = set_up_anew(camera)
+    turn.set_incident(*without_ticket(incident, camera.camera, diagnosis.reason))
+    incident = as_sensor(turn.state.incident or incident, camera.camera, facts, turn.settings)
+    turn.set_incident(*joined(incident, camera.camera, diagnosis, turn.at, turn.settings))
 
 
 def _diagnose_all(turn: Turn) -> None:

@@ -26,7 +26,7 @@ from trainer.trained import TrainedModel, load_run
 FAMILIES = {"mobilenetv3_small_050": 52, "regnetx_002": 44}
 """timm's names, and how many convolutions the network has (without MobileNetV3's behind the pooling)."""
 WAYS: tuple[StrategyName, ...] = ("probe", "tail", "full")
-FEW = ExportSettings(
+FEW = ExportSettings(fault_images=0,
     calibration_images=8, calibrators=("minmax",), correction_images=4, max_drop=1.0, search_images=8, latency_runs=2,
     reference_images=20,
 )  # fmt: skip

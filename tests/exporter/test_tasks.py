@@ -42,7 +42,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     with pytest.MonkeyPatch.context() as patch:
         shorten(patch, "tail", fewest_steps=6, most_steps=6)
         run = train(snapshot, make_small_base(), settings=settings, out=folder / "run")
-    quick = ExportSettings(components=4, latency_runs=2, certificate_images_at_least=10)
+    quick = ExportSettings(components=4, latency_runs=2, certificate_images_at_least=10, fault_images=4)
     return export(run, folder / "bundle", settings=quick)
 
 

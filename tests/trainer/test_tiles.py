@@ -176,7 +176,9 @@ def test_the_smallest_defect_chooses_tiles_and_the_bundle_serves_them(
     assert model.record.lineage.training["tiles"] == {"columns": 3, "rows": 1, "overlap": 0.15}
     assert (model.record.test_metrics.auroc or 0) > 0.8
     assert load_run(tmp_path / "run").module(torch.zeros(6, 3, 48, 48))[0].shape == (2, 2)
-    quick = ExportSettings(calibration_images=16, correction_images=8, latency_runs=2, reference_images=20)
+    quick = ExportSettings(
+        calibration_images=16, correction_images=8, latency_runs=2, reference_images=20, fault_images=0
+    )
     made = export(model, tmp_path / "bundle", threads=1, settings=quick)
     bundle = open_bundle(made.path, expected_hash=made.hash)
     assert all(certificate.passed for certificate in bundle.manifest.certificates)
@@ -207,7 +209,9 @@ def test_hidden_areas_know_the_images_that_they_were_named_in(
     settings = TrainingSettings.model_validate({"strategy": "probe", "flips": "none", "hidden": ["0,0 50,0 50,50"]})
     model = train(snapshot, small_base, settings=settings, out=tmp_path / "run")
     assert model.record.preprocessing.source_size == (WIDTH, HEIGHT)
-    quick = ExportSettings(calibration_images=16, correction_images=8, latency_runs=2, reference_images=20)
+    quick = ExportSettings(
+        calibration_images=16, correction_images=8, latency_runs=2, reference_images=20, fault_images=0
+    )
     bundle = export(model, tmp_path / "bundle", threads=1, settings=quick)
     for sample in bundle.manifest.golden_samples:
         pixels = decode(bundle.read(sample.file), bundle.manifest.preprocessing)

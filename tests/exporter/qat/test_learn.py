@@ -157,7 +157,7 @@ def test_a_start_that_was_kept_leaves_plain_quantisation() -> None:
 
 def test_an_export_certifies_the_file_that_learned(run: TrainedModel, tmp_path: Path) -> None:
     said: list[str] = []
-    quick = ExportSettings(
+    quick = ExportSettings(fault_images=0,
         quantisation="qat", qat=BRIEF, calibration_images=16, correction_images=4, latency_runs=2,
         certificate_images_at_least=10, components=4, limits=Limits(agreement=0.5),
     )  # fmt: skip

@@ -154,3 +154,20 @@ def test_a_size_that_changed_without_a_drift_is_the_usual_one_no_more() -> None:
     of_size(model, (320, 480), None, 2)
     of_size(model, (320, 480), "embedding", 5)
     assert model.incident.diagnosis is Kind.PRODUCT
+
+
+def test_a_camera_of_an_open_incident_that_is_set_up_anew_is_the_product_s_no_more() -> None:
+    model = learned((640, 480))
+    of_size(model, (640, 480), "embedding", 5)
+    assert model.incident.diagnosis is Kind.PRODUCT
+    of_size(model, (320, 480), "embedding", 3)
+    assert (model.incident.diagnosis, model.phase(A)) == (Kind.SENSOR, Phase.SENSOR)
+    (ticket,) = model.all_of(OpenTicket)
+    assert ticket.reason.code == "diagnosis-sensor-size"
+    of_size(model, (320, 480), "embedding", 3)
+    assert len(model.all_of(OpenTicket)) == 1
+    model.labels(60, error=0.5)
+    assert not model.all_of(OrderRetrain)
+    model.say("permanent")
+    of_size(model, (320, 480), "embedding", 5)
+    assert (model.incident.diagnosis, model.phase(A)) == (Kind.PRODUCT, Phase.HARMFUL)
