@@ -10,7 +10,7 @@ commissioning, and limits come from streams drawn anew from its images in blocks
 resemble their neighbours widen both.
 
 A stated run length holds for streams like those that were learned, and rarer images than were learned cannot be allowed
-for: learned from as many images as the run length has, a third of it was measured on recorded images; learned from some
+for: learned from as many images as the run length has, a third to all of it was measured; learned from some
 hundred different pictures it rings at every one that is new (docs/decisions/every-image.md). A wander slower than
 commissioning lasted, or a change of product, rings at once too. No station runs it.
 """

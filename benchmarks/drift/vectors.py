@@ -129,7 +129,7 @@ def _kept(
 ) -> Path:
     """Where something made of these images by this code is kept; with `older` the last that any code made of them."""
     rows = [[e.sha256, e.label, e.site, e.group, str(e.split)] for e in examples]
-    settings = [_SETTINGS.model_dump_json(), _EXPORT.model_dump_json()]
+    settings = [each.model_dump_json(exclude_defaults=True) for each in (_SETTINGS, _EXPORT)]  # new ones change nothing
     stem = f"{name}-{_short([rows, *settings])}"
     path = folder / f"{stem}-{_short([_code(entry) for entry in code])}{suffix}"
     others = sorted(folder.glob(f"{stem}-????????????{suffix}"), key=lambda other: other.stat().st_mtime)
