@@ -16,8 +16,8 @@ from trainer.bases.backbone import BaseModel
 from trainer.clock import now
 from trainer.course import Course, Material, Taught, heads_for, set_out
 from trainer.device import device_for
-from trainer.features import Pixels, Stem
-from trainer.grafts import Grafts
+from trainer.features import Stem
+from trainer.grafts import Donors
 from trainer.image import load_inputs
 from trainer.network import settle_statistics
 from trainer.progress import Progress
@@ -27,7 +27,7 @@ from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.strategy import PIXELS, recipe_of
 from trainer.symmetry import harmless_flips
-from trainer.views import FLIPS, View, views
+from trainer.views import FLIPS, View, grafting, views
 
 GOOD_NAMES = ("good", "ok", "functional", "free", "normal", "mt_free", "pass", "passed", "healthy", "fine", "intact")
 _VIEWS = 5
@@ -125,11 +125,13 @@ class Task:
         """Train split under several views, validation split as it is."""
         flips = chosen.flips
         train, validation = self.snapshot.of("train"), self.snapshot.of("validation")
-        looks = views(FLIPS[flips], _VIEWS if stem.cut else _LOOKS_AT_PIXELS)
-        features = stem.features(train, looks, flips=FLIPS[flips], progress=self.progress, begin=0.0, end=0.4)
-        if isinstance(features.maps, Pixels) and chosen.graft:
-            grafts = Grafts.of(train, stem.spec, good_labels(self.snapshot.labels, chosen.good))
-            features = replace(features, maps=replace(features.maps, grafts=grafts))
+        looks, donors = views(FLIPS[flips], _VIEWS if stem.cut else _LOOKS_AT_PIXELS), None
+        if chosen.graft:
+            donors = Donors(train, stem.spec, good_labels(self.snapshot.labels, chosen.good))
+            looks = grafting(looks)
+        features = stem.features(
+            train, looks, flips=FLIPS[flips], donors=donors, progress=self.progress, begin=0.0, end=0.4
+        )
         return Material(train, features), Material(validation, stem.features(validation, _PLAIN))
 
 
@@ -141,11 +143,6 @@ def refuse_unfit(settings: TrainingSettings) -> None:
         raise ConfigurationError(
             f"averaging over mirrorings needs a strategy that sees the images anew, not {settings.strategy}: "
             "say --strategy full, or leave --average out"
-        )
-    if settings.graft and settings.strategy not in PIXELS:
-        raise ConfigurationError(
-            f"to graft defects needs a strategy that sees the images anew, not {settings.strategy}: say --strategy "
-            "full, or leave --graft out"
         )
     if settings.average and settings.tasks:
         raise ConfigurationError("--average is for the class alone: a mirrored image has another box; leave one out")

@@ -19,7 +19,7 @@ from contracts.bundle import Preprocessing
 from trainer.dataset import Example
 from trainer.device import device_of
 from trainer.folding import folded
-from trainer.grafts import Grafts
+from trainer.grafts import Donors, Grafts
 from trainer.image import as_input, load_images
 from trainer.marks import shown_defects
 from trainer.network import Network
@@ -189,30 +189,34 @@ class Stem:
 
     def features(
         self, examples: Sequence[Example], looks: Sequence[View], *, flips: tuple[Flip, ...] = ("",),
-        progress: Progress = silent, begin: float = 0.0, end: float = 0.0,
+        donors: Donors | None = None, progress: Progress = silent, begin: float = 0.0, end: float = 0.0,
     ) -> Features:  # fmt: skip
-        """Of every example under every view. What is not in the cache is computed and put there. Where nothing is
-        frozen there are no maps to keep: the pixels are drawn later with any of the `flips`."""
+        """Of every example under every view, grafted among the `donors` where views say so. What is not in the cache is
+        computed and put there. Where nothing is frozen there are no maps to keep: the pixels are drawn later with any
+        of the `flips`."""
         if self.cut == 0:
-            return self._pixels(examples, looks, flips)
+            return self._pixels(examples, looks, flips, donors)
         seen: list[_Seen] = []
         if not examples:
             return self._none(len(looks))
         batch = max(1, _BATCH // self.spec.inputs)
         for start in range(0, len(examples), batch):
-            seen.extend(self._batch(examples[start : start + batch], looks))
+            seen.extend(self._batch(examples[start : start + batch], looks, donors))
             done = min(1.0, (start + batch) / len(examples))
             progress("features", begin + (end - begin) * done, f"{len(seen)} of {len(examples)} images")
         maps, embeddings = torch.stack([each.maps for each in seen]), torch.stack([each.embeddings for each in seen])
         known = Cached(maps, tuple(looks), torch.tensor(self._seeds(examples)).view(len(examples), -1))
         return Features(known, embeddings, shown_defects(examples, self.spec))
 
-    def _pixels(self, examples: Sequence[Example], looks: Sequence[View], flips: tuple[Flip, ...]) -> Features:
+    def _pixels(
+        self, examples: Sequence[Example], looks: Sequence[View], flips: tuple[Flip, ...], donors: Donors | None
+    ) -> Features:
         images, seeds = load_images(examples, self.spec), self._seeds(examples)
         seen = [self._embed_pixels(images.flatten(0, 1), seeds, view) for view in looks]
         shape = len(images), self.spec.inputs, len(looks), self.network.head.in_features
         embeddings = torch.stack(seen, dim=1).view(shape).transpose(1, 2)
-        return Features(Pixels(images, self.spec, flips), embeddings, shown_defects(examples, self.spec))
+        grafts = Grafts.of(examples, self.spec, donors.good) if donors else None
+        return Features(Pixels(images, self.spec, flips, grafts), embeddings, shown_defects(examples, self.spec))
 
     @cached_property
     def _stages(self) -> nn.Sequential:
@@ -232,16 +236,20 @@ class Stem:
         """One number for each input, from its image's content."""
         return [int(example.sha256[:12], 16) + tile for example in examples for tile in range(self.spec.inputs)]
 
-    def _batch(self, examples: Sequence[Example], looks: Sequence[View]) -> list[_Seen]:
-        known = [self._recall(example, looks) for example in examples]
+    def _batch(self, examples: Sequence[Example], looks: Sequence[View], donors: Donors | None) -> list[_Seen]:
+        known = [self._recall(self._path(example, looks, donors)) for example in examples]
         missing = [example for example, seen in zip(examples, known, strict=True) if seen is None]
-        fresh = iter(self._compute(missing, looks)) if missing else iter(())
+        fresh = iter(self._compute(missing, looks, donors)) if missing else iter(())
         return [next(fresh) if seen is None else seen for seen in known]
 
-    def _compute(self, examples: Sequence[Example], looks: Sequence[View]) -> list[_Seen]:
-        images, seeds = load_images(examples, self.spec).flatten(0, 1), self._seeds(examples)
+    def _compute(self, examples: Sequence[Example], looks: Sequence[View], donors: Donors | None) -> list[_Seen]:
+        images, seeds = load_images(examples, self.spec), self._seeds(examples)
         with torch.inference_mode():
-            looked = (as_input(look(images, view, seeds), self.spec) for view in looks)
+            shown = (donors.grafted(examples, images, v.number) if donors and v.graft else images for v in looks)
+            looked = (
+                as_input(look(each.flatten(0, 1), view, seeds), self.spec)
+                for each, view in zip(shown, looks, strict=True)
+            )
             seen = [self._stages(inputs.to(device_of(self.network))).half().cpu() for inputs in looked]
         maps = torch.stack(seen)  # [v, b * t, c, h, w]
         embeddings = self._embed(maps.flatten(0, 1)).view(*maps.shape[:2], -1)
@@ -249,7 +257,7 @@ class Stem:
         parts = (values.view(*shape, *values.shape[2:]).transpose(0, 1).clone() for values in (maps, embeddings))
         found = [_Seen(*both) for both in zip(*parts, strict=True)]
         for example, each in zip(examples, found, strict=True):
-            self._keep(example, looks, each)
+            self._keep(self._path(example, looks, donors), each)
         return found
 
     def _embed_pixels(self, images: Tensor, seeds: list[int], view: View) -> Tensor:
@@ -271,23 +279,28 @@ class Stem:
             ]
         return torch.cat(parts).clone()
 
-    def _path(self, example: Example, looks: Sequence[View]) -> Path | None:
+    def _path(self, example: Example, looks: Sequence[View], donors: Donors | None) -> Path | None:
         if self.folder is None:
             return None
-        how = self.base, self.cut, self.network.pooling, self.spec.model_dump_json(), list(looks)
+        how = (
+            self.base,
+            self.cut,
+            self.network.pooling,
+            self.spec.model_dump_json(),
+            list(looks),
+            donors.key if donors else "",
+        )
         key = repr((_FORMAT, *how, example.sha256))
         name = hashlib.sha256(key.encode()).hexdigest()
         return self.folder / name[:2] / f"{name}.safetensors"
 
-    def _recall(self, example: Example, looks: Sequence[View]) -> _Seen | None:
-        path = self._path(example, looks)
+    def _recall(self, path: Path | None) -> _Seen | None:
         try:
             return None if path is None else _Seen(**load_file(path))
         except (OSError, SafetensorError):
             return None
 
-    def _keep(self, example: Example, looks: Sequence[View], seen: _Seen) -> None:
-        path = self._path(example, looks)
+    def _keep(self, path: Path | None, seen: _Seen) -> None:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             tensors = {"maps": seen.maps.contiguous(), "embeddings": seen.embeddings.contiguous()}

@@ -8,18 +8,24 @@ the same way, so that a seam tells nothing.
 
 from __future__ import annotations
 
+import hashlib
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from contracts.bundle import Preprocessing
 from trainer.dataset import Example
+from trainer.image import load_images
+from trainer.marks import COLUMN, boxes_of
 from trainer.tasks import marks_of
 
 _SHARE = 0.5  # of the marked defects of a batch that are shown on another part
 _SEAMS = 0.25  # of the good parts of a batch that get a piece of another good part
+_TOLD = 0.5  # the same of a grafted view, of which there are as many as plain ones
 _FADE = 0.15  # of a mark's side, over which it fades into its new part
 _LEAST_FADE = 0.03  # of the input's side
 _DIMMEST, _BRIGHTEST = 0.5, 2.0  # of what is set into other light
@@ -60,6 +66,55 @@ class Grafts:
         cover = cover_of(self.marks[shapes], *seen.shape[3:])
         grafted = _set_into(seen[onto], seen[guests], cover)
         return seen.index_copy(0, torch.cat([moved, told]), grafted)
+
+
+@dataclass(frozen=True)
+class Donors:
+    """The training images, for views that are made once and kept: each of them is grafted as its content and the view's
+    number say, with the images of the class names `good` as the other parts."""
+
+    examples: tuple[Example, ...]
+    spec: Preprocessing
+    good: tuple[str, ...]
+
+    @cached_property
+    def key(self) -> str:
+        """Of all that decides what an image is grafted with."""
+        rows = sorted((e.sha256, e.label, e.attributes.get(COLUMN, "")) for e in self.examples)
+        return hashlib.sha256(repr((rows, self.good)).encode()).hexdigest()
+
+    @cached_property
+    def _parts(self) -> tuple[Example, ...]:
+        return tuple(example for example in self.examples if example.label in self.good)
+
+    @cached_property
+    def _shapes(self) -> tuple[Example, ...]:
+        return tuple(e for e in self.examples if e.label not in self.good and boxes_of(e))
+
+    def grafted(self, examples: Sequence[Example], images: Tensor, number: int) -> Tensor:
+        """The images [n, t, 3, h, w] (0..255) of these examples, float32: marked defects on a good part, and half of
+        the good ones with a piece of another."""
+        seen = images.float()
+        if not self._parts or not self._shapes:
+            return seen
+        rows, others, shapes = [], [], []
+        for row, example in enumerate(examples):
+            draw = random.Random(f"{example.sha256} {number}")  # no secret
+            other, shape, told = draw.choice(self._parts), draw.choice(self._shapes), draw.random() < _TOLD
+            is_good = example.label in self.good
+            if told if is_good else bool(boxes_of(example)):
+                rows.append(row)
+                others.append(other)
+                shapes.append(shape if is_good else example)
+        if not rows:
+            return seen
+        covers = cover_of(marks_of(shapes, self.spec, self.good)[0], *seen.shape[3:])
+        own, other_images = seen[rows], load_images(others, self.spec).float()
+        stays = torch.tensor([examples[row].label in self.good for row in rows]).view(-1, 1, 1, 1, 1)
+        grafted = _set_into(
+            torch.where(stays, own, other_images), torch.where(stays, other_images, own), covers
+        )  # fmt: skip
+        return seen.index_copy(0, torch.tensor(rows), grafted)
 
 
 def cover_of(marks: Tensor, height: int, width: int) -> Tensor:

@@ -7,7 +7,7 @@ training stays repeatable.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -33,10 +33,11 @@ _CONTRAST = 0.10
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One look. `number` seeds the jitter; 0 is the image as it is."""
+    """One look. `number` seeds the jitter; 0 is the image as it is. `graft`: what is marked is seen on another part."""
 
     number: int
     flip: Flip = ""
+    graft: bool = False
 
 
 def views(flips: tuple[Flip, ...], count: int) -> tuple[View, ...]:
@@ -46,6 +47,11 @@ def views(flips: tuple[Flip, ...], count: int) -> tuple[View, ...]:
     ['', 'h', '', 'h']
     """
     return tuple(View(number, flips[number % len(flips)]) for number in range(count))
+
+
+def grafting(looks: Sequence[View]) -> tuple[View, ...]:
+    """Every second of them, the plain one left out, with grafts."""
+    return tuple(replace(view, graft=view.number % 2 == 0 < view.number) for view in looks)
 
 
 def look(images: Tensor, view: View, seeds: list[int]) -> Tensor:

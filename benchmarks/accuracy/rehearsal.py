@@ -32,9 +32,11 @@ from trainer.evaluation.figures import macro_f1
 WAYS: dict[str, dict[str, Any]] = {
     "tail": {"strategy": "tail", "pooling": "gem"},
     "tiled": {"strategy": "tail", "pooling": "gem", "tiles": "2x2"},
-    "full": {"strategy": "full", "pooling": "gem"},
-    "graft": {"strategy": "full", "pooling": "gem", "graft": True},
-    "located": {"strategy": "full", "pooling": "gem", "graft": True, "tasks": ("location",)},
+    "graft": {"strategy": "tail", "pooling": "gem", "graft": True},
+    "tiled-graft": {"strategy": "tail", "pooling": "gem", "tiles": "2x2", "graft": True},
+    "probed-graft": {"strategy": "probe", "pooling": "gem", "tiles": "2x2", "graft": True},
+    "full-graft": {"strategy": "full", "pooling": "gem", "graft": True},
+    "located-graft": {"strategy": "full", "pooling": "gem", "graft": True, "tasks": ("location",)},
 }
 """Of what a site with a handful of defective parts and their masks may try."""
 

@@ -25,7 +25,6 @@ def manifest(tmp_path: Path) -> Path:
         ("--task location", "no column 'bbox_xyxy', only path, label, area; write the boxes into it"),
         ("--task location --strategy probe", "say --strategy tail, or full"),
         ("--average", "needs a strategy that sees the images anew, not tail: say --strategy full"),
-        ("--graft --strategy probe", "to graft defects needs a strategy that sees the images anew, not probe"),
         ("--average --strategy full --task location", "--average is for the class alone"),
         ("--severity-levels 4", "--severity-column and --severity-levels need --task severity"),
         ("--compare-tasks", "--compare-tasks needs --task severity or --task location"),

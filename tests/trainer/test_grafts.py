@@ -13,12 +13,13 @@ from torch import Tensor
 from contracts.bundle import Preprocessing
 from tests.trainer.conftest import shorten
 from trainer.bases.backbone import BaseModel
+from trainer.dataset import Dataset, Example
 from trainer.evaluation.sheet import contact_sheet
 from trainer.features import Pixels
-from trainer.grafts import Grafts
-from trainer.image import as_input
+from trainer.grafts import Donors, Grafts
+from trainer.image import as_input, load_images
 from trainer.run import train
-from trainer.settings import TrainingSettings
+from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.trained import TrainedModel
 
@@ -87,18 +88,38 @@ def test_steps_see_grafts_and_checks_the_images_as_they_are() -> None:
     assert min(corners) < 0 < max(corners), "on its own part and on the darker ones"
 
 
+def test_a_kept_view_shows_a_defect_on_a_good_part_and_always_on_the_same(plates: Dataset) -> None:
+    examples = marked_plates(plates.examples)
+    spec = Preprocessing(width=48, height=48, mean=(0.5,) * 3, std=(0.5,) * 3)
+    donors = Donors(examples, spec, ("good",))
+    images = load_images(examples, spec)
+    seen = donors.grafted(examples, images, 2)
+    of_good = images[0::2, 0, 0, :3].float()  # plates alternate; no mark reaches these rows
+    for row in range(1, len(examples), 2):
+        assert bool((of_good == seen[row, 0, 0, :3]).flatten(1).all(1).any()), "what is around it is a good part's"
+        own, moved = images[row, 0, 0, 12:36, 12:36].float(), seen[row, 0, 0, 12:36, 12:36]
+        alike = float(torch.corrcoef(torch.stack([own.flatten(), moved.flatten()]))[0, 1])
+        assert alike > 0.99, "the defect is its own"
+    changed = [bool((seen[row] != images[row]).any()) for row in range(0, len(examples), 2)]
+    assert 0.2 < sum(changed) / len(changed) < 0.8, "pieces of good parts in about half of them"
+    assert torch.equal(donors.grafted(examples[5:8], images[5:8], 2), seen[5:8])
+    assert not torch.equal(donors.grafted(examples, images, 4), seen)
+    assert donors.key != Donors(examples[2:], spec, ("good",)).key
+    assert torch.equal(Donors(plates.examples, spec, ("good",)).grafted(examples, images, 2), images.float())
+
+
+def marked_plates(examples: tuple[Example, ...]) -> tuple[Example, ...]:
+    box = {"bbox_xyxy": "8 8 40 40"}
+    return tuple(replace(example, attributes=box if example.label == "spot" else {}) for example in examples)
+
+
+@pytest.mark.parametrize("strategy", ["full", "probe"])
 def test_a_training_grafts_what_is_marked_and_says_where_nothing_is(
-    snapshot: Snapshot, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    strategy: StrategyName, snapshot: Snapshot, small_base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch, "full", fewest_steps=4, most_steps=4, passes=1)
-    settings = TrainingSettings(strategy="full", flips="none")
-    marked = replace(
-        snapshot,
-        examples=tuple(
-            replace(example, attributes={"bbox_xyxy": "8 8 40 40"} if example.label == "spot" else {})
-            for example in snapshot.examples
-        ),
-    )
+    settings = TrainingSettings(strategy=strategy, flips="none")
+    marked = replace(snapshot, examples=marked_plates(snapshot.examples))
 
     def weights(name: str, of: Snapshot, graft: bool) -> tuple[Tensor, TrainedModel]:
         model = train(of, small_base, settings=settings.model_copy(update={"graft": graft}), out=tmp_path / name)
