@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -180,15 +181,20 @@ def test_a_database_of_the_version_before_knows_why_its_images_are_kept(tmp_path
     store.close()
 
 
+def _written_to_a_full_disk(store: Store, write: Callable[[], object]) -> None:
+    with store.transaction():
+        write()
+        raise QuotaError("full")
+
+
 def test_commits_that_failed_cost_no_images_that_are_there(store: Store) -> None:
     kept = buffer(store, quota_bytes=60_000)
     keep(kept, *(inspection(n) for n in range(10)))
     again = kept.offer(inspection(11))
     assert again is not None
-    for _ in range(200):  # a full disk: what waits is written again and again
-        with pytest.raises(QuotaError), store.transaction():
-            again()
-            raise QuotaError("full")
+    for _ in range(200):  # what waits is written again and again
+        with pytest.raises(QuotaError):
+            _written_to_a_full_disk(store, again)
     assert kept.trim() == 0
     assert kept.size() == (10, sum(row["bytes"] for row in store.rows("SELECT bytes FROM images")))
 
