@@ -141,7 +141,7 @@ def _unlikeness(curves: Sequence[Floats]) -> Floats:
         others = _along([*curves[:number], *curves[number + 1 :]])
         for point in curve:
             rest = point - others
-            left.append(rest[(rest**2).sum(axis=1).argmin()])
+            left.append(rest[(rest**2).sum(axis=1).argmin()].copy())  # a view would keep all of them
     found = np.array(left).T @ np.array(left) / len(left)
     return np.asarray(_SHRUNK * np.diag(np.diag(found)) + (1.0 - _SHRUNK) * found, np.float64)
 

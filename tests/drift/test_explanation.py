@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from contracts.signatures import FAMILIES
+from contracts.signatures import FAMILIES, Signature
 from drift.explanation import MIX, NEITHER, explained
 from tests.simulators.signatures import CLASSES, ENTRIES, along, planted_signatures
 
@@ -56,6 +58,20 @@ def test_without_faults_and_with_one_class_there_is_nothing_to_choose() -> None:
     alone = planted_signatures(faults=(), classes={"good": CLASSES["good"]}, shares={"good": 1.0})
     found = explained(along("focus", 0.75), KNOWN, alone)
     assert (found.best, found.lead) == (NEITHER, 0.0)
+
+
+def test_many_faults_take_little_memory() -> None:
+    strengths = np.linspace(0.3, 1.0, 8)
+    many = tuple(
+        Signature(family=FAMILIES[0], points=tuple(tuple(along(FAMILIES[number % 4], each)) for each in strengths))
+        for number in range(64)
+    )
+    signatures = planted_signatures(faults=many)
+    tracemalloc.start()
+    explained(along("focus", 0.75), KNOWN, signatures)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 5_000_000
 
 
 def test_signatures_of_another_vector_are_refused() -> None:
