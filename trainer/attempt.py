@@ -125,9 +125,9 @@ class Task:
         """Train split under several views, validation split as it is."""
         flips = chosen.flips
         train, validation = self.snapshot.of("train"), self.snapshot.of("validation")
-        looks, donors = views(FLIPS[flips], _VIEWS if stem.cut else _LOOKS_AT_PIXELS), None
-        if chosen.graft:
-            donors = Donors(train, stem.spec, good_labels(self.snapshot.labels, chosen.good))
+        looks = views(FLIPS[flips], _VIEWS if stem.cut else _LOOKS_AT_PIXELS)
+        donors = Donors(train, stem.spec, good_labels(self.snapshot.labels, chosen.good)) if chosen.graft else None
+        if donors is not None and not donors.idle:
             looks = grafting(looks)
         features = stem.features(
             train, looks, flips=FLIPS[flips], donors=donors, progress=self.progress, begin=0.0, end=0.4

@@ -201,17 +201,10 @@ class Course:
         return replace(lesson, tasks=beside)
 
     def head(self, lesson: Lesson, penalty: float) -> Head:
-        """The logistic head on each input's embedding, averaged over its views, where tiles are known, and else on that
-        of the image, averaged over its tiles."""
-        seen = lesson.features.embeddings.mean(1)  # [n, t, d]
-        if lesson.tiles is None:
-            return fit_head(seen.mean(1), lesson.targets, lesson.weights, penalty=penalty)
-        known = lesson.tiles.weights > 0  # [n, t]
-        whole = ~known.any(1)
-        scale = lesson.weights[~whole].sum() / lesson.tiles.weights.sum()  # tiles share their image's weight
-        inputs = torch.cat([seen[known], seen[whole].mean(1)])
-        targets = torch.cat([lesson.tiles.targets[known], lesson.targets[whole]])
-        weights = torch.cat([lesson.tiles.weights[known] * scale, lesson.weights[whole]])
+        """The logistic head on each input's embedding, averaged over its views (those with grafts by themselves), where
+        tiles are known, and else on that of the image, averaged over its tiles."""
+        sides = [_taught(lesson, seen) for seen in lesson.features.seen().unbind(1)]
+        inputs, targets, weights = (torch.cat(parts) for parts in zip(*sides, strict=True))
         return fit_head(inputs, targets, weights / weights.mean(), penalty=penalty)
 
     def says(self, head: Head, features: Features, *, view: int = 0) -> Tensor:
@@ -301,6 +294,18 @@ def held_out_parts(
         return [[]]
     parts = folds([train[row] for row in rows], _ROUNDS, seed=seed)
     return [[rows[number] for number in part] for part in parts if part]
+
+
+def _taught(lesson: Lesson, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings [m, d], targets [m, k] and weights [m] that a head is fitted to, of `seen` [n, t, d]."""
+    if lesson.tiles is None:
+        return seen.mean(1), lesson.targets, lesson.weights
+    known = lesson.tiles.weights > 0  # [n, t]
+    whole = ~known.any(1)
+    scale = lesson.weights[~whole].sum() / lesson.tiles.weights.sum()  # tiles share their image's weight
+    inputs = torch.cat([seen[known], seen[whole].mean(1)])
+    targets = torch.cat([lesson.tiles.targets[known], lesson.targets[whole]])
+    return inputs, targets, torch.cat([lesson.tiles.weights[known] * scale, lesson.weights[whole]])
 
 
 def averaged(networks: Sequence[Network]) -> Network:

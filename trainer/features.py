@@ -158,6 +158,15 @@ class Features:
         """Those of some images."""
         return Features(self.maps.rows(index), self.embeddings[index], self.shown[index])
 
+    def seen(self) -> Tensor:
+        """[n, s, t, d] embeddings, each the mean over views: over those without grafts, and where there are such over
+        those with them, so that what is fitted meets a defect on its own part and on others."""
+        grafted = [view.graft for view in self.maps.looks] if isinstance(self.maps, Cached) else []
+        kinds = torch.tensor(grafted[: self.embeddings.shape[1]], dtype=torch.bool)
+        if not bool(kinds.any()):
+            return self.embeddings.mean(1, keepdim=True)
+        return torch.stack([self.embeddings[:, ~kinds].mean(1), self.embeddings[:, kinds].mean(1)], dim=1)
+
     def plain(self) -> Features:
         """The same images without their other views' embeddings."""
         return Features(self.maps, self.embeddings[:, :1], self.shown)

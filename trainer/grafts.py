@@ -83,6 +83,11 @@ class Donors:
         rows = sorted((e.sha256, e.label, e.attributes.get(COLUMN, "")) for e in self.examples)
         return hashlib.sha256(repr((rows, self.good)).encode()).hexdigest()
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to graft, or nothing to graft it onto."""
+        return not self._parts or not self._shapes
+
     @cached_property
     def _parts(self) -> tuple[Example, ...]:
         return tuple(example for example in self.examples if example.label in self.good)
@@ -95,7 +100,7 @@ class Donors:
         """The images [n, t, 3, h, w] (0..255) of these examples, float32: marked defects on a good part, and half of
         the good ones with a piece of another."""
         seen = images.float()
-        if not self._parts or not self._shapes:
+        if self.idle:
             return seen
         rows, others, shapes = [], [], []
         for row, example in enumerate(examples):

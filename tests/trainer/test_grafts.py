@@ -15,13 +15,14 @@ from tests.trainer.conftest import shorten
 from trainer.bases.backbone import BaseModel
 from trainer.dataset import Dataset, Example
 from trainer.evaluation.sheet import contact_sheet
-from trainer.features import Pixels
+from trainer.features import Cached, Features, Pixels
 from trainer.grafts import Donors, Grafts
 from trainer.image import as_input, load_images
 from trainer.run import train
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.trained import TrainedModel
+from trainer.views import View
 
 GUEST, HOST, OTHER = 200.0, 100.0, 110.0
 MARK = torch.tensor([-0.5, -0.5, 0.0, 0.25])
@@ -133,3 +134,11 @@ def test_a_training_grafts_what_is_marked_and_says_where_nothing_is(
     idle, untold = weights("idle", snapshot, graft=True)
     assert torch.equal(idle, plain), "what has no marks is trained as it is"
     assert any("there was nothing to graft" in sentence for sentence in untold.record.cannot_promise)
+
+
+def test_a_head_meets_what_is_grafted_beside_what_is_not() -> None:
+    looks = (View(0), View(1), View(2, graft=True))
+    embeddings = torch.tensor([1.0, 3.0, 8.0]).view(1, 3, 1, 1)
+    features = Features(Cached(torch.zeros(1, 3, 1, 1, 1, 1), looks), embeddings, torch.full((1, 1), math.nan))
+    assert features.seen().flatten().tolist() == [2.0, 8.0]
+    assert features.plain().seen().flatten().tolist() == [1.0], "held-out images are seen as they are"
