@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from contracts.errors import QuotaError
 from contracts.frame import Verdict
 from edge_agent.draw import draw
 from edge_agent.fresh import Fresh
@@ -79,17 +80,16 @@ class ImageBuffer:
 
     def said(self, verdict: Verdict, *, wrong: bool) -> None:
         """Somebody says what the part is: where that contradicts the verdict its image is kept for it, if it is still
-        there. It does not change what is drawn at random. Raises QuotaError where that cannot be written."""
+        there. It does not change what is drawn at random. Raises QuotaError where that cannot be written, and keeps the
+        image where it is said again."""
         frame = verdict.frame
         marked, moved = self._index.mark(frame.part_id, frame.camera, wrong=wrong)
         for row in moved:
             self._count(Worth(row["reason"]), -row["bytes"])
             self._count(Worth.OVERRULED, row["bytes"])
         image = self._fresh.take(frame.part_id, frame.camera) if wrong and not marked else None
-        enter = None if image is None else self._keep(image, Worth.OVERRULED)
-        if enter is not None:
-            enter()
-        self.contradicted += wrong and (marked or enter is not None)
+        kept = image is not None and self._keep_now(image, Worth.OVERRULED)
+        self.contradicted += wrong and (marked or kept)
 
     def trim(self) -> int:
         """Drop the oldest images until the quota is kept, a few at a time, of whatever has most beyond its share; those
@@ -142,6 +142,22 @@ class ImageBuffer:
         data, suffix = image.file()
         name = self._write(data, suffix)
         return None if name is None else lambda: self._enter(image, name, len(data), worth)
+
+    def _keep_now(self, image: Keepsake, worth: Worth) -> bool:
+        """Write file and row of an image that was fresh; whether both are there. Else neither is, and it is fresh
+        again. Raises QuotaError where the database takes no row."""
+        data, suffix = image.file()
+        name = self._write(data, suffix)
+        if name is None:
+            self._fresh.put_back(image)
+            return False
+        try:
+            self._enter(image, name, len(data), worth)
+        except QuotaError:
+            self._fresh.put_back(image)
+            (self._folder / name).unlink(missing_ok=True)
+            raise
+        return True
 
     def _enter(self, image: Keepsake, name: str, size: int, worth: Worth) -> None:
         self._index.add(image, name, size, worth)
