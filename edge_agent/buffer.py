@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from contracts.frame import Verdict
 from edge_agent.draw import draw
 from edge_agent.fresh import Fresh
 from edge_agent.inspection import Inspection
-from edge_agent.keepsake import Keepsake
+from edge_agent.keepsake import Keepsake, Written
 from edge_agent.kept import AT_ONCE, OLDEST, OLDEST_WAITING, RECORDED_BEFORE, Index, KeptImage
 from edge_agent.store import Store
 from edge_agent.worth import SHARES, Extremes, Worth, margin, subject_of
@@ -67,7 +67,7 @@ class ImageBuffer:
         """Of all images on disk."""
         return sum(self._bytes.values())
 
-    def offer(self, inspection: Inspection) -> Callable[[], None] | None:
+    def offer(self, inspection: Inspection) -> Written | None:
         """Keep the image or not. The file is written at once; what is returned writes its row, within a commit."""
         if inspection.pixels is None or inspection.vector is None or self._quota_bytes == 0:
             return None
@@ -137,25 +137,26 @@ class ImageBuffer:
         unsure = self._unsure.stands_out(subject, None if near is None else -near)
         return Worth.ATYPICAL if far else Worth.UNSURE if unsure else None
 
-    def _keep(self, image: Keepsake, worth: Worth) -> Callable[[], None] | None:
+    def _keep(self, image: Keepsake, worth: Worth) -> Written | None:
         """Write the file; what is returned writes its row. None where the disk takes no file."""
         data, suffix = image.file()
         name = self._write(data, suffix)
-        return None if name is None else lambda: self._enter(image, name, len(data), worth)
+        if name is None:
+            return None
+        return Written(lambda: self._enter(image, name, len(data), worth), lambda: self._forget(name))
 
     def _keep_now(self, image: Keepsake, worth: Worth) -> bool:
         """Write file and row of an image that was fresh; whether both are there. Else neither is, and it is fresh
         again. Raises QuotaError where the database takes no row."""
-        data, suffix = image.file()
-        name = self._write(data, suffix)
-        if name is None:
+        written = self._keep(image, worth)
+        if written is None:
             self._fresh.put_back(image)
             return False
         try:
-            self._enter(image, name, len(data), worth)
+            written()
         except QuotaError:
             self._fresh.put_back(image)
-            (self._folder / name).unlink(missing_ok=True)
+            written.undo()
             raise
         return True
 
@@ -182,6 +183,11 @@ class ImageBuffer:
             _log.warning("cannot keep an image in %s: %s; free disk space", self._folder, error)
             return None
         return name
+
+    def _forget(self, name: str) -> None:
+        """Delete a file without a row. One that a broken disk does not let go goes at the next start."""
+        with suppress(OSError):
+            (self._folder / name).unlink(missing_ok=True)
 
     def _count(self, worth: Worth, size: int) -> None:
         with self._lock:
