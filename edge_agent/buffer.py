@@ -11,15 +11,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from contracts.errors import QuotaError
 from contracts.frame import Verdict
 from edge_agent.draw import draw
 from edge_agent.fresh import Fresh
 from edge_agent.inspection import Inspection
-from edge_agent.keepsake import Keepsake
+from edge_agent.keepsake import Keepsake, Written
 from edge_agent.kept import AT_ONCE, OLDEST, OLDEST_WAITING, RECORDED_BEFORE, Index, KeptImage
 from edge_agent.store import Store
 from edge_agent.worth import SHARES, Extremes, Worth, margin, subject_of
@@ -66,7 +67,7 @@ class ImageBuffer:
         """Of all images on disk."""
         return sum(self._bytes.values())
 
-    def offer(self, inspection: Inspection) -> Callable[[], None] | None:
+    def offer(self, inspection: Inspection) -> Written | None:
         """Keep the image or not. The file is written at once; what is returned writes its row, within a commit."""
         if inspection.pixels is None or inspection.vector is None or self._quota_bytes == 0:
             return None
@@ -79,17 +80,16 @@ class ImageBuffer:
 
     def said(self, verdict: Verdict, *, wrong: bool) -> None:
         """Somebody says what the part is: where that contradicts the verdict its image is kept for it, if it is still
-        there. It does not change what is drawn at random. Raises QuotaError where that cannot be written."""
+        there. It does not change what is drawn at random. Raises QuotaError where that cannot be written, and keeps the
+        image where it is said again."""
         frame = verdict.frame
         marked, moved = self._index.mark(frame.part_id, frame.camera, wrong=wrong)
         for row in moved:
             self._count(Worth(row["reason"]), -row["bytes"])
             self._count(Worth.OVERRULED, row["bytes"])
         image = self._fresh.take(frame.part_id, frame.camera) if wrong and not marked else None
-        enter = None if image is None else self._keep(image, Worth.OVERRULED)
-        if enter is not None:
-            enter()
-        self.contradicted += wrong and (marked or enter is not None)
+        kept = image is not None and self._keep_now(image, Worth.OVERRULED)
+        self.contradicted += wrong and (marked or kept)
 
     def trim(self) -> int:
         """Drop the oldest images until the quota is kept, a few at a time, of whatever has most beyond its share; those
@@ -137,11 +137,28 @@ class ImageBuffer:
         unsure = self._unsure.stands_out(subject, None if near is None else -near)
         return Worth.ATYPICAL if far else Worth.UNSURE if unsure else None
 
-    def _keep(self, image: Keepsake, worth: Worth) -> Callable[[], None] | None:
+    def _keep(self, image: Keepsake, worth: Worth) -> Written | None:
         """Write the file; what is returned writes its row. None where the disk takes no file."""
         data, suffix = image.file()
         name = self._write(data, suffix)
-        return None if name is None else lambda: self._enter(image, name, len(data), worth)
+        if name is None:
+            return None
+        return Written(lambda: self._enter(image, name, len(data), worth), lambda: self._forget(name))
+
+    def _keep_now(self, image: Keepsake, worth: Worth) -> bool:
+        """Write file and row of an image that was fresh; whether both are there. Else neither is, and it is fresh
+        again. Raises QuotaError where the database takes no row."""
+        written = self._keep(image, worth)
+        if written is None:
+            self._fresh.put_back(image)
+            return False
+        try:
+            written()
+        except QuotaError:
+            self._fresh.put_back(image)
+            written.undo()
+            raise
+        return True
 
     def _enter(self, image: Keepsake, name: str, size: int, worth: Worth) -> None:
         self._index.add(image, name, size, worth)
@@ -166,6 +183,11 @@ class ImageBuffer:
             _log.warning("cannot keep an image in %s: %s; free disk space", self._folder, error)
             return None
         return name
+
+    def _forget(self, name: str) -> None:
+        """Delete a file without a row. One that a broken disk does not let go goes at the next start."""
+        with suppress(OSError):
+            (self._folder / name).unlink(missing_ok=True)
 
     def _count(self, worth: Worth, size: int) -> None:
         with self._lock:

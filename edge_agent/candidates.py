@@ -20,9 +20,10 @@ _OF_ORDER = (
     "SELECT id, part_id, triggered_at FROM images INDEXED BY {index} WHERE camera = ? AND product = ?"
     " AND triggered_at >= ? AND NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.part_id = images.part_id)"
 )
+_UNSPOKEN_OF = "AND contradicted = 0"  # else a rater's label counts beside what the line said of the same part
 _BEST_FIRST = {
-    OutcomeSource.ATYPICAL: ("images_far", "distance IS NOT NULL ORDER BY distance DESC"),
-    OutcomeSource.UNSURE: ("images_near", "margin IS NOT NULL ORDER BY margin"),
+    OutcomeSource.ATYPICAL: ("images_far", f"distance IS NOT NULL {_UNSPOKEN_OF} ORDER BY distance DESC"),
+    OutcomeSource.UNSURE: ("images_near", f"margin IS NOT NULL {_UNSPOKEN_OF} ORDER BY margin"),
     OutcomeSource.OVERRULED: ("images_contradicted", "contradicted = 1 ORDER BY triggered_at DESC"),
 }
 """Index, condition and order of what is picked for each reason."""

@@ -26,20 +26,29 @@ class Fresh:
     def add(self, image: Keepsake) -> None:
         """Remember an image; the newest of a part and camera counts. One that is larger than all the room is not
         remembered."""
-        frame, stopped = image.verdict.frame, image.verdict.decision is not Decision.OK
         with self._lock:
-            self._pop((frame.part_id, frame.camera))
-            if image.size_bytes > self._most_bytes:
-                return
-            (self._stopped if stopped else self._passed)[frame.part_id, frame.camera] = image
-            self._count(image.size_bytes, stopped=stopped)
-            while self._bytes > self._most_bytes:
-                self._pop(self._oldest())
+            self._pop(_key(image))
+            self._remember(image)
+
+    def put_back(self, image: Keepsake) -> None:
+        """Remember an image that was taken and could not be used; a newer one of its part stays."""
+        with self._lock:
+            if not any(_key(image) in images for images in (self._passed, self._stopped)):
+                self._remember(image)
 
     def take(self, part_id: str, camera: str) -> Keepsake | None:
         """The newest image of that part, which is forgotten here; None where it is too old."""
         with self._lock:
             return self._pop((part_id, camera))
+
+    def _remember(self, image: Keepsake) -> None:
+        if image.size_bytes > self._most_bytes:
+            return
+        stopped = image.verdict.decision is not Decision.OK
+        (self._stopped if stopped else self._passed)[_key(image)] = image
+        self._count(image.size_bytes, stopped=stopped)
+        while self._bytes > self._most_bytes:
+            self._pop(self._oldest())
 
     def _oldest(self) -> _Key:
         crowded = self._stopped_bytes > _NOT_OK_SHARE * self._most_bytes
@@ -55,3 +64,7 @@ class Fresh:
     def _count(self, size: int, *, stopped: bool) -> None:
         self._bytes += size
         self._stopped_bytes += size if stopped else 0
+
+
+def _key(image: Keepsake) -> _Key:
+    return image.verdict.frame.part_id, image.verdict.frame.camera

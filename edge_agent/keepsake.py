@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,18 @@ class Keepsake:
         file = io.BytesIO()
         Image.fromarray(np.asarray(kept)).save(file, "PNG", compress_level=1)
         return file.getvalue(), ".png"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that is written and has no row in the index of images yet. Called, it writes that, within a commit; `undo`
+    deletes the file where no commit will come."""
+
+    enter: Callable[[], None]
+    undo: Callable[[], None]
+
+    def __call__(self) -> None:
+        self.enter()
 
 
 def _suffix(image: bytes) -> str | None:

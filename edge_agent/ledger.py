@@ -18,6 +18,7 @@ from pydantic_core import to_json
 from contracts.errors import QuotaError
 from contracts.telemetry import Event, Window
 from edge_agent.inspection import Inspection
+from edge_agent.keepsake import Written
 from edge_agent.outbox import Outbox
 from edge_agent.record import Record
 from edge_agent.store import Store
@@ -37,7 +38,7 @@ class Item:
     vector_names: tuple[str, ...]
     source: str
     events: tuple[Event, ...] = ()
-    keep: Callable[[], None] | None = None
+    keep: Written | None = None
     runtime: str | None = None
     """Target and version that answered."""
 
@@ -163,6 +164,8 @@ class Ledger:
         stays = [item for item in batch.items if not item.inspection.capture.waiting]
         for item in batch.items:
             if item.inspection.capture.waiting:
+                if item.keep is not None:
+                    item.keep.undo()
                 item.inspection.capture.refused(error)
         with self._lock:
             self._batch.items[:0] = stays

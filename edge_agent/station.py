@@ -22,6 +22,7 @@ from edge_agent.courtesy import Courtesy
 from edge_agent.deadline import Deadlines
 from edge_agent.feed import Feed
 from edge_agent.inspection import Inspection, Inspector
+from edge_agent.keepsake import Written
 from edge_agent.ledger import Item, Ledger
 from edge_agent.metrics import Metrics
 from edge_agent.outputs.lane import Told
@@ -49,7 +50,7 @@ class Health(Protocol):
 class Keeper(Protocol):
     """Decides whether an image is kept; `edge_agent.buffer.ImageBuffer` fits."""
 
-    def offer(self, inspection: Inspection) -> Callable[[], None] | None: ...
+    def offer(self, inspection: Inspection) -> Written | None: ...
 
 
 class Beside(Protocol):

@@ -142,12 +142,15 @@ class OrderDesk:
 
 
 def _has_its_draw(session: Session, order_id: str) -> bool:
-    """Whether all random images of a sample are here. Whatever it wanted on top need not have been there."""
+    """Whether all random images of a sample are here. Whatever it wanted on top need not have been there; but where it
+    wanted no random ones, something must have come: an agent that never answered did nothing."""
     row = session.get_one(OrderRow, order_id)
     if row.kind != "sample":
         return False
-    drawn = select(func.count()).where(ImageRow.order_id == order_id, ImageRow.source.in_(RANDOM_SOURCES))
-    return (session.scalar(drawn) or 0) >= int(row.body["random"])
+    wanted, came = int(row.body["random"]), select(func.count()).where(ImageRow.order_id == order_id)
+    if wanted:
+        came = came.where(ImageRow.source.in_(RANDOM_SOURCES))
+    return (session.scalar(came) or 0) >= max(wanted, 1)
 
 
 def _text(row: OrderRow) -> str:

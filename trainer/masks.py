@@ -48,7 +48,7 @@ def boxes_in(mask: Path, image: tuple[int, int]) -> tuple[Box, ...]:
 
 def read_mask(mask: Path, image: tuple[int, int]) -> NDArray[np.bool_]:
     """[h, w] where it is marked: of 0..255 or 0..65535 the upper half, and every number above 0 where it numbers
-    classes and has none so high, or has a colour for each. Raises DatasetError."""
+    classes and has none so high, or has a colour for each; nothing where it is transparent. Raises DatasetError."""
     try:
         pixels, half = _values(mask.read_bytes())
     except OSError as error:
@@ -75,8 +75,23 @@ def _values(data: bytes) -> tuple[NDArray[np.integer[Any] | np.bool_], int]:
         if picture.mode.startswith("I"):
             return np.asarray(picture), _HALF_OF_16_BITS
         numbers = picture.mode == "P" and bool((pixels != pixels[:, :, :1]).any())
+        alpha = np.asarray(picture.convert("RGBA"))[:, :, 3] if picture.has_transparency_data else None
     brightest = pixels.max(2)
-    return (brightest > 0 if numbers else brightest), _HALF_OF_8_BITS
+    marks = brightest > 0 if numbers else brightest
+    return (marks if alpha is None else _opaque(marks, alpha)), _HALF_OF_8_BITS
+
+
+def _opaque(
+    marks: NDArray[np.integer[Any] | np.bool_], alpha: NDArray[np.uint8]
+) -> NDArray[np.integer[Any] | np.bool_]:
+    """[h, w] of a picture with an `alpha` channel: what is transparent marks nothing, and of one colour its shape is in
+    the alpha alone. Raises ImageError where all that the colours mark is transparent."""
+    shown = alpha > _HALF_OF_8_BITS
+    if (marks == marks[0, 0]).all() and not shown.all():
+        return shown
+    if marks.any() and not marks[shown].any():
+        raise ImageError("what it marks is transparent, so colours and alpha channel say different things: flatten it")
+    return np.where(shown, marks, 0)
 
 
 def _places(marked: NDArray[np.bool_], step: int) -> tuple[NDArray[np.int32], int]:

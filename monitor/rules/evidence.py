@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from math import log, sqrt
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.frame import RANDOM_SOURCES, Decision, OutcomeSource
 from contracts.names import Label
@@ -38,7 +38,8 @@ class Evidence(BaseModel):
     random: int = 0
     wrong: int = 0
     new_labels: dict[Label, int] = {}
-    unseen: dict[Label, int] = {}
+    unseen: dict[Label, int] = Field(default={}, description="parts of classes that the model does not know")
+    unseen_parts: dict[Label, tuple[str, ...]] = Field(default={}, description="ids of those, each counted once")
 
     @property
     def labels(self) -> int:
@@ -61,13 +62,23 @@ def counted(evidence: Evidence, label: LabelSeen, facts: BundleFacts, settings: 
     if label.source is OutcomeSource.OVERRULED:
         return evidence
     new = {**evidence.new_labels, label.label: evidence.new_labels.get(label.label, 0) + 1}
-    unseen = evidence.unseen
+    evidence = evidence.model_copy(update={"new_labels": new})
     if label.label not in facts.labels:
-        unseen = {**unseen, label.label: unseen.get(label.label, 0) + 1}
-    evidence = evidence.model_copy(update={"new_labels": new, "unseen": unseen})
+        evidence = _unseen(evidence, label, settings)
     if label.source not in RANDOM_SOURCES or label.decision is Decision.NO_VERDICT:
         return evidence
     return _tested(evidence, label, facts, settings)
+
+
+def _unseen(evidence: Evidence, label: LabelSeen, settings: RuleSettings) -> Evidence:
+    """One more part of a class that the model does not know, unless another label named it so before: operator and
+    rater may both. Nothing is counted, or remembered, beyond the parts that are enough."""
+    parts, known = evidence.unseen.get(label.label, 0), evidence.unseen_parts.get(label.label, ())
+    if parts >= settings.unseen_class_parts or label.part_id in known:
+        return evidence
+    unseen = {**evidence.unseen, label.label: parts + 1}
+    unseen_parts = {**evidence.unseen_parts, label.label: (*known, label.part_id)}
+    return evidence.model_copy(update={"unseen": unseen, "unseen_parts": unseen_parts})
 
 
 def _tested(evidence: Evidence, label: LabelSeen, facts: BundleFacts, settings: RuleSettings) -> Evidence:

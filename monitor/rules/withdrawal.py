@@ -10,10 +10,14 @@ wrong, which under-states again.
 A release on probation has a predecessor to go back to, which makes an error cheap and delay dear: it is withdrawn once
 the evidence, taken together, is worth `withdrawal_proof`. Five processes look at it: escapes, false rejects, their
 product, overrides, and the random labels of both sides against the worse of the two tolerated errors, which holds
-whatever share of the parts is defective and so needs no guess of it. Their mean is an e-process too, however they
-depend on each other (Vovk and Wang 2021, "E-values: calibration, combination and applications", Annals of Statistics
-49), so that by Ville's inequality at most 5 in 100 releases that keep their promise are withdrawn at the default of 20,
-however long one looks.
+whatever share of the parts is defective and so needs no guess of it. Four of them watch the same labels come one after
+another, so that their mean is an e-process too, however they depend on each other (Vovk and Wang 2021, "E-values:
+calibration, combination and applications", Annals of Statistics 49). The mean of all five is one as far as overrides
+tell nothing of labels to come, nor labels of overrides: by Ville's inequality at most 5 in 100 releases that keep their
+promise are then withdrawn at the default of 20, however long one looks. Of a part that is both drawn and overridden the
+one does tell the other. Whatever they tell, at most 9 in 100 are withdrawn: for a mean of 20 the four must have come to
+16.7, with a chance of 6 in 100, or the overrides to 33.3, with one of 3 in 100. A class that the model does not know is
+no matter of chance and stands outside: enough parts of it withdraw by themselves.
 """
 
 from __future__ import annotations

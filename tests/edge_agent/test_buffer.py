@@ -124,6 +124,31 @@ def test_an_image_whose_verdict_is_contradicted_soon_after_is_kept_after_all(sto
     assert np.array_equal(np.asarray(Image.open(image.path)), seen[1].pixels)
 
 
+def test_what_the_database_refused_is_kept_when_it_is_said_again(store: Store) -> None:
+    kept = buffer(store, random_fraction=0.0)
+    keep(kept, inspection(0))
+    with store.transaction() as db:
+        db.execute("CREATE TEMP TRIGGER full BEFORE INSERT ON images BEGIN SELECT no_room(); END")
+    for _ in range(2):
+        with pytest.raises(QuotaError):
+            kept.said(inspection(0).verdict, wrong=True)
+    assert (files(store), kept.size(), kept.contradicted) == ([], (0, 0), 0)
+    with store.transaction() as db:
+        db.execute("DROP TRIGGER full")
+    kept.said(inspection(0).verdict, wrong=True)
+    assert (len(files(store)), kept.size()[0], kept.contradicted) == (1, 1, 1)
+
+
+def test_what_the_disk_refused_is_kept_when_it_is_said_again(store: Store) -> None:
+    kept, folder = buffer(store, random_fraction=0.0), store.path.parent / "images"
+    keep(kept, inspection(0))
+    folder.rmdir()
+    kept.said(inspection(0).verdict, wrong=True)
+    folder.mkdir()
+    kept.said(inspection(0).verdict, wrong=True)
+    assert (len(files(store)), kept.size()[0], kept.contradicted) == (1, 1, 1)
+
+
 def test_without_memory_for_the_newest_images_nothing_is_kept_afterwards(store: Store) -> None:
     kept = buffer(store, random_fraction=0.0, fresh_bytes=0)
     keep(kept, inspection(0))

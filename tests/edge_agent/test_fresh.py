@@ -39,6 +39,23 @@ def test_an_image_larger_than_the_room_is_left_out_and_takes_nothing() -> None:
     assert fresh.take("cam-a-0", "cam-a") is None
 
 
+def test_what_is_put_back_can_be_taken_again_unless_its_part_came_anew() -> None:
+    fresh = Fresh(3 * SIZE)
+    for n in range(2):
+        fresh.add(image(n))
+    first, second = fresh.take("cam-a-0", "cam-a"), fresh.take("cam-a-1", "cam-a")
+    assert first is not None
+    assert second is not None
+    fresh.add(image(1, Decision.NG))
+    fresh.put_back(first)
+    fresh.put_back(second)
+    assert fresh.take("cam-a-0", "cam-a") is first
+    newer = fresh.take("cam-a-1", "cam-a")
+    assert newer is not None
+    assert newer.verdict.decision is Decision.NG
+    assert fresh.take("cam-a-1", "cam-a") is None
+
+
 def test_of_a_part_that_comes_again_the_newest_counts() -> None:
     fresh = Fresh(2 * SIZE)
     fresh.add(image(0, Decision.NG))

@@ -10,6 +10,7 @@ import pytest
 from contracts.errors import QuotaError
 from contracts.frame import Verdict
 from contracts.telemetry import Window
+from edge_agent.buffer import ImageBuffer
 from edge_agent.inspection import Inspection
 from edge_agent.ledger import Item, Ledger
 from edge_agent.outbox import Outbox
@@ -113,6 +114,24 @@ def test_who_waits_is_refused_when_the_disk_is_full_and_is_not_recorded_later(st
     book.commit()
     assert recorded == []
     assert [entry.verdict.frame.sequence for entry in Record(store).entries(limit=9)] == [1]
+
+
+def test_of_an_image_that_is_refused_no_file_stays(store: Store) -> None:
+    book, folder = ledger(store), store.path.parent / "images"
+    kept = ImageBuffer(store, folder, quota_bytes=10**9, random_fraction=1.0, atypical_fraction=0.0)
+    who_waits, line = waiting_item(0, [], []), item(1)
+    for each in (who_waits, line):
+        book.append(replace(each, keep=kept.offer(each.inspection)))
+    store.rows("PRAGMA max_page_count = 1")
+    book.append(Item(inspection(2, camera="cam-b"), ("x" * 2_000_000,), "line"))
+    with pytest.raises(QuotaError):
+        book.commit()
+    assert len(list(folder.iterdir())) == 1
+    store.rows("PRAGMA max_page_count = 100000")
+    book.commit()
+    (image,) = kept.newest_drawn(9)
+    assert image.part_id == line.inspection.verdict.frame.part_id
+    assert image.path.exists()
 
 
 def test_an_open_window_goes_on_after_a_restart(tmp_path: Path) -> None:

@@ -218,6 +218,21 @@ def test_what_somebody_contradicted_is_uploaded_even_where_the_line_stands_still
     assert {upload.source for upload, _ in server.uploads[3:]} == {OutcomeSource.OVERRULED}
 
 
+def test_what_somebody_contradicted_is_not_picked_for_another_reason(store: Store, server: UploadServer) -> None:
+    """The monitor counts such labels beside what the line said of the part; those of overruled images it does not."""
+    bench = Bench(store, server.url, random_fraction=0.0, atypical_fraction=1.0, unsure_fraction=1.0)
+    bench.see(range(120), distance=float, defect_score=lambda n: 0.4 - 0.3 * n / 120)
+    contradicted = [*range(55, 60), *range(110, 120)]
+    for n in contradicted:
+        bench.buffer.said(inspection(n).verdict, wrong=True)
+    bench.order(random=0, atypical=1000, unsure=1000, overruled=4)
+    bench.step()
+    found = {upload.verdict.frame.part_id: upload.source for upload, _ in server.uploads}
+    assert len(found) > 50
+    said = [found[part] for n in contradicted if (part := f"cam-a-{n}") in found]
+    assert said == [OutcomeSource.OVERRULED] * 4
+
+
 def test_no_random_draw_lacks_what_was_picked_before(store: Store, server: UploadServer) -> None:
     """Else the share of errors among random images falls with each image that is picked for being one."""
     bench = Bench(store, server.url, random_fraction=0.4, atypical_fraction=1.0, unsure_fraction=1.0)

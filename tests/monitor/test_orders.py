@@ -108,6 +108,22 @@ def test_a_sample_whose_random_images_came_is_done_whatever_it_wanted_on_top(
     assert state(store) == ended
 
 
+@pytest.mark.parametrize(("uploaded", "ended"), [(1, "done"), (0, "expired")])
+def test_a_sample_that_wanted_no_random_images_is_done_only_where_its_agent_sent_something(
+    desk: OrderDesk, store: Store, clock: Clock, uploaded: int, ended: str
+) -> None:
+    with store.write() as session:
+        desk.issue(
+            session, Sample, site="mono", agent="agent-1", reason="x", order_id="sample-1", camera="cam-a",
+            product="cap", random=0, overruled=5, since=START,
+        )  # fmt: skip
+    for number in range(uploaded):
+        accept(store, upload(f"p-{number}", OutcomeSource.OVERRULED, order_id="sample-1"))
+    clock.now += timedelta(hours=2)
+    desk.send_due(store, Broker())
+    assert state(store) == ended
+
+
 def test_same_order_id_is_issued_once(desk: OrderDesk, store: Store) -> None:
     issue(desk, store)
     issue(desk, store)

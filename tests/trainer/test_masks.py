@@ -114,6 +114,41 @@ def test_soft_edges_of_a_mask_are_cut_at_the_half(tmp_path: Path) -> None:
     assert boxes_in(save(tmp_path / "mask.png", pixels), (WIDTH, HEIGHT)) == ((4, 4, 18, 18),)
 
 
+SHAPE = drawn((5, 5, 20, 15))
+WHITE = np.full_like(SHAPE, 255)
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels", "boxes"),
+    [
+        ("RGBA", (WHITE, WHITE, WHITE, SHAPE), ((5, 5, 20, 15),)),
+        ("RGBA", (drawn(), drawn(), drawn(), SHAPE), ((5, 5, 20, 15),)),
+        ("LA", (WHITE, SHAPE), ((5, 5, 20, 15),)),
+        ("RGBA", (WHITE, WHITE, WHITE, drawn()), ()),
+        ("RGBA", (drawn(), drawn(), drawn(), WHITE), ()),
+        ("RGBA", (SHAPE, SHAPE, SHAPE, WHITE), ((5, 5, 20, 15),)),
+        ("RGBA", (SHAPE, SHAPE, SHAPE, drawn((5, 5, 12, 15))), ((5, 5, 12, 15),)),  # partly rubbed out
+        ("LA", (drawn((5, 5, 20, 15), value=1), SHAPE), ((5, 5, 20, 15),)),
+    ],
+)
+def test_what_is_transparent_marks_nothing_and_of_one_colour_the_alpha_is_the_shape(
+    tmp_path: Path, mode: str, channels: tuple[NDArray[np.uint8], ...], boxes: tuple[tuple[int, ...], ...]
+) -> None:
+    Image.merge(mode, [Image.fromarray(channel) for channel in channels]).save(tmp_path / "mask.png")
+    assert boxes_in(tmp_path / "mask.png", (WIDTH, HEIGHT)) == boxes
+
+
+def test_a_palette_may_have_a_transparent_colour(tmp_path: Path) -> None:
+    picture = Image.fromarray(drawn((5, 5, 20, 15), value=1))
+    picture.putpalette((255, 255, 255, 255, 0, 0))
+    picture.save(tmp_path / "mask.png", transparency=0)
+    assert boxes_in(tmp_path / "mask.png", (WIDTH, HEIGHT)) == ((5, 5, 20, 15),)
+
+
+def rubbed_out(path: Path) -> None:
+    Image.merge("LA", [Image.fromarray(SHAPE), Image.fromarray(255 - SHAPE)]).save(path)
+
+
 def noise(path: Path) -> None:
     save(path, drawn(*((left, top, left + 1, top + 1) for left in range(0, WIDTH, 4) for top in range(0, HEIGHT, 4))))
 
@@ -135,8 +170,9 @@ def bomb(path: Path) -> None:
         ),
         (noise, "marks 150 places apart from each other, more than 100"),
         (bomb, "is not usable: .*; save it as PNG"),
+        (rubbed_out, "is not usable: what it marks is transparent, .*: flatten it; save it as PNG"),
     ],
-    ids=["gone", "size", "text", "jpeg", "noise", "bomb"],
+    ids=["gone", "size", "text", "jpeg", "noise", "bomb", "rubbed out"],
 )
 def test_a_mask_that_cannot_be_used_is_named_with_its_row(
     masked: Path, spoil: Callable[[Path], object], said: str

@@ -15,11 +15,13 @@ from tests.simulators.planted_model import START, A, bundle_hash, facts
 FACTS, SETTINGS = facts(1, START), RuleSettings()
 
 
-def label(true: str, decision: Decision, source: OutcomeSource = OutcomeSource.DRIFT_SAMPLE) -> LabelSeen:
+def label(
+    true: str, decision: Decision, source: OutcomeSource = OutcomeSource.DRIFT_SAMPLE, *, part: str = "p"
+) -> LabelSeen:
     return LabelSeen(
         at=START,
         camera=A,
-        part_id="p",
+        part_id=part,
         label=true,
         source=source,
         decision=decision,
@@ -74,11 +76,32 @@ def test_parts_without_a_verdict_are_not_tested() -> None:
 
 
 def test_five_parts_of_an_unseen_class_are_harm_and_four_are_not() -> None:
-    found = [label("crack", Decision.NG, OutcomeSource.OPERATOR)] * 4
-    assert not harms(after(found), SETTINGS)
-    evidence = after([*found, label("crack", Decision.NG, OutcomeSource.OPERATOR)])
+    found = [label("crack", Decision.NG, OutcomeSource.OPERATOR, part=f"p-{n}") for n in range(5)]
+    assert not harms(after(found[:4]), SETTINGS)
+    evidence = after(found)
     assert [reason.code for reason in harms(evidence, SETTINGS)] == ["harm-unseen-class"]
     assert failed_sides(evidence, SETTINGS) == ("defect",)
+
+
+@pytest.mark.parametrize("again", [OutcomeSource.ATYPICAL, OutcomeSource.UNSURE, OutcomeSource.AUDIT])
+def test_parts_of_an_unseen_class_that_line_and_rater_both_name_are_not_twice_as_many(again: OutcomeSource) -> None:
+    twice = (OutcomeSource.OPERATOR, again)
+    evidence = after([label("crack", Decision.NG, source, part=f"p-{n}") for n in range(4) for source in twice])
+    assert evidence.unseen == {"crack": 4}
+    assert not harms(evidence, SETTINGS)
+
+
+def test_of_an_unseen_class_no_more_parts_are_remembered_than_are_enough() -> None:
+    evidence = after([label("crack", Decision.NG, part=f"p-{n}") for n in range(50)])
+    assert evidence.unseen_parts == {"crack": tuple(f"p-{n}" for n in range(SETTINGS.unseen_class_parts))}
+
+
+def test_a_count_of_unseen_parts_from_before_their_ids_were_kept_goes_on() -> None:
+    stored = after([label("crack", Decision.NG, part=f"p-{n}") for n in range(4)]).model_dump(mode="json")
+    del stored["unseen_parts"]
+    older = Evidence.model_validate(stored)
+    assert not harms(older, SETTINGS)
+    assert harms(counted(older, label("crack", Decision.NG, part="p-4"), FACTS, SETTINGS), SETTINGS)
 
 
 @pytest.mark.parametrize("defects", [0.3, 0.05, 0.01])

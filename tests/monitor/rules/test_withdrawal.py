@@ -225,6 +225,28 @@ def test_releases_that_err_as_often_as_tolerated_are_withdrawn_in_one_case_of_tw
     assert withdrawn < 12
 
 
+def test_overrides_that_tell_the_labels_to_come_withdraw_no_more_than_nine_in_a_hundred() -> None:
+    """Every wrong verdict is overridden before the audit's label comes, and as many right ones as may be. 60 releases,
+    20 windows of 60 parts of which 6 are labelled; of a chance of 9 % 12 come with probability 0.009."""
+    rng, withdrawn = np.random.default_rng(5), 0
+    invented = (watch_of(RELEASE, SETTINGS).overrides.tolerated - 0.06) / 0.94
+    for _ in range(60):
+        watch, proof = watch_of(RELEASE, SETTINGS), False
+        for _ in range(20):
+            defect, wrong, misread, made_up = rng.random((4, 60)) < np.array(
+                [[0.3], [0.06], [SETTINGS.label_noise], [invented]]
+            )
+            for _ in range(np.count_nonzero(wrong | made_up)):
+                watch = labelled(watch, said(True, True, OPERATOR), RELEASE, SETTINGS)
+            watch = inspected(watch, A, 60, START)
+            proof |= bool(proven(watch, SETTINGS, young=True))
+            for is_defect, is_wrong in zip((defect ^ misread)[:6], (wrong ^ misread)[:6], strict=True):
+                watch = labelled(watch, said(bool(is_defect), bool(is_wrong)), RELEASE, SETTINGS)
+                proof |= bool(proven(watch, SETTINGS, young=True))
+        withdrawn += proof
+    assert withdrawn < 12
+
+
 def test_evidence_that_proves_nothing_alone_withdraws_together() -> None:
     """Six labels of sixteen and eight overrides on a hundred parts: too little each, enough together."""
     watch = watch_of(RELEASE, SETTINGS)
