@@ -62,16 +62,19 @@ class _Asked:
         ]
         families = sorted({fault.family for fault, _ in moved})
         indicators = np.array([group_of(name) == "class" for name in self._names])
-        least = np.where(indicators, _UNSEEN / len(spoilt), 0.0)
+        seldom = np.where(indicators, _UNSEEN, 0.0)  # of the pictures, at most, are of a class that none was
+        varied = vectors.var(axis=0)
         return Signatures(
             images=len(spoilt),
-            scale=_short(vectors.std(axis=0)),
+            scale=_short(np.sqrt(np.where(varied > 0.0, varied, seldom / len(usual)))),
             faults=tuple(
                 Signature(family=fault.family, points=tuple(_short(mean) for mean in steps.mean(axis=1)))
                 for fault, steps in moved
             ),
             spreads={
-                name: _short(np.maximum(_spread([steps for fault, steps in moved if fault.family == name]), least))
+                name: _short(
+                    np.maximum(_spread([steps for fault, steps in moved if fault.family == name]), seldom / len(spoilt))
+                )
                 for name in families
             },
             classes={label: _short(mean) for label, mean in means.items()},

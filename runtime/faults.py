@@ -91,16 +91,26 @@ def dirt(pixels: Pixels, *, seed: int, grain: int, cover: float, soft: float, op
     return (pixels * clear[:, :, np.newaxis] + np.float32(0.5)).astype(np.uint8)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=1)  # one smear at all its opacities; more would be as many floats for each pixel
 def _smears(height: int, width: int, seed: int, grain: int, cover: float, soft: float) -> NDArray[np.float32]:
     """[h, w] 0..1: the highest hills of a smooth random landscape."""
+    foot, top = _heights(height, width, seed, grain, cover)
+    steep = soft * (top - foot) + 1e-6
+    return np.asarray(np.clip((_hills(height, width, seed, grain) - foot) / steep, 0.0, 1.0), np.float32)
+
+
+@lru_cache(maxsize=64)
+def _heights(height: int, width: int, seed: int, grain: int, cover: float) -> tuple[np.float32, np.float32]:
+    """Above which the landscape is a smear, and the highest; to find them takes longer than to draw it."""
+    hills = _hills(height, width, seed, grain)
+    return np.float32(np.quantile(hills, 1.0 - cover)), np.float32(hills.max())
+
+
+def _hills(height: int, width: int, seed: int, grain: int) -> NDArray[np.float32]:
     side = min(height, width)
     cells = max(2, round(grain * height / side)), max(2, round(grain * width / side))
     coarse = np.random.default_rng(seed).random(cells, np.float32)
-    hills = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
-    foot = np.quantile(hills, 1.0 - cover)
-    steep = soft * (hills.max() - foot) + 1e-6
-    return np.asarray(np.clip((hills - foot) / steep, 0.0, 1.0), np.float32)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def cut(pixels: Pixels, *, share: float, corner: tuple[float, float], zoomed: bool) -> Pixels:
