@@ -22,7 +22,7 @@ class Signature(Wire):
     """One fault that grows: by how much the mean vector moves at each of its strengths, weakest first."""
 
     family: str
-    points: tuple[Entries, ...] = Field(min_length=1, max_length=16)
+    points: tuple[Entries, ...] = Field(min_length=1, max_length=8)
 
 
 class Signatures(Wire):
@@ -30,7 +30,7 @@ class Signatures(Wire):
 
     images: int = Field(ge=2, description="that they were computed from")
     scale: Sizes = Field(description="standard deviation of single images")
-    faults: tuple[Signature, ...] = Field(max_length=256)
+    faults: tuple[Signature, ...] = Field(max_length=64)
     spreads: dict[str, Sizes] = Field(description="family -> how differently single images move")
     classes: dict[Label, Entries] = Field(description="true class -> its mean vector")
     shares: dict[Label, Annotated[float, Field(gt=0.0, le=1.0)]] = Field(

@@ -2,9 +2,10 @@
 
 Each explanation says which shifts it would give and how surely (`contracts.signatures`): a fault of growing strength
 moves the mean along a curve, near which it is found; another mix moves it towards classes of the parts. What is neither
-may be anywhere. They are compared by the density that each gives to the shift at hand: of all that could come, how much
-of it looks like this? An explanation that fits many shifts, because it is wide, is thereby believed less than one that
-foretold this one. Strengths are those that suit an explanation best, and every explanation has one to choose.
+may be anywhere, or lie as parts of one class always differed: so most products drift. They are compared by the density
+that each gives to the shift at hand: of all that could come, how much of it looks like this? An explanation that fits
+many shifts, because it is wide, is thereby believed less than one that foretold this one. Strengths are those that suit
+an explanation best, and every explanation has one to choose.
 
 How wide the surroundings of a curve are: pictures differ in how they move, and a camera sees few different ones; a
 fault's shape on this camera is not quite one of those computed, as they are not quite each other's; and effects are
@@ -68,11 +69,19 @@ def explained(shift: Floats, covariance: Floats, signatures: Signatures) -> Expl
         raise ValueError(f"signatures of {scale.size} entries do not explain a shift of {shift.size}")
     scale = np.maximum(scale, np.sqrt(np.diag(covariance)))
     shift, known = shift / scale, covariance / np.outer(scale, scale)
-    neither = max(_density(shift, known + size**2 * np.eye(scale.size)) for size in _SHIFTS)
+    within = _covariance(signatures.within) / np.outer(scale, scale)
+    neither = max(_density(shift, known + size**2 * shape) for shape in _shapes(within) for size in _SHIFTS)
     odds = {name: _fault(shift, known, _Family.of(signatures, name, scale)) for name in _families(signatures)}
     if len(signatures.classes) > 1:
-        odds[MIX] = _mix(shift, known, signatures, scale)
+        odds[MIX] = _mix(shift, known, signatures, scale, within)
     return Explanation(odds={NEITHER: 0.0, **{name: round(found - neither, 2) for name, found in odds.items()}})
+
+
+def _shapes(within: Floats) -> Iterator[Floats]:
+    """Covariances [m, m] of what nothing foretold: to all sides alike, or as parts of one class differ from each other
+    (`within` [m, m])."""
+    yield np.eye(len(within))
+    yield within + _LEAST**2 * np.eye(len(within))
 
 
 def _families(signatures: Signatures) -> tuple[str, ...]:
@@ -146,23 +155,23 @@ def _unlikeness(curves: Sequence[Floats]) -> Floats:
     return np.asarray(_SHRUNK * np.diag(np.diag(found)) + (1.0 - _SHRUNK) * found, np.float64)
 
 
-def _mix(shift: Floats, known: Floats, signatures: Signatures, scale: Floats) -> float:
+def _mix(shift: Floats, known: Floats, signatures: Signatures, scale: Floats, within: Floats) -> float:
     """Shares drawn around those of the images, as Dirichlet's distribution does; the mean moves as classes differ."""
     shares = np.array([signatures.shares[label] for label in signatures.classes])
     shares = shares / shares.sum()
     means = np.array(list(signatures.classes.values())) / scale  # [k, m]
     away = means - shares @ means
-    within = _square(signatures.within) / np.outer(scale, scale)
     wide = (away.T * shares) @ away + _FEW_PARTS * within + _LEAST**2 * np.eye(scale.size)
     return max(_density(shift, known + size**2 * wide) for size in _MIXES)
 
 
-def _square(triangle: Sequence[Sequence[float]]) -> Floats:
-    """The symmetric matrix [m, m] of a lower triangle."""
+def _covariance(triangle: Sequence[Sequence[float]]) -> Floats:
+    """The nearest covariance [m, m] to a lower triangle: numbers of three digits may be just none."""
     lower = np.zeros((len(triangle), len(triangle)))
     for place, row in enumerate(triangle):
         lower[place, : place + 1] = row
-    return np.asarray(lower + np.tril(lower, -1).T, np.float64)
+    sizes, ways = np.linalg.eigh(lower)  # which reads the lower triangle alone
+    return np.asarray((ways * np.maximum(sizes, 0.0)) @ ways.T, np.float64)
 
 
 def _density(shift: Floats, covariance: Floats) -> float:

@@ -1,7 +1,8 @@
 """What foretold a camera's drift: a family of camera faults, another mix of parts, or nothing that is known.
 
 A fault alone on its camera keeps labels and retrains away until a person says otherwise, so it is believed only where
-it foretold the drift clearly better than anything else did; for another mix, which asks a person too, less is enough.
+it foretold the drift clearly better than anything else did. Another mix, which asks a person too, needs less of a lead
+over what is neither, and the same over every fault where the camera is alone.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ LOOKED_AT = 3
 """Windows, the last ones, that say what moved."""
 
 _SURE = 5.0  # logarithm of the odds: 150 to 1
-_SURE_OF_MIX = 0.5
+_SURE_OF_MIX = 1.0
 _SHOWN = {"focus": Symptom.BLURRED, "dirt": Symptom.DIRT, "setup": Symptom.MOVED}
 
 
 class Cause(BaseModel):
     """`name`: one of `contracts.signatures.FAMILIES` or `MIX`, or None where nothing foretold the drift clearly.
-    `fault_possible`: a fault foretold it no worse than by chance; False where none did, or none is known."""
+    `fault_possible`: a fault foretold it hardly worse than anything did, so that it is not refuted; False where none is
+    known."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -66,5 +68,7 @@ def cause_of(state: CameraState, shifts: Mapping[str, float], signatures: Signat
     sure = _SURE_OF_MIX if found.best == MIX else _SURE
     return Cause(
         name=found.best if found.best != NEITHER and found.lead >= sure else None,
-        fault_possible=any(found.odds.get(family, -_SURE) > -_SURE for family in FAMILIES),
+        fault_possible=any(
+            found.odds[name] > found.odds[found.best] - _SURE for name in FAMILIES if name in found.odds
+        ),
     )

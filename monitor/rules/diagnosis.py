@@ -70,12 +70,13 @@ def diagnose(
     if not together and cause.is_fault:
         reason = because("diagnosis-sensor-foretold", symptoms=", ".join(symptoms))
         return Diagnosis(kind=Kind.SENSOR, ticket=True, symptoms=symptoms, siblings=(), reason=reason)
-    if (mixed := _of_mix(cause, groups, given)) is not None:
+    suspected = cause.fault_possible and not together
+    if not suspected and (mixed := _of_mix(cause, groups, given)) is not None:
         return Diagnosis(kind=Kind.PRIOR, ticket=False, symptoms=(), siblings=together, reason=mixed)
     if together:
         reason = because("diagnosis-product-siblings", siblings=called(together))
         return Diagnosis(kind=Kind.PRODUCT, ticket=False, symptoms=(), siblings=together, reason=reason)
-    return _alone(symptoms, groups, given, suspected=cause.fault_possible)
+    return _alone(symptoms, groups, given, suspected=suspected)
 
 
 def _of_mix(cause: Cause, groups: Mapping[str, float], given: Mapping[str, float]) -> Reason | None:

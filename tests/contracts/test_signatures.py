@@ -27,6 +27,7 @@ NAMES = tuple(f"entry-{number}" for number in range(ENTRIES))
         ({"shares": {"good": 0.0, "bad": 0.0}}, "greater than 0"),
         ({"scale": (-1.0,) * ENTRIES}, "greater than or equal to 0"),
         ({"spreads": dict.fromkeys(FAMILIES, (-1.0,) * ENTRIES)}, "greater than or equal to 0"),
+        ({"faults": planted_signatures().faults * 17}, "at most 64 items"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(changes: dict[str, Any], reason: str) -> None:

@@ -13,6 +13,10 @@ from tests.simulators.signatures import CLASSES, ENTRIES, along, planted_signatu
 
 KNOWN = np.eye(ENTRIES) * 0.02**2
 SIGNATURES = planted_signatures()
+SPREAD = np.array([1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.1, 0.1, 0.1, 0.1])
+VARIED = np.eye(ENTRIES)[:6]
+VARYING = planted_signatures(within=tuple((0.0,) * place + (SPREAD[place] ** 2,) for place in range(ENTRIES)))
+"""Parts that vary much in six ways, and little in those in which the classes differ."""
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -33,6 +37,29 @@ def test_what_no_fault_and_no_mix_gives_is_neither(seed: int) -> None:
 def test_more_parts_of_one_class_are_another_mix() -> None:
     towards = np.array(CLASSES["bad"]) - np.array(CLASSES["good"])
     assert explained(0.25 * towards, KNOWN, SIGNATURES).best == MIX
+
+
+@pytest.mark.parametrize("size", [0.5, 0.8, 1.2, 2.0])
+@pytest.mark.parametrize("way", range(6))
+def test_a_product_that_drifts_as_its_parts_always_varied_is_no_other_mix_and_no_fault(way: int, size: float) -> None:
+    drifted = size * VARIED[way] @ np.diag(SPREAD) * (-1) ** way
+    found = explained(drifted, KNOWN, VARYING)
+    assert found.best == NEITHER or found.lead < 0.5, found.odds
+
+
+@pytest.mark.parametrize("more", [0.15, 0.25, 0.35])
+def test_another_mix_of_parts_that_vary_is_still_one(more: float) -> None:
+    towards = np.array(CLASSES["bad"]) - np.array(CLASSES["good"])
+    few = 0.07 * np.random.default_rng(1).normal(size=ENTRIES) * SPREAD  # the pictures of 48 more or less
+    found = explained(more * towards + few, KNOWN, VARYING)
+    assert found.best == MIX
+    assert found.lead > 0.5
+
+
+def test_a_covariance_of_few_digits_that_is_none_explains_as_well() -> None:
+    within = tuple((1.001,) * place + (1.0,) for place in range(ENTRIES))
+    assert np.linalg.eigvalsh(np.tril([[*row, *[0.0] * (ENTRIES - len(row))] for row in within]))[0] < 0.0
+    assert explained(along("focus", 0.75), KNOWN, planted_signatures(within=within)).best == "focus"
 
 
 def test_half_a_fault_and_half_something_else_is_not_that_fault() -> None:

@@ -86,6 +86,14 @@ def test_parts_that_look_as_their_classes_always_did_are_another_mix(cameras: tu
     assert model.all_of(QualityAlert)
 
 
+def test_a_mix_that_a_fault_foretold_nearly_as_well_is_in_doubt_on_a_camera_alone() -> None:
+    known = signatures("dirt", "embedding", towards="embedding")
+    alone = drifted((A,), {A: "embedding"}, known)
+    (ticket,) = alone.all_of(OpenTicket)
+    assert ticket.reason.code == "diagnosis-doubt"
+    assert not alone.all_of(QualityAlert)
+
+
 def test_cameras_that_moved_together_are_not_taken_for_one_camera_s_fault() -> None:
     known = signatures("dirt", "embedding", towards="image")
     model = drifted((A, B), {A: "embedding", B: "embedding"}, known)
@@ -140,6 +148,18 @@ def test_pictures_of_another_size_are_another_set_up_at_once() -> None:
         ticket.reason.plain
         == "the pictures have 320 x 480 pixels instead of 640 x 480: the camera's set-up was changed"
     )
+
+
+def test_a_new_crop_on_all_cameras_is_one_incident_with_a_ticket_for_each() -> None:
+    model = PlantedModel((A, B))
+    model.serve(1)
+    for size, moved, count in (((640, 480), None, model.settings.commissioning_windows), ((320, 480), "embedding", 4)):
+        for _ in range(count):
+            for camera in (A, B):
+                of_size(model, size, moved, 1, camera)
+    assert len(model.all_of(OpenIncident)) == 1
+    assert model.incident.cameras == {A: Kind.SENSOR, B: Kind.SENSOR}
+    assert {ticket.camera for ticket in model.all_of(OpenTicket)} == {A, B}
 
 
 @pytest.mark.parametrize("before", [((640, 480), (600, 480)), (None,), ((640, 480), None)])
