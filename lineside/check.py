@@ -31,7 +31,8 @@ def run_check(
     gathered = gather(data)
     judge = _judge(gathered, good, seed, workspace) if labels else None
     with shown_progress(quiet=as_json) as progress:
-        report = inspect(gathered, seed=seed, judge=judge, progress=progress)
+        days = _good(_names(gathered), good) is not None
+        report = inspect(gathered, seed=seed, judge=judge, days=days, progress=progress)
     if out is not None:
         write_report(report, gathered, out)
     if as_json:
@@ -62,21 +63,26 @@ def check_before_training(data: Path, out: Path, *, only_site: str | None, seed:
 
 def _judge(gathered: Gathered, good: tuple[str, ...], seed: int, workspace: Path) -> tuple[Course, Stem] | None:
     """The small backbone with a head for these classes; None where there are not two classes."""
-    names = tuple(sorted({example.label for example in gathered.examples}))
+    names = _names(gathered)
     if len(names) < 2:
         return None
     base = chosen_base(workspace)
     spec = Preprocessing(width=base.width, height=base.height, mean=base.mean, std=base.std)
-    course, stem, _ = set_out(base, names, _good(names, good), TrainingSettings(seed=seed), spec)
+    passes = _good(names, good) or names[:1]  # for the weights alone: to label errors it does not matter
+    course, stem, _ = set_out(base, names, passes, TrainingSettings(seed=seed), spec)
     return course, stem
 
 
-def _good(names: tuple[str, ...], good: tuple[str, ...]) -> tuple[str, ...]:
-    """For the weights alone: which classes pass does not matter to label errors."""
+def _names(gathered: Gathered) -> tuple[str, ...]:
+    return tuple(sorted({example.label for example in gathered.examples}))
+
+
+def _good(names: tuple[str, ...], good: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The classes that pass; None where nobody says which."""
     try:
         return good_labels(names, good)
     except ConfigurationError:
-        return names[:1]
+        return None
 
 
 def _print(report: QualityReport, out: Path | None) -> None:

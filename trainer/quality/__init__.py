@@ -2,6 +2,6 @@
 
 Reading order: `report` (findings and the JSON), `survey` (what is measured of each image), `alike` (near duplicates by
 perceptual hash), `checks` and `leaks` (rules over the survey, one
-function a finding), `labels` (probable label errors), `inspect`
+function a finding), `labels` (probable label errors), `days` (days whose labels do not fit their images), `inspect`
 (all of it in one go), `page` (the report as HTML with the pictures in question).
 """

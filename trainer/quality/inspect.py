@@ -13,6 +13,7 @@ from trainer.features import Stem
 from trainer.progress import Progress, silent
 from trainer.quality import checks, leaks
 from trainer.quality.alike import near_duplicates
+from trainer.quality.days import odd_days
 from trainer.quality.labels import label_errors, out_of_fold
 from trainer.quality.report import Finding, QualityReport, by_weight
 from trainer.quality.survey import Measured, survey
@@ -29,12 +30,14 @@ def inspect(
     seed: int = 0,
     only_site: str | None = None,
     judge: tuple[Course, Stem] | None = None,
+    days: bool = True,
     progress: Progress = silent,
 ) -> QualityReport:
     """Check images as they were gathered, and the split that training with `seed` would make of them.
 
     `only_site` looks at the rows of one site. With `judge` (a pretrained network) labels that the other images deny are
-    looked for too. Raises DatasetError where no image is left.
+    looked for too, and with `days` (its course knows which classes pass) days whose labels do not fit. Raises
+    DatasetError where no image is left.
     """
     examples = tuple(example for example in gathered.examples if only_site in (None, example.site))
     examples, agreement = merge(examples)
@@ -54,7 +57,7 @@ def inspect(
         *checks.sizes(measured),
         *checks.light(measured),
         *leaks.times(examples),
-        *(_labels(examples, *judge, progress) if judge else []),
+        *(_labels(examples, *judge, days, progress) if judge else []),
     ]
     return QualityReport(
         source=gathered.source, examples=len(examples), classes=_counts(parted), findings=by_weight(findings)
@@ -65,14 +68,15 @@ def _with(item: Measured, example: Example) -> Measured:
     return replace(item, example=example)
 
 
-def _labels(examples: Sequence[Example], course: Course, stem: Stem, progress: Progress) -> list[Finding]:
+def _labels(examples: Sequence[Example], course: Course, stem: Stem, days: bool, progress: Progress) -> list[Finding]:
     counts = Counter(example.label for example in examples)
     unique = tuple({example.sha256: example for example in examples}.values())
     if len(counts) < 2 or min(counts.values()) < _FEWEST_FOR_LABELS:
         return []
     features = stem.features(unique, (View(0),), progress=progress, begin=0.7, end=0.95)
     material = Material(unique, features)
-    return label_errors(course, material, out_of_fold(course, material))
+    errors = label_errors(course, material, out_of_fold(course, material))
+    return [*errors, *(odd_days(course, material) if days else [])]
 
 
 def _counts(examples: Sequence[Example]) -> dict[str, dict[str, int]]:

@@ -19,9 +19,15 @@ _UNBELIEVABLE = 0.1
 
 def out_of_fold(course: Course, material: Material, *, seed: int = 0) -> NDArray[np.float64]:
     """Probabilities [n, k] of each image by a logistic head on frozen features that was fitted without its group."""
+    return left_out(course, material, folds(material.examples, _FOLDS, seed=seed))
+
+
+def left_out(course: Course, material: Material, parts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Probabilities [n, k] of the images of each part by a head that was fitted without that part; even ones for images
+    of no part."""
     penalty = course.best_penalty(material)
     found = torch.full((len(material.examples), len(course.labels)), 1 / len(course.labels), dtype=torch.float64)
-    for part in folds(material.examples, _FOLDS, seed=seed):
+    for part in parts:
         if part:
             head = course.head(course.lesson(material.without(part)), penalty)
             logits = course.says(head, material.rows(part).features)
