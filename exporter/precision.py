@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -57,14 +58,12 @@ def make_int8(
         kept, found = search(others, attempt, most=settings.max_drop, budget=settings.float_budget)
     shrink_file(out)
     graph = onnx.load(simplified).graph
-    share, known = shares(graph), called(graph)
-    names = [name for name in share if name in stem or name in {layer.name for layer in kept}]
+    known, names = called(graph), {*stem, *(layer.name for layer in kept)}
     plain = Quantisation(
         weight_bits=settings.weight_bits,
         calibrator=min(compared, key=lambda each: each.error).calibrator if compared else settings.calibrators[0],
         calibrators=compared,
-        kept_float=tuple(known[name] for name in names),
-        float_share=min(1.0, sum(share[name] for name in names)),
+        **_in_float(graph, names),
         drop=found.drop,
         drop_error=found.error,
         max_drop=settings.max_drop,
@@ -75,7 +74,23 @@ def make_int8(
             for each in sorted(layers, key=lambda each: -each.error)
         ),
     )
-    return plain if settings.quantisation == "ptq" else _trained_on(source, out, scratch, plain, jury, settings, tell)
+    if settings.quantisation == "ptq":
+        return plain
+    learned = _trained_on(source, out, scratch, plain, jury, settings, tell)
+    return (
+        learned.model_copy(update=_in_float(graph, stem))
+        if settings.learning.float_stem and learned.way == "qat"
+        else learned
+    )
+
+
+def _in_float(graph: onnx.GraphProto, nodes: Collection[str]) -> dict[str, Any]:
+    """What a manifest says of the convolutions among these nodes of a simplified graph."""
+    share, known = shares(graph), called(graph)
+    names = [name for name in share if name in nodes]
+    return {
+        "kept_float": tuple(known[name] for name in names), "float_share": min(1.0, sum(share[name] for name in names)),
+    }  # fmt: skip
 
 
 def _trained_on(
@@ -87,7 +102,7 @@ def _trained_on(
         from exporter.qat.route import PTQ, quantise_by_training
 
     choice = quantise_by_training(
-        source, out, scratch, way=settings.quantisation, settings=settings.qat,
+        source, out, scratch, way=settings.quantisation, settings=settings.learning,
         calibration=settings.calibration_images, tell=tell,
     )  # fmt: skip
     if choice.taken == PTQ:

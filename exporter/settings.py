@@ -82,6 +82,11 @@ class ExportSettings(Settings):
     latency_runs: int = Field(default=40, ge=1)
     seed: int = 0
 
+    @property
+    def learning(self) -> QatSettings:
+        """`qat`, whose stem is in float only where all of the export's may be."""
+        return self.qat.model_copy(update={"float_stem": self.qat.float_stem and self.float_stem})
+
     @model_validator(mode="after")
     def _learned_weights_have_eight_bits(self) -> ExportSettings:
         if self.weight_bits != 8 and self.quantisation != "ptq":

@@ -12,7 +12,7 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
 
 from exporter.graph import quiet
-from exporter.qat.quantizer import WholeInt8
+from exporter.qat.quantizer import Int8
 from exporter.qat.rounding import ActivationRounding, WeightRounding
 from trainer.folding import folded
 from trainer.network import Network
@@ -43,9 +43,9 @@ class Body(nn.Module):
         return self
 
 
-def rounding(stages: Sequence[nn.Module], shape: tuple[int, int, int]) -> Body:
+def rounding(stages: Sequence[nn.Module], shape: tuple[int, int, int], *, float_stem: bool = False) -> Body:
     """The stages (in eval mode) as one graph for inputs [b, *shape], with BatchNorm folded into the convolutions and
-    every rounding of the int8 graph in it (see `WholeInt8`).
+    every rounding of the int8 graph in it (see `Int8`, also for `float_stem`).
 
     BatchNorm is folded before and not learned beside: the int8 graph has none, and statistics of a few hundred steps
     would be worse than those of the whole training. Raises torch's errors where the stages cannot be captured.
@@ -54,13 +54,13 @@ def rounding(stages: Sequence[nn.Module], shape: tuple[int, int, int]) -> Body:
     batch = torch.export.Dim("batch", min=1, max=_MOST_INPUTS)
     with quiet():
         program = torch.export.export(float_stages, (torch.zeros(2, *shape),), dynamic_shapes=({0: batch},))
-        return Body(prepare_qat_pt2e(program.module(), WholeInt8()))
+        return Body(prepare_qat_pt2e(program.module(), Int8(float_stem=float_stem)))
 
 
-def rounding_network(network: Network, shape: tuple[int, int, int]) -> Network:
+def rounding_network(network: Network, shape: tuple[int, int, int], *, float_stem: bool) -> Network:
     """A copy of the network with `rounding` stages; pooling and heads stay float, as in the int8 file."""
     made = copy.deepcopy(network)
-    made.stages = nn.ModuleList([rounding(list(made.stages), shape)])
+    made.stages = nn.ModuleList([rounding(list(made.stages), shape, float_stem=float_stem)])
     return made.eval()
 
 

@@ -50,7 +50,7 @@ def learn(
     give the same weights, unless the time ran out. Raises BundleError where the source has no such network.
     """
     network, spec, began = network_of(source), source.preprocessing, now()
-    rounded = rounding_network(network, (3, spec.height, spec.width))
+    rounded = rounding_network(network, (3, spec.height, spec.width), float_stem=settings.float_stem)
     chosen = [each for each in balanced(source.train, calibration, seed=settings.seed) if isinstance(each, Example)]
     parts = [chosen[start : start + _BATCH] for start in range(0, len(chosen), _BATCH)]
     settle(rounded.stages[0], (load_inputs(part, spec) for part in parts))

@@ -5,10 +5,13 @@ Each tensor between two operators is rounded once, at the operator that makes it
 rounded one. A convolution and the ReLU or ReLU6 behind it count as one operator, and so do a residual addition and its
 ReLU. Where another function follows (hard-swish, hard-sigmoid), the convolution's own answer is rounded too, since
 onnxruntime runs these functions in float. What pooling by maximum picks keeps the steps it had.
+
+A stem that stays in float (`sensitive_stem`) is rounded where something behind it reads it, and nowhere before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -24,6 +27,7 @@ from torchao.quantization.pt2e.quantizer import (
 from exporter.qat.rounding import ActivationRounding, WeightRounding
 
 _aten = torch.ops.aten
+_GROUPS = 6  # place among the arguments of a convolution
 CONVOLUTIONS = (_aten.conv2d.default, _aten.conv2d.padding, _aten.convolution.default)
 CUTS = (
     _aten.relu.default, _aten.relu_.default, _aten.relu6.default, _aten.relu6_.default,
@@ -57,21 +61,31 @@ def weights() -> QuantizationSpec:
     )  # fmt: skip
 
 
-class WholeInt8(Quantizer):  # type: ignore[misc]
-    """Annotates a graph of aten operators whose BatchNorms are folded."""
+class Int8(Quantizer):  # type: ignore[misc]
+    """Annotates a graph of aten operators whose BatchNorms are folded: all of it, but for a sensitive stem where
+    `float_stem` says so."""
+
+    def __init__(self, *, float_stem: bool) -> None:
+        super().__init__()
+        self.float_stem = float_stem
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Write what is rounded where into the nodes' metadata."""
         act, weight = activations(), weights()
+        stem = sensitive_stem(model) if self.float_stem else frozenset()
         for node in model.graph.nodes:
-            inputs: dict[Node, Any] = {}
+            if node in stem:
+                continue
+            inputs: dict[Node, Any] = {
+                each: act for each in node.all_input_nodes if each in stem and _is_read_rounded(each)
+            }
             if node.target in CONVOLUTIONS:
                 inputs[node.args[1]] = weight
             if node.target in (*CONVOLUTIONS, *PADDINGS) and node.args[0].op == "placeholder":
                 inputs[node.args[0]] = act
             output: QuantizationSpecBase | None = act if _is_rounded(node) else None
             if node.target in MOVES and _is_rounded(node.args[0]):
-                output = SharedQuantizationSpec(node.args[0])
+                output = SharedQuantizationSpec((node.args[0], node) if node.args[0] in stem else node.args[0])
             if inputs or output:
                 node.meta["quantization_annotation"] = QuantizationAnnotation(
                     input_qspec_map=inputs, output_qspec=output, _annotated=True
@@ -80,6 +94,19 @@ class WholeInt8(Quantizer):  # type: ignore[misc]
 
     def validate(self, model: GraphModule) -> None:
         """Nothing to refuse: what has no rule stays float."""
+
+
+def sensitive_stem(model: GraphModule) -> Collection[Node]:
+    """Everything before the third convolution where the second is a depthwise one; else nothing. The layers that
+    `exporter.quantise.sensitive_stem`, which says why, finds in a file of the same network."""
+    nodes = list(model.graph.nodes)
+    places = [place for place, node in enumerate(nodes) if node.target in CONVOLUTIONS]
+    return frozenset(nodes[: places[2]]) if len(places) > 2 and _groups(nodes[places[1]]) > 1 else frozenset()
+
+
+def _groups(convolution: Node) -> Any:
+    place = _GROUPS + 2 if convolution.target == _aten.convolution.default else _GROUPS  # two more of transposed ones
+    return convolution.args[place] if len(convolution.args) > place else 1
 
 
 def _is_rounded(node: Node) -> bool:
@@ -91,6 +118,11 @@ def _is_rounded(node: Node) -> bool:
     if node.target in CUTS:
         return True
     return node.target in CURVES or (node.target in MEANS and _reaches_convolution(node))
+
+
+def _is_read_rounded(node: Node) -> bool:
+    moved = node.all_input_nodes[0] if node.target in MOVES else None
+    return _is_rounded(node) or (moved is not None and _is_rounded(moved))
 
 
 def _reaches_convolution(node: Node) -> bool:

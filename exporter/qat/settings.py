@@ -20,4 +20,8 @@ class QatSettings(Settings):
         default=0.5, ge=0.0, le=1.0, description="share of what the float network says in what is learned; the rest "
         "is the label"
     )  # fmt: skip
+    float_stem: bool = Field(
+        default=False, description="as `export.float_stem`, where that is on: what ptq leaves in float does not learn "
+        "to round; off: every convolution runs in int8"
+    )  # fmt: skip
     seed: int = 0

@@ -85,6 +85,16 @@ def symmetric(rounded: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> P
     return path
 
 
+@pytest.fixture(scope="session")
+def float_stemmed(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The symmetric graph of the same network, its first and its depthwise convolution in float."""
+    made = nn.Sequential(rounding([network], (3, SIDE, SIDE), float_stem=True)).eval()
+    settle(made, [images(16, seed=9)])
+    path = tmp_path_factory.mktemp("float_stemmed") / "symmetric.onnx"
+    write_symmetric(made, SIGNATURE, path)
+    return path
+
+
 @pytest.fixture
 def model(symmetric: Path) -> onnx.ModelProto:
     """The symmetric graph, to be changed."""

@@ -123,6 +123,22 @@ def test_a_cut_inside_the_range_stays(answer: Answer) -> None:
     assert counted(model, "Clip") == 1
 
 
+@pytest.mark.parametrize("float_weights", [True, False])
+def test_a_clip_stays_behind_a_convolution_of_float_weights(*, float_weights: bool) -> None:
+    model = rounding_of(end=6.0, scale=6 / 127)
+    wiring, weights = Wiring(model), "weights"
+    wiring.keep("weights", np.ones((3, 3, 1, 1), np.float32 if float_weights else np.int8))
+    if not float_weights:
+        weights = "read_weights"
+        model.graph.node.insert(0, helper.make_node("DequantizeLinear", ["weights", "scale", "zero"], [weights]))
+    cut = next(node for node in model.graph.node if node.name == "cut")
+    cut.input[0] = "sum"
+    model.graph.node.insert(len(model.graph.node) - 3, helper.make_node("Conv", ["image", weights], ["sum"]))
+    unsigned(model)
+    from_zero(model)
+    assert integer_clips(model) == ([] if float_weights else ["cut"])
+
+
 def test_folding_a_clip_moves_a_value_by_half_an_old_and_half_a_new_step(answer: Answer) -> None:
     batch = torch.linspace(-2, 9, 3 * 32 * 32).view(1, 3, 32, 32)
     model = rounding_of(end=6.0, scale=6 / 127)
