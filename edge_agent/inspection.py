@@ -19,7 +19,7 @@ from edge_agent.evidence import Selection
 from edge_agent.source import Capture
 from runtime.bundle import Bundle
 from runtime.decision import Decided, decide
-from runtime.preprocessing import ImageError, decode, prepare, size_of, visible
+from runtime.preprocessing import ImageError, blackened, decode, prepare, size_of, visible
 from runtime.session import Inference, Session
 from runtime.tasks import Found, found
 from runtime.thresholds import Deciding, ThresholdBook
@@ -153,9 +153,7 @@ class Inspector:
         pixels, spec = capture.image, self.bundle.manifest.preprocessing
         if isinstance(pixels, bytes):
             pixels = decode(pixels, spec)
-        if spec.hides:
-            seen = visible(pixels.shape[1], pixels.shape[0], spec)
-            pixels = pixels if seen is None else pixels * seen[:, :, np.newaxis]
+        pixels = blackened(pixels, spec)
         if min(pixels.shape[:2]) < _SMALLEST_SIDE:
             raise ImageError(
                 f"an image of {pixels.shape[1]} x {pixels.shape[0]} pixels shows nothing; send a larger one"

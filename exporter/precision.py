@@ -77,11 +77,8 @@ def make_int8(
     if settings.quantisation == "ptq":
         return plain
     learned = _trained_on(source, out, scratch, plain, jury, settings, tell)
-    return (
-        learned.model_copy(update=_in_float(graph, stem))
-        if settings.learning.float_stem and learned.way == "qat"
-        else learned
-    )
+    kept_stem = settings.learning.float_stem and learned.way == "qat"
+    return learned.model_copy(update=_in_float(graph, stem)) if kept_stem else learned
 
 
 def _in_float(graph: onnx.GraphProto, nodes: Collection[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from drift.vector import VectorReference, group_of
 from drift.window import rounded
 from exporter.source import Labelled, Source
 from runtime.faults import Growing, Pixels, growing
-from runtime.preprocessing import prepare, visible
+from runtime.preprocessing import blackened, prepare
 from runtime.session import Session
 from trainer.image import pixels_of
 
@@ -91,9 +91,7 @@ class _Asked:
         return pixels_of(example.path, self._spec)
 
     def _vector(self, pixels: Pixels) -> Floats:
-        if self._spec.hides:
-            seen = visible(pixels.shape[1], pixels.shape[0], self._spec)
-            pixels = pixels if seen is None else pixels * seen[:, :, np.newaxis]
+        pixels = blackened(pixels, self._spec)
         return self._reference.vector(pixels, self._session.infer(prepare(pixels, self._spec))).astype(np.float64)
 
 

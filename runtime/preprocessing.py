@@ -146,6 +146,13 @@ def inset(box: Box, spec: Preprocessing) -> tuple[int, int, int, int]:
     return (spec.width - inner[0]) // 2, (spec.height - inner[1]) // 2, *inner
 
 
+def blackened(image: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.uint8]:
+    """The image [h, w, 3] as whoever looks at it may have it: black where something is hidden. Raises ImageError as
+    `visible`."""
+    seen = visible(image.shape[1], image.shape[0], spec) if spec.hides else None
+    return image if seen is None else image * seen[:, :, np.newaxis]
+
+
 def size_of(data: bytes, spec: Preprocessing) -> tuple[int, int]:
     """Width and height of an encoded image, from its header; `decode` may answer with fewer pixels. Raises
     ImageError."""

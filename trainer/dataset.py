@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from PIL import Image
+
 from contracts.errors import DatasetError
 from runtime.preprocessing import ImageError, decode_plain
 from trainer.layout import MASKS, label_in, mask_in
@@ -141,7 +143,7 @@ def _labelled(path: Path, label: str, mask: Path | None) -> Example:
 
 def _marked(mask: Path | None, image: Path) -> dict[str, str]:
     """The attribute that a mask makes."""
-    return {BOXES_COLUMN: marks_in(mask, image)} if mask else {}
+    return {BOXES_COLUMN: marks_in(mask, size_in(image))} if mask else {}
 
 
 def read(source: Path) -> Dataset:
@@ -159,6 +161,15 @@ def readable(path: Path) -> str:
     except ImageError as error:
         raise DatasetError(f"{path} is not a usable image: {error}; replace it or remove it") from error
     return hashlib.sha256(data).hexdigest()
+
+
+def size_in(path: Path) -> tuple[int, int]:
+    """Width and height of an image file, pixels, from its header. Raises DatasetError."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError as error:
+        raise DatasetError(f"{path}: {error}") from error
 
 
 def checked(examples: tuple[Example, ...], source: str) -> Dataset:

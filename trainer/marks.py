@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from contracts.bundle import Preprocessing
 from contracts.errors import DatasetError
 from runtime.preprocessing import Box, windows
-from trainer.dataset import BOXES_COLUMN, Example
+from trainer.dataset import BOXES_COLUMN, Example, size_in
 
 COLUMN = BOXES_COLUMN
 """Of a manifest: left, top, right and bottom in pixels of the image, apart by spaces or commas; several by semicolons;
@@ -86,11 +85,7 @@ def tile_lesson(shown: Tensor, targets: Tensor, passes: Tensor, weights: Tensor)
 
 def size_of(example: Example) -> tuple[int, int]:
     """Width and height of the image file, pixels. Raises DatasetError."""
-    try:
-        with Image.open(example.path) as image:
-            return image.size
-    except OSError as error:
-        raise DatasetError(f"{example.path}: {error}") from error
+    return size_in(example.path)
 
 
 def placed(example: Example) -> tuple[Box, ...]:

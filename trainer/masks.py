@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from contracts.bundle import Preprocessing
 from contracts.errors import DatasetError
-from runtime.preprocessing import Box, ImageError, decode, size_of
+from runtime.preprocessing import Box, ImageError, decode
 
 _LOOKED_AT = 512  # cells along the longer side in which places are told apart
 _REACH = 1  # cells around each marked one that belong to its place: a mark in pieces is one mark
@@ -23,11 +23,10 @@ _HALF_OF_8_BITS, _HALF_OF_16_BITS = 127, 32_767
 _LOSSLESS = Preprocessing(width=16, height=16, mean=(0.5,) * 3, std=(0.5,) * 3, formats=("PNG", "BMP", "TIFF"))
 
 
-def marks_in(mask: Path, image: Path) -> str:
+def marks_in(mask: Path, image: tuple[int, int]) -> str:
     """The boxes of a mask as a manifest says them: 'left top right bottom' apart by semicolons; zeros where nothing is
-    marked. Raises DatasetError."""
-    size = size_of(image.read_bytes(), Preprocessing(width=16, height=16, mean=(0.5,) * 3, std=(0.5,) * 3))
-    return "; ".join(" ".join(f"{side:g}" for side in box) for box in boxes_in(mask, size)) or "0 0 0 0"
+    marked. `image`: its width and height. Raises DatasetError."""
+    return "; ".join(" ".join(f"{side:g}" for side in box) for box in boxes_in(mask, image)) or "0 0 0 0"
 
 
 def boxes_in(mask: Path, image: tuple[int, int]) -> tuple[Box, ...]:

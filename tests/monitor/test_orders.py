@@ -54,6 +54,14 @@ def issue(desk: OrderDesk, store: Store, order_id: str = "configure-1") -> None:
         )
 
 
+def want_samples(desk: OrderDesk, store: Store, *, random: int) -> None:
+    with store.write() as session:
+        desk.issue(
+            session, Sample, site="mono", agent="agent-1", reason="x", order_id="sample-1", camera="cam-a",
+            product="cap", random=random, overruled=5, since=START,
+        )  # fmt: skip
+
+
 def state(store: Store) -> str:
     with store.read() as session:
         return session.scalars(select(OrderRow.state)).one()
@@ -95,11 +103,7 @@ def test_expired_order_is_never_sent_and_the_timeline_says_so(desk: OrderDesk, s
 def test_a_sample_whose_random_images_came_is_done_whatever_it_wanted_on_top(
     desk: OrderDesk, store: Store, clock: Clock, uploaded: int, ended: str
 ) -> None:
-    with store.write() as session:
-        desk.issue(
-            session, Sample, site="mono", agent="agent-1", reason="x", order_id="sample-1", camera="cam-a",
-            product="cap", random=2, overruled=5, since=START,
-        )  # fmt: skip
+    want_samples(desk, store, random=2)
     for number in range(uploaded):
         accept(store, upload(f"p-{number}", OutcomeSource.DRIFT_SAMPLE, order_id="sample-1"))
     accept(store, upload("p-picked", OutcomeSource.ATYPICAL, order_id="sample-1"))
@@ -112,11 +116,7 @@ def test_a_sample_whose_random_images_came_is_done_whatever_it_wanted_on_top(
 def test_a_sample_that_wanted_no_random_images_is_done_only_where_its_agent_sent_something(
     desk: OrderDesk, store: Store, clock: Clock, uploaded: int, ended: str
 ) -> None:
-    with store.write() as session:
-        desk.issue(
-            session, Sample, site="mono", agent="agent-1", reason="x", order_id="sample-1", camera="cam-a",
-            product="cap", random=0, overruled=5, since=START,
-        )  # fmt: skip
+    want_samples(desk, store, random=0)
     for number in range(uploaded):
         accept(store, upload(f"p-{number}", OutcomeSource.OVERRULED, order_id="sample-1"))
     clock.now += timedelta(hours=2)
