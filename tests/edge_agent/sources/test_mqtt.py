@@ -137,7 +137,8 @@ def test_more_than_the_queue_holds_are_answered_with_no_verdict(
 ) -> None:
     agent = make_agent(image_brokers=(broker(mosquitto, queue=2),))
     ready(agent)
-    with agent.core.ledger._committing:  # the station stands still
+    agent.core.ledger.prompt = True
+    with agent.core.ledger._committing:  # the station stands still at the first image
         for number in range(12):
             sender.send(f"plant/cam-1/image/P-{number}", DARK)
         refused = [sender.answer() for _ in range(5)]
