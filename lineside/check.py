@@ -14,12 +14,12 @@ from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from trainer.course import Course, set_out
 from trainer.dataset import Gathered, gather
-from trainer.features import Stem
 from trainer.quality.inspect import inspect
 from trainer.quality.page import page
 from trainer.quality.report import QualityReport
 from trainer.run import good_labels
 from trainer.settings import TrainingSettings
+from trainer.stem import Stem
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
 

@@ -16,7 +16,6 @@ from trainer.bases.backbone import BaseModel
 from trainer.clock import now
 from trainer.course import Course, Material, Taught, heads_for, set_out
 from trainer.device import device_for
-from trainer.features import Stem
 from trainer.grafts import Donors
 from trainer.image import load_inputs
 from trainer.network import settle_statistics
@@ -25,6 +24,7 @@ from trainer.rounds import ranks
 from trainer.rounds.checkpoint import Checkpoint, code_hash, key_of
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
+from trainer.stem import Stem
 from trainer.strategy import PIXELS, recipe_of
 from trainer.symmetry import harmless_flips
 from trainer.views import FLIPS, View, grafting, views

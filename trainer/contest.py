@@ -16,11 +16,12 @@ from trainer.clock import now
 from trainer.course import Course, held_out_parts
 from trainer.dataset import Example
 from trainer.evidence import losses_of, standard_error
-from trainer.features import Stem
 from trainer.image import load_inputs
-from trainer.rounds.finetune import Lesson, step_seconds, steps_of
+from trainer.rounds.finetune import step_seconds, steps_of
+from trainer.rounds.lesson import Lesson
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.split import group_of
+from trainer.stem import Stem
 from trainer.strategy import recipe_of
 from trainer.views import View
 from trainer.weighing import balanced_weights, soft_targets

@@ -24,19 +24,23 @@ from trainer.clock import now
 from trainer.dataset import Example
 from trainer.device import CPU, device_for, device_of, placed
 from trainer.evidence import cross_entropy
-from trainer.features import Features, Maps, Stem, tail_start
+from trainer.features import Features
+from trainer.maps import Maps
 from trainer.marks import COLUMN, boxes_of, tile_lesson
 from trainer.network import Network, settle_statistics
 from trainer.progress import Progress
 from trainer.rounds import ranks
+from trainer.rounds.checking import answers
 from trainer.rounds.checkpoint import Checkpoint
-from trainer.rounds.finetune import Lesson, answers, finetune, frozen
+from trainer.rounds.finetune import finetune, frozen
 from trainer.rounds.head import Head, fit_head
 from trainer.rounds.heads import Heads
 from trainer.rounds.kept import Tuned
+from trainer.rounds.lesson import Lesson
 from trainer.rounds.midway import Midway
 from trainer.settings import TrainingSettings
 from trainer.split import folds, group_of
+from trainer.stem import Stem, tail_start
 from trainer.strategy import PIXELS, recipe_of
 from trainer.tasks import levels_of, prove_legible, severity_scale, task_lesson
 from trainer.views import AS_IT_IS, Flip

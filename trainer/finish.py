@@ -21,7 +21,6 @@ from trainer.dataset import Example
 from trainer.device import device_of
 from trainer.evaluate import cannot_promise, predict
 from trainer.evaluation.tasks import judge_tasks, weak_tasks
-from trainer.features import Stem
 from trainer.forgetting import UNKNOWN, Judge, forgetting, losses_in_words
 from trainer.licence import strictest
 from trainer.line import draw_line
@@ -30,6 +29,7 @@ from trainer.network import Network
 from trainer.resolution import too_coarse
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
+from trainer.stem import Stem
 from trainer.threshold import Calibration
 from trainer.together import compare_alone
 from trainer.trained import RunRecord, TrainedModel, load_run, save_run

@@ -8,10 +8,10 @@ from torch import Tensor
 from contracts.bundle import Thresholds
 from runtime.band import Prices, band
 from trainer.course import Course, Taught
-from trainer.features import Stem
 from trainer.network import Network
 from trainer.snapshot import Snapshot
 from trainer.split import group_of
+from trainer.stem import Stem
 from trainer.threshold import Calibration, calibrate, carried
 from trainer.views import View
 from trainer.weighing import balanced_weights, condition_of, even_weights, soft_targets, telling

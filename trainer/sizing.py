@@ -21,11 +21,11 @@ from trainer.contest import cheapest
 from trainer.course import Course, Material, set_out
 from trainer.dataset import Example
 from trainer.evidence import losses_of
-from trainer.features import Stem
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.split import folds, group_of
+from trainer.stem import Stem
 from trainer.views import View
 
 _FACTORS = (1.0, 1.5, 2.0)

@@ -10,9 +10,9 @@ from contracts.errors import ConfigurationError
 from trainer.course import Course, Material
 from trainer.dataset import Example
 from trainer.evidence import cross_entropy
-from trainer.features import Stem
 from trainer.settings import FlipsName
 from trainer.split import folds
+from trainer.stem import Stem
 from trainer.views import View
 
 _ASKED = 240  # images at most

@@ -15,13 +15,16 @@ from exporter.source import Labelled, Source, balanced
 from trainer.clock import now
 from trainer.course import Course, Material
 from trainer.dataset import Example
-from trainer.features import Features, Pixels
+from trainer.features import Features
 from trainer.image import load_images, load_inputs
+from trainer.maps import Pixels
 from trainer.marks import shown_defects
 from trainer.network import Everything, Network
-from trainer.rounds.finetune import Lesson, answers, finetune
+from trainer.rounds.checking import answers
+from trainer.rounds.finetune import finetune
 from trainer.rounds.head import Head
 from trainer.rounds.kept import Tuned
+from trainer.rounds.lesson import Lesson
 from trainer.settings import TrainingSettings
 from trainer.strategy import Recipe
 from trainer.views import AS_IT_IS, FLIPS

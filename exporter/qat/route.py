@@ -19,7 +19,7 @@ from exporter.qat.write import SYMMETRIC, write_symmetric, write_x86
 from exporter.source import Labelled, Source, tensors
 from runtime.session import Session
 from trainer.network import Everything
-from trainer.rounds.finetune import Lesson
+from trainer.rounds.lesson import Lesson
 from trainer.threshold import best_temperature
 
 Way = Literal["ptq", "qat", "auto"]

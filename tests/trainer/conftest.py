@@ -16,9 +16,10 @@ from contracts.bundle import Licence, Preprocessing
 from contracts.orders import Retrain
 from trainer.bases.backbone import BaseModel
 from trainer.dataset import Dataset, read_manifest
-from trainer.features import Features, Pixels
-from trainer.rounds.finetune import Lesson
+from trainer.features import Features
+from trainer.maps import Pixels
 from trainer.rounds.head import Head
+from trainer.rounds.lesson import Lesson
 from trainer.run import train
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot, take_snapshot

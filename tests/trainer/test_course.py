@@ -11,11 +11,11 @@ from runtime.band import Prices, defect_probability
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.course import held_out_parts
 from trainer.dataset import Example
-from trainer.features import tail_start
 from trainer.line import with_band
 from trainer.network import Network
 from trainer.rounds.head import fit_head
 from trainer.settings import TrainingSettings
+from trainer.stem import tail_start
 from trainer.threshold import Calibration, calibrate, carried
 from trainer.views import View, flipped, look, views
 from trainer.weighing import balanced_weights, even_weights, soft_targets, telling

@@ -15,9 +15,10 @@ from tests.trainer.conftest import shorten
 from trainer.bases.backbone import BaseModel
 from trainer.dataset import Dataset, Example
 from trainer.evaluation.sheet import contact_sheet
-from trainer.features import Cached, Features, Pixels
+from trainer.features import Features
 from trainer.grafts import Donors, Grafts
 from trainer.image import as_input, load_images
+from trainer.maps import Cached, Pixels
 from trainer.run import train
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot

@@ -14,11 +14,11 @@ from tests.trainer.conftest import shorten
 from trainer.attempt import preprocessing
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.evaluate import predict
-from trainer.features import Stem
 from trainer.network import Network
 from trainer.run import load_run, train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
+from trainer.stem import Stem
 from trainer.trained import TrainedModel
 from trainer.views import View
 

@@ -14,7 +14,7 @@ from trainer.bases.backbone import BaseModel
 from trainer.bases.yardstick import negative_transfer
 from trainer.course import set_out
 from trainer.evaluate import predict
-from trainer.features import Cached
+from trainer.maps import Cached
 from trainer.network import Network
 from trainer.run import good_labels, load_run, train
 from trainer.settings import TrainingSettings

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from contracts.bundle import Preprocessing
 from tests.trainer.conftest import shorten
 from trainer.bases.backbone import BaseModel, load_base_model
-from trainer.features import Cached, Features, Pixels
+from trainer.features import Features
+from trainer.maps import Cached, Pixels
 from trainer.network import Network, settle_statistics
-from trainer.rounds.finetune import Lesson
 from trainer.rounds.kept import Check, Judges, Kept
+from trainer.rounds.lesson import Lesson
 from trainer.run import train
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot

@@ -13,8 +13,8 @@ from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError
 from trainer.bases.backbone import load_base_model, sha256_of
 from trainer.bases.catalogue import Entry, Listed
-from trainer.features import multiplications
 from trainer.network import Network
+from trainer.stem import multiplications
 from trainer.trained import load_run
 
 

@@ -10,8 +10,8 @@ from runtime.metrics import task_metrics
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.course import Course, Material
 from trainer.dataset import Example
-from trainer.features import Stem
 from trainer.network import Network
+from trainer.stem import Stem
 from trainer.views import View
 
 _PLAIN = (View(0),)

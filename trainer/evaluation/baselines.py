@@ -18,8 +18,8 @@ from trainer.course import Course, Material
 from trainer.dataset import Example
 from trainer.evaluation.figures import Answers, accuracy, balanced_accuracy, estimate
 from trainer.evaluation.report import Baseline
-from trainer.features import Stem
 from trainer.raters import labels_of_raters
+from trainer.stem import Stem
 from trainer.views import View
 
 _SIDE, _CELLS, _TURNS, _GREYS = 128, 4, 8, 16

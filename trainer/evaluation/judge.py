@@ -25,9 +25,9 @@ from trainer.evaluation.figures import Answers, estimate
 from trainer.evaluation.foreign import judge_foreign
 from trainer.evaluation.report import Baseline, Estimate, Evaluation, Failure, Foreign, LearningCurve, Slice, UnderFault
 from trainer.evaluation.tasks import judge_tasks
-from trainer.features import Stem
 from trainer.progress import Progress, silent
 from trainer.settings import TrainingSettings
+from trainer.stem import Stem
 from trainer.trained import TrainedModel
 from trainer.views import View
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from contracts.errors import DatasetError
 from trainer.course import Course, Material
 from trainer.dataset import Example, Gathered
-from trainer.features import Stem
 from trainer.progress import Progress, silent
 from trainer.quality import checks, leaks
 from trainer.quality.alike import near_duplicates
@@ -19,6 +18,7 @@ from trainer.quality.report import Finding, QualityReport, by_weight
 from trainer.quality.survey import Measured, survey
 from trainer.raters import merge
 from trainer.split import split
+from trainer.stem import Stem
 from trainer.views import View
 
 _FEWEST_FOR_LABELS = 10  # images of a class

@@ -13,7 +13,8 @@ from contracts.errors import ConfigurationError
 from tests.trainer.conftest import blank_head, recipe, small_lesson
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.network import Network
-from trainer.rounds.finetune import Tuned, finetune
+from trainer.rounds.finetune import finetune
+from trainer.rounds.kept import Tuned
 from trainer.rounds.lora import LowRank, adapt, hold_base, pointwise
 from trainer.settings import TrainingSettings
 from trainer.strategy import RECIPES, recipe_of

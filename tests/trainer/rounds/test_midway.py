@@ -16,13 +16,15 @@ from tests.trainer.conftest import blank_head, recipe, shorten, small_lesson
 from trainer import course
 from trainer.attempt import Task
 from trainer.bases.backbone import BaseModel, load_base_model
-from trainer.features import Cached, Features
+from trainer.features import Features
+from trainer.maps import Cached
 from trainer.network import Network
 from trainer.rounds import finetune as finetuning
 from trainer.rounds import midway as module
 from trainer.rounds.checkpoint import Checkpoint
-from trainer.rounds.finetune import Lesson, finetune
+from trainer.rounds.finetune import finetune
 from trainer.rounds.kept import Tuned
+from trainer.rounds.lesson import Lesson
 from trainer.rounds.midway import Midway
 from trainer.run import train
 from trainer.settings import StrategyName, TrainingSettings

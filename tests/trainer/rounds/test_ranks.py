@@ -19,11 +19,14 @@ from contracts.tasks import LocationGrid, SeverityScale, Tasks
 from tests.trainer.conftest import shorten
 from trainer import course
 from trainer.bases.backbone import BaseModel, load_base_model
-from trainer.features import Features, Pixels
+from trainer.features import Features
+from trainer.maps import Pixels
 from trainer.network import Network
-from trainer.rounds import finetune as finetuning
 from trainer.rounds import ranks
-from trainer.rounds.finetune import Lesson, Tuned, finetune
+from trainer.rounds.finetune import finetune
+from trainer.rounds.kept import Tuned
+from trainer.rounds.lesson import Lesson
+from trainer.rounds.loss import loss_of
 from trainer.run import load_run, train
 from trainer.settings import StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot
@@ -156,7 +159,7 @@ def stepped(base: BaseModel, rank: int, of: int, monkeypatch: pytest.MonkeyPatch
     marks = torch.tensor([-0.5, -0.5, 0.5, 0.5]).expand(3, 2, 1, 4)
     beside = TaskLesson(torch.tensor([0, 1, 1]), torch.ones(3), marks, torch.ones(3), None)
     lesson = Lesson(features, torch.eye(2)[[0, 1, 1]], torch.ones(3), tasks=beside)
-    torch.autograd.backward(finetuning._loss(network, lesson, 0))
+    torch.autograd.backward(loss_of(network, lesson, 0))
     return {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
 
 

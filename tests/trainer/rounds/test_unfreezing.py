@@ -8,7 +8,9 @@ import torch
 from tests.trainer.conftest import blank_head, recipe, small_lesson
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.network import Network
-from trainer.rounds.finetune import Tuned, _optimizer, finetune
+from trainer.rounds.finetune import finetune
+from trainer.rounds.kept import Tuned
+from trainer.rounds.learner import optimizer_of
 from trainer.rounds.unfreezing import first_released, release
 
 
@@ -42,7 +44,7 @@ def test_held_stages_cost_no_backward_pass_and_keep_their_statistics(small_base:
 
 
 def test_deepest_stage_learns_five_to_ten_times_slower_than_the_top(small_base: BaseModel) -> None:
-    rates = [group["lr"] for group in _optimizer(network_of(small_base), 0, recipe("gradual")).param_groups[:-1]]
+    rates = [group["lr"] for group in optimizer_of(network_of(small_base), 0, recipe("gradual")).param_groups[:-1]]
     assert rates == sorted(rates)
     assert 5 <= rates[-1] / rates[0] <= 10
 
