@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import random
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -33,6 +34,10 @@ PER_SECOND = 50.0
 _MODULES = ("benchmarks.faults.kills", "edge_agent.agent", "monitor.service")
 _VICTIMS = ("agent", "broker", "monitor")
 _CAMERA = "camera-1"
+_PRODUCED = "SELECT boot, last_sequence FROM boots"
+_LOST = ("lost", "off_record", "sums_differ", "messages_lost")
+_TWICE = ("twice", "messages_twice")
+_WRONG = (*_LOST, *_TWICE)
 _WAITS = 0.75  # share of the kills before which everything is up
 
 
@@ -50,13 +55,13 @@ def measure(options: argparse.Namespace) -> Measured:
     rounds = count(options, all_of_them=1000 // KILLS_A_ROUND, quick=1)
     kills = 10 if options.quick else KILLS_A_ROUND
     trials = [f"round-{number}-of-{kills}" for number in range(rounds)]
-    outcomes = Ledger.of(options, "kills", *_MODULES).play(trials, play)
+    outcomes = Ledger.of(options, "kills", *_MODULES).play(trials, partial(play, evidence=options.folder / "kills"))
     details = {**provenance(outcomes), "killed": dict(_killed(outcomes))}
     return Measured(_figures(outcomes) if outcomes else [], details)
 
 
-def play(trial: str) -> dict[str, Any]:
-    """One round."""
+def play(trial: str, *, evidence: Path | None = None) -> dict[str, Any]:
+    """One round. Where anything is lost or twice, what agent and monitor have on disk is kept under `evidence`."""
     _, number, _, kills = trial.split("-")
     with tempfile.TemporaryDirectory(prefix="lineside-kills-") as name:
         settings = {
@@ -76,7 +81,10 @@ def play(trial: str) -> dict[str, Any]:
             settled = wait(lambda: _settled(plant), "everything is worked through", seconds=900.0)
             found = judged(line.answers, spans(plant), recorded(plant))
             found |= {"killed": dict(killed), "lasted_seconds": lasted, "settled_seconds": settled}
-            return found | messages(plant)
+            found |= messages(plant)
+        if evidence is not None and any(found[name] for name in _WRONG):
+            shutil.copytree(plant.folder, evidence / trial, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock"))
+        return found
 
 
 def _kill(plant: Plant, line: Line, kills: int, chance: random.Random) -> Counter[str]:
@@ -147,14 +155,17 @@ def judged(answers: Sequence[Answer], found: Sequence[Span], on_record: Sequence
 
 
 def messages(plant: Plant) -> dict[str, Any]:
-    """Telemetry by message: what the agent's boots have produced, and what of it the monitor has."""
+    """Telemetry by message: what the agent's boots have produced, and what of it the monitor has once nothing waits
+    any longer. The agent goes on meanwhile: an order that it has carried out a moment ago is under way, not lost."""
     agent, monitor = databases(plant)
-    produced = dict(query(agent, "SELECT boot, last_sequence FROM boots"))
+    produced = dict(query(agent, _PRODUCED))
+    wait(lambda: _settled(plant), "everything that was produced is worked through", seconds=900.0)
     stored = Counter(boot for (boot,) in query(monitor, "SELECT boot FROM messages"))
+    by_now = dict(query(agent, _PRODUCED))
     return {
         "messages": sum(produced.values()),
         "messages_lost": sum(max(0, last - stored[boot]) for boot, last in produced.items()),
-        "messages_twice": sum(max(0, many - produced.get(boot, 0)) for boot, many in stored.items()),
+        "messages_twice": sum(max(0, many - by_now.get(boot, 0)) for boot, many in stored.items()),
     }
 
 
@@ -167,7 +178,7 @@ def _figures(outcomes: Sequence[Outcome]) -> list[Figure]:
         return math.fsum(outcome.found[name] for outcome in outcomes for name in names)
 
     kills, by = _killed(outcomes).total(), _killed(outcomes)
-    lost, twice = total("lost", "off_record", "sums_differ", "messages_lost"), total("twice", "messages_twice")
+    lost, twice = total(*_LOST), total(*_TWICE)
     rate = total("messages") / (total("lasted_seconds") or 1.0)
     of = f"{by['agent']} of the agent, {by['broker']} of Mosquitto, {by['monitor']} of the monitor"
     load = f"{total('answered'):.0f} answered parts, {total('messages'):.0f} messages"
@@ -185,5 +196,4 @@ def _figures(outcomes: Sequence[Outcome]) -> list[Figure]:
 
 
 def _bad(outcomes: Sequence[Outcome]) -> int:
-    names = ("lost", "off_record", "sums_differ", "twice", "messages_lost", "messages_twice")
-    return sum(any(outcome.found[name] for name in names) for outcome in outcomes)
+    return sum(any(outcome.found[name] for name in _WRONG) for outcome in outcomes)
