@@ -106,7 +106,7 @@ class Window(Wire):
     shadow: ShadowSummary | None = None
     size: tuple[int, int] | None = Field(
         default=None,
-        description="width and height of its pictures as decoded; None: not all the same, or an older agent",
+        description="width and height of its pictures as they came (as decoded, by older agents); None: not all the same",
     )
 
 

@@ -41,7 +41,7 @@ class Inspection:
     heat: NDArray[np.float32] | None = None
     """[rows, columns] 0..1 over the whole image: where a defect is likely; for the operator's page alone."""
     size: tuple[int, int] | None = None
-    """Width and height of the source image, in pixels of which the verdict's box is."""
+    """Width and height of the source image, in pixels of which the verdict's box is; fewer pixels may be decoded."""
     unkept: NDArray[np.uint8] | None = None
     """[h, w, 3] where nothing of a picture may be kept, but whether the camera sees may be asked."""
 
@@ -165,8 +165,8 @@ class Inspector:
         decided, deciding = self.decide(inference, capture.frame.product)
         vector = self.reference.vector(pixels, inference)
         stopped, spec = decided.decision is not Decision.OK, manifest.preprocessing
-        size = None if manifest.tasks is None else _size(capture, spec)
-        beside = Found() if size is None else found(inference, manifest.tasks, spec, size, stopped=stopped)
+        size = _size(capture, spec)
+        beside = Found() if manifest.tasks is None else found(inference, manifest.tasks, spec, size, stopped=stopped)
         scores = {label: float(p) for label, p in zip(manifest.labels, inference.probabilities, strict=True)}
         verdict = Verdict(
             frame=capture.frame,

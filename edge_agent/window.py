@@ -13,9 +13,6 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from contracts.frame import Decision
 from contracts.telemetry import CONFIDENCE_EDGES, LATENCY_EDGES_SECONDS, Histogram, ShadowSummary, Window
 from drift.window import rounded
@@ -95,7 +92,7 @@ class WindowSums:
     shadow: ShadowSums | None = None
     runtime: str = ""  # target and version that answered; empty in the state of older agents
     idle_frames: int = 0  # frames of this camera since the last one of this window's product
-    size: list[int] | None = None  # width and height of its pictures
+    size: list[int] | None = None  # width and height of its pictures, before any decoding with fewer pixels
     sizes_differ: bool = False
 
     def add(self, inspection: Inspection, lost: int) -> None:
@@ -111,7 +108,7 @@ class WindowSums:
         if inspection.vector is not None and inspection.confidence is not None and verdict.label is not None:
             self._add_answer(inspection.vector.tolist(), inspection.confidence, verdict.label)
             self._add_latency(verdict.latency_seconds or 0.0)
-            self._add_size(inspection.pixels)
+            self._add_size(inspection.size)
 
     def _add_answer(self, vector: list[float], confidence: float, label: str) -> None:
         self.images += 1
@@ -122,14 +119,13 @@ class WindowSums:
         self.labels[label] = self.labels.get(label, 0) + 1
         self.confidence[_bin(CONFIDENCE_EDGES, confidence)] += 1
 
-    def _add_size(self, pixels: NDArray[np.uint8] | None) -> None:
-        if pixels is None or self.sizes_differ:
+    def _add_size(self, size: tuple[int, int] | None) -> None:
+        if size is None or self.sizes_differ:
             return
-        size = [pixels.shape[1], pixels.shape[0]]
-        if self.size is not None and self.size != size:
+        if self.size is not None and self.size != list(size):
             self.size, self.sizes_differ = None, True
         else:
-            self.size = size
+            self.size = list(size)
 
     def _add_latency(self, seconds: float) -> None:
         self.latency[_bin(LATENCY_EDGES_SECONDS, seconds)] += 1

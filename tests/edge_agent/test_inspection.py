@@ -48,6 +48,16 @@ def test_every_verdict_comes_with_a_drift_vector(inspector: Inspector) -> None:
     assert found.distance == found.vector[inspector.vector_names.index("mahalanobis")]
 
 
+def test_an_image_that_is_decoded_with_fewer_pixels_keeps_its_size(inspector: Inspector) -> None:
+    file = io.BytesIO()
+    Image.new("L", (1200, 800), 90).save(file, "JPEG")
+    found = inspector.inspect(Capture(frame(0), file.getvalue()))
+    assert found.size == (1200, 800)
+    assert found.pixels is not None
+    assert found.pixels.shape[1] < 1200
+    assert inspector.inspect(Capture(frame(1), picture(90))).size == picture(90).shape[1::-1]
+
+
 def _png(width: int, height: int) -> bytes:
     file = io.BytesIO()
     Image.new("L", (width, height)).save(file, "PNG")

@@ -185,9 +185,8 @@ def answer(decision: Decision | None) -> ShadowAnswer:
 
 
 def test_a_window_tells_the_size_of_its_pictures_where_it_is_one() -> None:
-    other = replace(inspection(1), pixels=np.zeros((20, 30, 3), np.uint8))
-    height, width = inspection(0).pixels.shape[:2]  # type: ignore[union-attr]
-    alike, mixed, alone = folded(windows(images=2), *(inspection(n) for n in range(3)), other, other, other)
-    assert (alike.size, mixed.size, alone.size) == ((width, height), None, (30, 20))
-    assert merge(alike, alike).size == (width, height)
+    usual, other = (replace(inspection(1), size=size) for size in ((64, 48), (30, 20)))
+    alike, mixed, alone = folded(windows(images=2), usual, usual, usual, other, other, other)
+    assert (alike.size, mixed.size, alone.size) == ((64, 48), None, (30, 20))
+    assert merge(alike, alike).size == (64, 48)
     assert merge(alike, alone).size is None
