@@ -16,6 +16,7 @@ from contracts.figures import Figures
 from contracts.frame import Frame, Outcome, Verdict
 from contracts.orders import Order
 from contracts.part import PartVerdict
+from contracts.quality import QualityReport
 from contracts.report import Report
 from contracts.scores import Scores
 from contracts.telemetry import Ack, Envelope, Status
@@ -42,6 +43,7 @@ PUBLISHED: dict[str, TypeAdapter[object]] = {
     "scores-v1": TypeAdapter(Scores),
     "answer-v1": TypeAdapter(Answer),
     "heartbeat-v1": TypeAdapter(Heartbeat),
+    "quality-v1": TypeAdapter(QualityReport),
 }
 """Every version that is read, for ever. A new version adds a name; none is removed."""
 

@@ -106,7 +106,7 @@ class Window(Wire):
     shadow: ShadowSummary | None = None
     size: tuple[int, int] | None = Field(
         default=None,
-        description="width and height of its pictures as they came (as decoded, by older agents); None: not all the same",
+        description="width and height of its pictures as they came (older agents: as decoded); None: not all the same",
     )
 
 

@@ -10,13 +10,13 @@ from rich.markup import escape
 
 from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError, DatasetError
+from contracts.quality import QualityReport
 from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from trainer.course import Course, set_out
 from trainer.dataset import Gathered, gather
 from trainer.quality.inspect import inspect
 from trainer.quality.page import page
-from trainer.quality.report import QualityReport
 from trainer.run import good_labels
 from trainer.settings import TrainingSettings
 from trainer.stem import Stem

@@ -110,6 +110,7 @@ class Plant:
             "broker": self._broker_door(MONITOR_USER, self.doors.monitor_password),
             "web": {"port": self.doors.monitor_port, "agent_token": self.doors.agent_token},
             "retraining": {"command": retrain},
+            "label_check": {"command": [*_lineside(), "check", "--workspace", str(self.workspace)]},
         }
         config = self._config("monitor", _merged(own, settings))
         child = self._start("monitor", "monitor", "run", "--config", str(config))

@@ -21,6 +21,7 @@ from monitor.blobs import Blobs
 from monitor.carried import add_carried
 from monitor.desk import Desk
 from monitor.label_api import add_labels
+from monitor.label_check_api import add_label_check
 from monitor.retrain_api import add_retrains
 from monitor.rollup import SPANS, By, rolled_up, windows_between
 from monitor.store.database import Store
@@ -74,6 +75,7 @@ def routes(store: Store, blobs: Blobs, desk: Desk, *, max_image_bytes: int) -> A
     router = APIRouter(prefix="/v1")
     _add_images(router, store, blobs, desk, max_image_bytes)
     add_labels(router, store, desk.labels)
+    add_label_check(router, desk)
     _add_reading(router, store)
     _add_rollout(router, desk)
     add_benchmarks(router, store, desk)

@@ -23,6 +23,7 @@ from monitor.bundles import BundleShelf
 from monitor.candidates import Candidates
 from monitor.carried import Carried
 from monitor.gold import GoldExample, current_gold, pin_gold, read_gold
+from monitor.label_check import LabelCheck
 from monitor.label_desk import LabelDesk
 from monitor.retrain_desk import RetrainDesk
 from monitor.rulebook import Rulebook
@@ -38,7 +39,7 @@ Said = Literal["repaired", "permanent", "adopt", "retrain", "close"]
 class Desk:
     """`on_change` wakes the workers after a deed that gives them work. `benchmarks`: about figures of devices;
     `carried`: telemetry that people bring; `thresholds` and `retrains`: about these; `labels`: what people say about
-    images."""
+    images; `label_check`: whether that fits them."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Desk:
         thresholds: ThresholdDesk,
         labels: LabelDesk,
         retrains: RetrainDesk,
+        label_check: LabelCheck,
         *,
         sites: Sequence[str],
         on_change: Callable[[], None] = lambda: None,
@@ -59,7 +61,7 @@ class Desk:
         self._store, self._blobs, self._shelf = store, blobs, shelf
         self._candidates, self._rulebook = candidates, rulebook
         self.benchmarks, self.carried, self.thresholds, self.retrains = benchmarks, carried, thresholds, retrains
-        self.labels = labels
+        self.labels, self.label_check = labels, label_check
         self._sites = tuple(sites)
         self._on_change = on_change
 

@@ -190,13 +190,18 @@ def expire_images(session: Session, *, incident_id: str) -> int:
 
 
 def labels_for_training(session: Session, *, site: str) -> Sequence[tuple[LabelRow, ImageRow]]:
+    """`labels_with_images`; never an image that a gold set holds, in whatever version."""
+    pinned = pinned_blobs(session, site=site)
+    return [(label, image) for label, image in labels_with_images(session, site=site) if image.blob not in pinned]
+
+
+def labels_with_images(session: Session, *, site: str) -> Sequence[tuple[LabelRow, ImageRow]]:
     """All labels of the site's model with an image on which people do not differ, oldest first; `use` says train or
-    gate. Never an image that a gold set holds, in whatever version."""
+    gate."""
     rows = session.execute(
         select(LabelRow, ImageRow)
         .join(ImageRow, ImageRow.image_id == LabelRow.image_id)
         .where(LabelRow.site == site, LabelRow.use.in_(("train", "gate")))
         .order_by(LabelRow.id)
     )
-    pinned = pinned_blobs(session, site=site)
-    return [(label, image) for label, image in rows if image.blob not in pinned]
+    return [(label, image) for label, image in rows]

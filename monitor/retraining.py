@@ -20,6 +20,7 @@ from monitor import timeline
 from monitor.blobs import Blobs
 from monitor.bundles import BundleShelf
 from monitor.candidates import Candidates
+from monitor.label_manifest import write_manifest
 from monitor.labels import labels_for_training
 from monitor.retrain_order import WAITING
 from monitor.rulebook import Rulebook
@@ -106,7 +107,7 @@ class Retraining:
             self._note(session, kept, "retrain.started", labels=len(labels), attempt=attempt)
             self._tell(session, kept, "training", Reason(code="retrain.runs", parameters={"labels": len(labels)}))
         try:
-            self._trainer.write_labels(row.order_id, labels, self._blobs)
+            write_manifest(self._trainer.labels_path(row.order_id), labels, self._blobs)
             pid = self._trainer.start(order, attempt=attempt)
         except (OrderError, OSError) as error:
             self._fail(row.order_id, str(error), again=True)

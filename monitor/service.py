@@ -29,6 +29,7 @@ from monitor.web.pages import Pages
 from monitor.works import make_works
 
 BEAT_SECONDS = 0.25
+LOOK_SECONDS = 1.0
 TICK_SECONDS = 60.0
 HOUR_SECONDS = 3600.0
 RETRY_SECONDS = 5.0
@@ -85,6 +86,7 @@ class Monitor:
         for thread in threads:
             thread.join()
         self._link.stop()
+        self._works.label_check.stop()
         self._works.retraining.stop()
         self._works.close()
         if self._failure is not None:
@@ -178,11 +180,16 @@ class Monitor:
                     self._works.retention.sweep()
 
     def _work_jobs(self) -> None:
+        looked = -LOOK_SECONDS
         while not self._stopping.wait(BEAT_SECONDS):
             with self._patience("retraining"):
                 self._works.retraining.step()
             with self._patience("candidates"):
                 self._works.judging.step()
+            if time.monotonic() - looked >= LOOK_SECONDS:
+                looked = time.monotonic()
+                with self._patience("label check"):
+                    self._works.label_check.step()
 
     @contextmanager
     def _patience(self, what: str) -> Iterator[None]:

@@ -92,6 +92,16 @@ class RetrainSettings(Settings):
     threads: int = Field(default=2, ge=1, description="OMP_NUM_THREADS of the process")
 
 
+class LabelCheckSettings(Settings):
+    """The process that looks labels over: `lineside check`. `LABELS.csv --out DIR` and a `--good` for each class that
+    passes are appended; it writes `DIR/quality.json`."""
+
+    command: tuple[str, ...] = ()
+    hours: float = Field(default=24.0, ge=0.0, description="after the last one, where new labels have come")
+    limit_seconds: float = Field(default=3600.0, gt=0.0)
+    threads: int = Field(default=1, ge=1, description="OMP_NUM_THREADS of the process")
+
+
 class RolloutSettings(Settings):
     """From a candidate to a release. `approvals`: `site` or `site/product` -> who approves."""
 
@@ -147,6 +157,7 @@ class MonitorSettings(Settings):
     gate: GateSettings = GateSettings()
     shadow: ShadowSettings = ShadowSettings()
     labels: LabelSettings = LabelSettings()
+    label_check: LabelCheckSettings = LabelCheckSettings()
     retraining: RetrainSettings = RetrainSettings()
     rollout: RolloutSettings = RolloutSettings()
     orders: OrderSettings = OrderSettings()

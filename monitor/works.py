@@ -17,6 +17,7 @@ from monitor.desk import Desk
 from monitor.fleet import Fleet
 from monitor.ingest import Ingest
 from monitor.judging import Judging
+from monitor.label_check import LabelCheck
 from monitor.label_desk import LabelDesk
 from monitor.loop import Loop
 from monitor.orders import OrderDesk
@@ -46,6 +47,7 @@ class Works:
     loop: Loop
     fleet: Fleet
     judging: Judging
+    label_check: LabelCheck
     retraining: Retraining
     publishing: Publishing
     retention: Retention
@@ -85,6 +87,7 @@ def make_works(
     candidates = Candidates(rulebook, orders, settings.rollout)
     trainer = Trainer(settings.retraining.command, folder=jobs, threads=settings.retraining.threads)
     ingest = Ingest(store, sites=settings.sites)
+    label_check = LabelCheck(store, blobs, rulebook, settings.label_check, jobs=jobs, sites=settings.sites)
     return Works(
         registry=registry,
         store=store,
@@ -97,6 +100,7 @@ def make_works(
         judging=Judging(
             store, blobs, shelf, candidates, rulebook, settings, scratch=folder / "scratch", stopping=stopping
         ),
+        label_check=label_check,
         retraining=Retraining(store, blobs, shelf, trainer, candidates, rulebook, settings.retraining),
         publishing=Publishing(store, registry, orders, bundles=shelf.folder),
         retention=Retention(store, blobs, settings.retention, jobs=jobs),
@@ -112,6 +116,7 @@ def make_works(
             ThresholdDesk(store, orders, rulebook, on_change=on_change),
             LabelDesk(store, rulebook, people, settings=settings.labels, on_change=on_change),
             RetrainDesk(store, rulebook, on_change=on_change),
+            label_check,
             sites=settings.sites,
             on_change=on_change,
         ),

@@ -193,7 +193,7 @@ class Plant:
         """The end of the test: wait for trainers that an ended monitor had started."""
         self.works.close()
         for works in (*self.ended, self.works):
-            for child in works.retraining._trainer._children.values():
+            for child in works.retraining._trainer.processes.children.values():
                 child.wait()
 
     # --- what the station says

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.quality import Finding
 from trainer.dataset import Example
-from trainer.quality.report import Finding, shown
+from trainer.quality.report import shown
 from trainer.quality.survey import Measured
 from trainer.raters import Agreement
 

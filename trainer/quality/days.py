@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.quality import Finding, OddDay
 from trainer.course import Course, Material
 from trainer.dataset import Example
 from trainer.quality.labels import left_out
-from trainer.quality.report import Finding, shown
+from trainer.quality.report import shown
 from trainer.split import captured
 
 _FEWEST, _DAYS = 10, 3  # images of a day, and days
@@ -160,14 +162,21 @@ def _matters(day: Day) -> bool:
 def _finding(day: Day, good: Sequence[str], examples: Sequence[Example], several: bool) -> Finding:
     doubtful = np.flatnonzero(~day.defective if day.few else day.defective)
     surest = doubtful[np.argsort(-day.chance[doubtful] if day.few else day.chance[doubtful], kind="stable")]
-    date, site = day.name
+    name, site = day.name
     return Finding(
         kind="defects-unlabelled" if day.few else "defects-overlabelled",
         weight="warning",
         count=len(day.rows),
         images=shown([examples[day.rows[row]]] for row in surest),
-        text=f"on {date}{f' at {site!r}' if several else ''} {day.defective.sum()} of {len(day.rows)} images are "
+        text=f"on {name}{f' at {site!r}' if several else ''} {day.defective.sum()} of {len(day.rows)} images are "
         f"labelled as other than {' or '.join(map(repr, good))}; judged by the other days about "
         f"{day.chance.sum():.0f} look so",
         remedy=_UNLABELLED if day.few else _OVERLABELLED,
+        day=OddDay(
+            day=date.fromisoformat(name),
+            site=site if several else "",
+            images=len(day.rows),
+            labelled=int(day.defective.sum()),
+            expected=float(day.chance.sum()),
+        ),
     )

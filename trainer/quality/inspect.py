@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from contracts.errors import DatasetError
+from contracts.quality import Finding, QualityReport
 from trainer.course import Course, Material
 from trainer.dataset import Example, Gathered
 from trainer.progress import Progress, silent
@@ -14,7 +15,7 @@ from trainer.quality import checks, leaks
 from trainer.quality.alike import near_duplicates
 from trainer.quality.days import odd_days
 from trainer.quality.labels import label_errors, out_of_fold
-from trainer.quality.report import Finding, QualityReport, by_weight
+from trainer.quality.report import by_weight
 from trainer.quality.survey import Measured, survey
 from trainer.raters import merge
 from trainer.split import split

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from contracts.quality import Finding
 from trainer.course import Course, Material
-from trainer.quality.report import MOST_SHOWN, Finding
+from trainer.quality.report import MOST_SHOWN
 from trainer.split import folds
 
 _FOLDS = 5

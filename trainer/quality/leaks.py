@@ -9,9 +9,10 @@ from itertools import combinations
 
 import numpy as np
 
+from contracts.quality import Finding
 from trainer.dataset import Example
 from trainer.quality.alike import Alike, clusters
-from trainer.quality.report import Finding, shown
+from trainer.quality.report import shown
 from trainer.quality.survey import Measured
 from trainer.split import captured, group_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
-from trainer.quality.report import QualityReport
+from contracts.quality import QualityReport
 from trainer.thumbnail import thumbnail
 
 _VERDICTS = {

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageFilter
 from typer.testing import CliRunner
 
+from contracts.quality import Finding, QualityReport
 from lineside.line import Conditions, SimulatedLine, write_dataset
 from lineside.main import app
 from trainer.dataset import Example, Gathered, gather
@@ -17,7 +18,6 @@ from trainer.quality import leaks
 from trainer.quality.alike import clusters, near_duplicates
 from trainer.quality.inspect import inspect
 from trainer.quality.page import page
-from trainer.quality.report import Finding, QualityReport
 from trainer.quality.survey import survey
 from trainer.split import split
 
