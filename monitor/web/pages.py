@@ -25,6 +25,7 @@ from monitor.web.reading.changes import change, changes
 from monitor.web.reading.days import DAYS, By, Days
 from monitor.web.reading.events import EventFilter, events
 from monitor.web.reading.fleet import CameraKey, attention, fleet
+from monitor.web.reading.happened import happened
 from monitor.web.reading.incidents import fleet_incidents, incidents, incidents_of
 from monitor.web.reading.labels import progress
 from monitor.web.reading.releases import releases
@@ -86,10 +87,14 @@ class Pages:
         return self._page(request, "fleet.html", waits=waits, sites=sites, ending=self._ending())
 
     def days(self, request: Request, by: By = "line", last: Annotated[int, Query(ge=1, le=31)] = DAYS[0]) -> Response:
-        """Day by day what was made and how it went."""
+        """Day by day what was made, how it went and what happened."""
         with self._store.read() as session:
-            rows, waits = self._days.read(session, by=by, most=last, now=datetime.now(UTC)), attention(session)
-        return self._page(request, "days.html", waits=waits, rows=rows, by=by, last=last, spans=DAYS)
+            now = datetime.now(UTC)
+            rows, stories = self._days.read(session, by=by, most=last, now=now), happened(session, most=last, now=now)
+            days = sorted({row.day for row in rows} | stories.keys(), reverse=True)
+            table = {day: [row for row in rows if row.day == day] for day in days}
+            values = {"table": table, "stories": stories, "by": by, "last": last, "spans": DAYS}
+            return self._page(request, "days.html", waits=attention(session), **values)
 
     def camera(self, request: Request, site: str, agent: str, camera: str, product: str) -> Response:
         """One camera with its charts."""

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
+from monitor.label_check import ODD_DAYS
 from monitor.store.rule_tables import EventRow
 from monitor.timeline import render, words
 from monitor.web.texts import Texts, reason_templates
@@ -46,6 +47,7 @@ def environment() -> Environment:
         "short": lambda text: (text or "")[:12],
         "spark": spark,
         "event_text": event_text,
+        "odd_day": odd_day,
         "reason": reason,
         "group_words": group_words,
         "check_class": check_class,
@@ -135,6 +137,12 @@ def event_text(context: Context, event: EventRow) -> str:
         return _in_words(context["t"], event.code, event.parameters)
     except (KeyError, ValueError, TypeError):
         return event.text
+
+
+@pass_context
+def odd_day(context: Context, finding: Mapping[str, Any]) -> str:
+    """A day whose labels do not fit their images, as the check of the labels found it."""
+    return render(ODD_DAYS[finding["kind"]], finding, _language(context))
 
 
 @pass_context

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import case, func, select
@@ -13,6 +12,7 @@ from monitor.rules.fleet import FleetIncident
 from monitor.store.label_tables import ImageRow, LabelRow
 from monitor.store.rule_tables import CameraRow, EventRow, FleetRow, IncidentRow
 from monitor.web.reading.fleet import CameraKey
+from monitor.web.reading.happened import around, places
 
 EVENTS_SHOWN = 12
 CLOSED_SHOWN = 30
@@ -80,11 +80,20 @@ def _together(session: Session, row: FleetRow) -> Together:
 
 
 def _pictures(session: Session, row: IncidentRow) -> Pictures:
+    """Those that were asked for because of it; where none were, as of a camera that is to be looked at, the others."""
+    asked = _asked_for(session, row)
+    if asked.now:
+        return asked
+    before, now = around(session, row.site, places(row.cameras), row.updated_at, most=PICTURES_SHOWN)
+    return Pictures(row.site, now, before) if now else asked
+
+
+def _asked_for(session: Session, row: IncidentRow) -> Pictures:
     unusual = case((ImageRow.source.in_([source.value for source in PICKED_SOURCES]), 0), else_=1)
     now = (
         select(ImageRow).where(ImageRow.incident_id == row.incident_id).order_by(unusual, ImageRow.triggered_at.desc())
     )
-    agents, cameras = zip(*_places(row.cameras), strict=True) if row.cameras else ((), ())
+    agents, cameras = zip(*places(row.cameras), strict=True) if row.cameras else ((), ())
     before = (
         select(ImageRow)
         .where(ImageRow.site == row.site, ImageRow.triggered_at < row.opened_at, ImageRow.incident_id.is_(None))
@@ -101,12 +110,7 @@ def _pictures(session: Session, row: IncidentRow) -> Pictures:
 def incidents_of(session: Session, key: CameraKey) -> list[IncidentRow]:
     """Open incidents that this camera is part of."""
     query = select(IncidentRow).where(IncidentRow.site == key.site, IncidentRow.state == "open")
-    return [row for row in session.scalars(query) if (key.agent, key.camera) in _places(row.cameras)]
-
-
-def _places(cameras: Iterable[str]) -> set[tuple[str, str]]:
-    """(agent, camera) of cameras as the rules call them, with their product or without."""
-    return {(agent, camera) for agent, camera, *_ in (name.split("/") for name in cameras)}
+    return [row for row in session.scalars(query) if (key.agent, key.camera) in places(row.cameras)]
 
 
 def _incident(session: Session, row: IncidentRow, owners: dict[str, str]) -> Incident:
@@ -120,7 +124,7 @@ def _incident(session: Session, row: IncidentRow, owners: dict[str, str]) -> Inc
         queued=session.scalar(queued) or 0,
         pages=tuple(
             (f"{agent}/{camera}", _page_of(session, row.site, agent, camera))
-            for agent, camera in sorted(_places(row.cameras))
+            for agent, camera in sorted(places(row.cameras))
         ),
         pictures=_pictures(session, row),
         together=owners.get(row.incident_id),
