@@ -24,6 +24,7 @@ from benchmarks.drift import (
     planted,
     plants,
     poison,
+    replayed,
     replays,
 )
 from benchmarks.harness import Measured, Parts, add_data, add_parts, main, measure_parts
@@ -37,6 +38,7 @@ PARTS: Parts = {
     "fleet": fleet.measure,
     "alone": alone.measure,
     "replays": replays.measure,
+    "replayed": replayed.measure,
     "diagnoses": diagnoses.measure,
     "costs": costs.measure,
     "poison": poison.measure,

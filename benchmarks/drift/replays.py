@@ -32,8 +32,8 @@ from monitor.rules.settings import RuleSettings
 from runtime.metrics import wilson_interval
 from trainer.dataset import Example
 
-_IMAGES = {"cells": 6, "tiles": 2, "spindle": 2}  # of a window: few, since a profile needs more windows than entries
-_LEARNED = {"cells": 60, "tiles": 44, "spindle": 60}  # windows; hardly more than entries, and the limit says nothing
+IMAGES = {"cells": 6, "tiles": 2, "spindle": 2}  # of a window: few, since a profile needs more windows than entries
+LEARNED = {"cells": 60, "tiles": 44, "spindle": 60}  # windows; hardly more than entries, and the limit says nothing
 _MOST = 15  # windows
 _LIGHT = {Symptom.DARKER, Symptom.BRIGHTER}
 
@@ -72,8 +72,8 @@ def _served(data: Path, vectors: Recorded, *, older: bool) -> Served:
 
 
 def _in_control(rng: Generator, vectors: Recorded, times: int) -> Figure:
-    control, images = vectors.parts[CONTROL].astype(np.float64), _IMAGES[vectors.name]
-    learning = _LEARNED[vectors.name]
+    control, images = vectors.parts[CONTROL].astype(np.float64), IMAGES[vectors.name]
+    learning = LEARNED[vectors.name]
     full = len(control) // images
     drifts = watched = 0
     for _ in range(times):
@@ -141,7 +141,7 @@ def _changes(rng: Generator, vectors: Recorded, served: Served, sizes: Sizes, ti
 
 def _in_time(vectors: Recorded, served: Served, sizes: Sizes) -> list[dict[str, Any]]:
     """A few images after the other, in their order; the profile is of all before the pitting began."""
-    images = _IMAGES[vectors.name]
+    images = IMAGES[vectors.name]
     learning = len(vectors.parts[CONTROL]) // images
     settings = RuleSettings(
         commissioning_windows=learning, commissioning_most_windows=learning, commissioning_cycle_hours=0

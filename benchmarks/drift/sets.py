@@ -15,7 +15,7 @@ from benchmarks.accuracy.protocols import grouped_fold, read_set
 from trainer.dataset import Dataset, Example
 
 SETS = ("cells", "tiles", "spindle")
-_OLD_CROP, _PITTING_FROM = "crop-1130x460", "2020-09-05"
+_OLD_CROP, PITTING_FROM = "crop-1130x460", "2020-09-05"
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def _spindle(data: Path) -> RealSet:
     learned = grouped_fold(first, fold=0, count=2)
     unlearned = _in_control(learned)
     positions = {e.group for e in unlearned}
-    later = [e for e in everything.examples if e.group in positions and day_of(e) >= _PITTING_FROM]
-    control = tuple(e for e in unlearned if day_of(e) < _PITTING_FROM)
+    later = [e for e in everything.examples if e.group in positions and day_of(e) >= PITTING_FROM]
+    control = tuple(e for e in unlearned if day_of(e) < PITTING_FROM)
     pitting = tuple(e for e in later if e.attributes["camera_setup"] == _OLD_CROP)
     crop = tuple(e for e in later if e.attributes["camera_setup"] != _OLD_CROP and day_of(e) < "2020-09-10")
     return RealSet("spindle", learned, control, {"pitting": pitting, "new-crop": crop})
