@@ -546,6 +546,7 @@ class _Story:
             (290, "candidate.refused", "worse on the gold set: defects right 93.1 % before, 81.0 % after", None, None),
         )  # fmt: skip
         for window, code, text, camera, incident_id in told:
+            diagnosis = {"diagnosis": "product" if incident_id == "incident-2" else "sensor"}
             session.add(
                 EventRow(
                     site=SITE,
@@ -553,7 +554,7 @@ class _Story:
                     recorded_at=self.at(window),
                     kind=code.split(".")[0],
                     code=code,
-                    parameters={},
+                    parameters=diagnosis if code == "incident.opened" else {},
                     text=text,
                     agent=None if camera is None else "press-5" if incident_id == "incident-3" else "press-4",
                     camera=camera,
