@@ -17,15 +17,16 @@ from typing import Any
 
 from benchmarks.accuracy.protocols import read_set
 from benchmarks.drift.played import Part, PlayedPlant, by_day, moved, playing, write_gold
-from benchmarks.drift.replays import IMAGES, LEARNED
-from benchmarks.drift.retold import Changes, Told, figures
+from benchmarks.drift.replays import IMAGES, LEARNED, in_time, served_of, sizes_of
+from benchmarks.drift.retold import Changes, Told, by_learning, figures
 from benchmarks.drift.sets import PITTING_FROM, RealSet, in_order, real_set
-from benchmarks.drift.vectors import inspector_of
+from benchmarks.drift.vectors import inspector_of, recorded
 from benchmarks.harness import Measured
 from trainer.dataset import Example
 
 _SET = "spindle"
 _PITTING = ("The mix of parts has changed", "The product looks different")
+_LEARNINGS = range(50, 81, 2)  # windows; before pitting begins there are 80
 _PICTURES = 4  # before and after, of two diagnoses
 
 
@@ -43,8 +44,17 @@ def measure(options: argparse.Namespace) -> Measured:
         with playing(Path(name), bundle, gold, monitor=settings(), window=IMAGES[_SET]) as played:
             nights = play(played, parts, every_night=not options.quick)
             told = Told(played.events(), nights, shown_on(played.page("/days?last=31")))
-    details = {"days_later": later.days, "nights": nights, "told": _timeline(told)}
-    return Measured(figures(told, changes, [part.taken_at for part in parts], IMAGES[_SET]), details)
+    courses = _courses(options)
+    details = {"days_later": later.days, "nights": nights, "told": _timeline(told), "courses": courses}
+    found = figures(told, changes, [part.taken_at for part in parts], IMAGES[_SET])
+    return Measured([*found, *by_learning(courses)], details)
+
+
+def _courses(options: argparse.Namespace) -> dict[int, list[dict[str, Any]]]:
+    """In memory, by the same rules: what each window says after so many windows of learning."""
+    vectors = recorded(options.data, _SET, older=options.older)
+    served, sizes = served_of(options.data, vectors, older=options.older), sizes_of(options.data, _SET)
+    return {learning: in_time(vectors, served, sizes, learning) for learning in _LEARNINGS}
 
 
 def _timeline(told: Told) -> list[str]:

@@ -47,15 +47,16 @@ def measure(options: argparse.Namespace) -> Measured:
     sets = {name: recorded(options.data, name, older=options.older) for name in SETS}
     times = 20 if options.quick else 400
     figures = [_in_control(np.random.default_rng([options.seed, 40]), vectors, times) for vectors in sets.values()]
-    served = {name: _served(options.data, vectors, older=options.older) for name, vectors in sets.items()}
+    served = {name: served_of(options.data, vectors, older=options.older) for name, vectors in sets.items()}
     rng = np.random.default_rng([options.seed, 41])
     figures += _exposures(rng, sets["tiles"], served["tiles"], 2 if options.quick else 10)
-    sizes = _sizes(options.data, "spindle")
+    sizes = sizes_of(options.data, "spindle")
     figures += _changes(rng, sets["spindle"], served["spindle"], sizes, 2 if options.quick else 20)
-    return Measured(figures, {"spindle_in_time": _in_time(sets["spindle"], served["spindle"], sizes)})
+    everything = len(sets["spindle"].parts[CONTROL]) // IMAGES["spindle"]  # before the pitting began
+    return Measured(figures, {"spindle_in_time": in_time(sets["spindle"], served["spindle"], sizes, everything)})
 
 
-def _sizes(data: Path, name: str) -> Sizes:
+def sizes_of(data: Path, name: str) -> Sizes:
     """Width and height of a set's pictures, part by part; None where they differ."""
     real = real_set(data, name)
     return {part: _size(examples) for part, examples in {CONTROL: real.control, **real.shifts}.items()}
@@ -66,7 +67,7 @@ def _size(examples: Sequence[Example]) -> tuple[int, int] | None:
     return sizes.pop() if len(sizes) == 1 else None
 
 
-def _served(data: Path, vectors: Recorded, *, older: bool) -> Served:
+def served_of(data: Path, vectors: Recorded, *, older: bool) -> Served:
     bundle = inspector_of(data, real_set(data, vectors.name), older=older).bundle
     return Served(bundle.manifest, bundle.hash, vectors.names)
 
@@ -139,10 +140,9 @@ def _changes(rng: Generator, vectors: Recorded, served: Served, sizes: Sizes, ti
         yield _share(f"spindle_{shift}", hits, times, f"taken for {wanted}; one camera, {times} streams: {told}")
 
 
-def _in_time(vectors: Recorded, served: Served, sizes: Sizes) -> list[dict[str, Any]]:
-    """A few images after the other, in their order; the profile is of all before the pitting began."""
+def in_time(vectors: Recorded, served: Served, sizes: Sizes, learning: int) -> list[dict[str, Any]]:
+    """A few images after the other, in their order; the profile is of the first `learning` windows."""
     images = IMAGES[vectors.name]
-    learning = len(vectors.parts[CONTROL]) // images
     settings = RuleSettings(
         commissioning_windows=learning, commissioning_most_windows=learning, commissioning_cycle_hours=0
     )

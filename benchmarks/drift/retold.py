@@ -8,10 +8,11 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from contracts.report import Figure
-from monitor.rules.action import Kind
+from monitor.rules.action import Kind, Symptom
 
 _DRIFTS = ("drift", "slow-drift")
 UNLABELLED = "defects-unlabelled"
+_RESIZED = "diagnosis-sensor-size"
 
 Event = Mapping[str, Any]
 Day = Mapping[str, Any]
@@ -43,6 +44,10 @@ class Told:
         """The last time in that span that an incident said what it takes the drift for."""
         named = [event for event in self._of("incident", since, until) if "diagnosis" in event["parameters"]]
         return named[-1] if named else None
+
+    def ticket(self, since: datetime) -> Event | None:
+        """The first ticket since, as of a camera that was to be looked at before."""
+        return next((event for event in self._of("ticket", since) if event["parameters"].get("what") == "opened"), None)
 
     def tickets(self, since: datetime) -> list[str]:
         """What tickets say is to be looked at."""
@@ -86,17 +91,39 @@ def figures(told: Told, changes: Changes, moments: Sequence[datetime], window: i
     ]
 
 
+def by_learning(courses: Mapping[int, Sequence[Mapping[str, Any]]]) -> list[Figure]:
+    """How far the answers depend on how long the profile was learned; `courses` as `replays.in_time` tells them."""
+    pitting = {
+        n: _last([one["incident"] for one in course if one["part"] == "pitting"]) for n, course in courses.items()
+    }
+    resized = [n for n, course in courses.items() if any(_RESIZED in said for one in course for said in one["said"])]
+    right = [n for n, kind in pitting.items() if kind in (Kind.PRIOR, Kind.PRODUCT)]
+    told = ", ".join(f"{n} {kind or 'nothing'}" for n, kind in pitting.items())
+    note = f"in memory, after {min(courses)} to {max(courses)} windows of learning"
+    return [
+        Figure(
+            name="replayed_learnings_pitting", value=len(right) / len(courses), unit="share", note=f"{note}: {told}"
+        ),
+        Figure(name="replayed_learnings_crop", value=len(resized) / len(courses), unit="share", note=note),
+    ]
+
+
+def _last(kinds: Sequence[str | None]) -> str | None:
+    return kinds[-1] if kinds else None
+
+
 def _pitting(told: Told, changes: Changes, moments: Sequence[datetime], window: int) -> Figure:
     event = told.diagnosed(changes.pitting, changes.crop)
-    right = event is not None and event["parameters"]["diagnosis"] in (Kind.PRIOR, Kind.PRODUCT)
+    right = event is not None and _kind(event) in (Kind.PRIOR, Kind.PRODUCT)
     note = _taken(told, event, changes.pitting, moments, window)
     return Figure(name="replayed_pitting", value=int(right), unit="1 = yes", note=f"prior or product; {note}")
 
 
 def _crop(told: Told, changes: Changes, moments: Sequence[datetime], window: int) -> Figure:
-    event = told.diagnosed(changes.crop)
-    right = event is not None and event["parameters"]["diagnosis"] == Kind.SENSOR
-    note = f"{_taken(told, event, changes.crop, moments, window)}; ticket: {', '.join(told.tickets(changes.crop))}"
+    event = told.diagnosed(changes.crop) or told.ticket(changes.crop)
+    tickets = told.tickets(changes.crop)
+    right = event is not None and _kind(event) == Kind.SENSOR and Symptom.MOVED in tickets
+    note = f"{_taken(told, event, changes.crop, moments, window)}; ticket: {', '.join(tickets)}"
     return Figure(name="replayed_crop", value=int(right), unit="1 = yes", note=f"the camera; {note}")
 
 
@@ -104,7 +131,11 @@ def _taken(told: Told, event: Event | None, since: datetime, moments: Sequence[d
     if event is None:
         return "taken for nothing"
     windows = told.windows_until(event, since, moments, window)
-    return f"taken for {event['parameters']['diagnosis']} in window {windows}: {event['text']}"
+    return f"taken for {_kind(event)} in window {windows}: {event['text']}"
+
+
+def _kind(event: Event) -> str:
+    return str(event["parameters"].get("diagnosis", Kind.SENSOR.value))
 
 
 def _words(days: Sequence[Day]) -> str:

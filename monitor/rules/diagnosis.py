@@ -28,7 +28,8 @@ _MOVED_RATIO = 0.75  # median T2 over limit above which a sibling moves too; in 
 
 
 class Diagnosis(BaseModel):
-    """What it is, whether somebody should look at the camera, and why. `siblings` names those that moved too."""
+    """What it is, whether somebody should look at the camera, and why. `siblings` names those that moved too.
+    `resized`: its pictures have another size than ever."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,6 +38,7 @@ class Diagnosis(BaseModel):
     symptoms: tuple[Symptom, ...]
     siblings: tuple[str, ...]
     reason: Reason
+    resized: bool = False
 
 
 def diagnose(
@@ -92,7 +94,8 @@ def set_up_anew(state: CameraState) -> Diagnosis:
     """Of a camera that is `resized`: no part changes how many pixels a picture has."""
     before, now = (_pixels(size) for size in (state.usual_size.size, state.recent[-1].size))
     reason = because("diagnosis-sensor-size", before=before, now=now)
-    return Diagnosis(kind=Kind.SENSOR, ticket=True, symptoms=(Symptom.MOVED,), siblings=(), reason=reason)
+    moved = (Symptom.MOVED,)
+    return Diagnosis(kind=Kind.SENSOR, ticket=True, symptoms=moved, siblings=(), reason=reason, resized=True)
 
 
 def _pixels(size: Size | None) -> str:

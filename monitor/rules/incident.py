@@ -52,6 +52,7 @@ class Incident(BaseModel):
     phase_since: Moment
     cameras: dict[str, Kind]
     tickets: tuple[str, ...] = ()
+    resized: tuple[str, ...] = Field(default=(), description="cameras whose tickets tell another size of the pictures")
     evidence: Evidence
     sensor_evidence: dict[str, Evidence] = Field(default={}, description="proves verdicts unsafe, orders nothing")
     told_unsafe: tuple[str, ...] = ()
@@ -142,6 +143,8 @@ def joined(incident: Incident, camera: str, diagnosis: Diagnosis, at: Moment, se
     cameras = {**incident.cameras, camera: diagnosis.kind}
     incident = incident.model_copy(update={"cameras": cameras, "last_alarm_at": at})
     actions: list[Action] = []
+    if diagnosis.resized:
+        incident = incident.model_copy(update={"resized": (*incident.resized, camera)})
     if diagnosis.ticket:
         incident, actions = _ticketed(incident, camera, diagnosis)
     if diagnosis.kind is Kind.PRODUCT:
@@ -279,7 +282,8 @@ def without_camera(incident: Incident, camera: str, at: Moment, reason: Reason, 
         incident, more = closed(incident, at, reason.code, reason)
         return incident, [*actions, *more]
     led = bool(incident.leading)
-    incident = incident.model_copy(update={"cameras": rest})
+    resized = tuple(name for name in incident.resized if name != camera)
+    incident = incident.model_copy(update={"cameras": rest, "resized": resized})
     if led and not incident.leading:
         incident, more = settled(incident, at, reason, settings)
         return incident, [*actions, *more]

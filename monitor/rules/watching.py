@@ -86,16 +86,19 @@ def _leave(turn: Turn, incident: Incident, camera: CameraState, reason: Reason) 
 
 
 def _look_at_its_size(turn: Turn, camera: CameraState) -> None:
-    """A camera that an incident takes for its product, and whose pictures have another size since, was set up anew:
-    what labels say of it proves nothing of the product any more."""
+    """A camera of an incident whose pictures have another size since was set up anew, whatever it was taken for: what
+    labels say of it proves nothing of the product any more, and its ticket says what is to be looked at now."""
     incident, facts = turn.state.incident, turn.state.facts
     if incident is None or facts is None or incident.under_way or not camera.resized:
         return
-    if incident.cameras.get(camera.camera) not in (Kind.PRODUCT, Kind.PRIOR):
+    kind = incident.cameras.get(camera.camera)
+    if kind not in (Kind.PRODUCT, Kind.PRIOR, Kind.SENSOR) or camera.camera in incident.resized:
         return
     diagnosis = set_up_anew(camera)
     turn.set_incident(*without_ticket(incident, camera.camera, diagnosis.reason))
-    incident = as_sensor(turn.state.incident or incident, camera.camera, facts, turn.settings)
+    incident = turn.state.incident or incident
+    if kind is not Kind.SENSOR:
+        incident = as_sensor(incident, camera.camera, facts, turn.settings)
     turn.set_incident(*joined(incident, camera.camera, diagnosis, turn.at, turn.settings))
 
 

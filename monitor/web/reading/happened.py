@@ -69,6 +69,7 @@ def _events(session: Session, *, since: datetime) -> Sequence[EventRow]:
     telling: ColumnElement[bool] = or_(
         and_(EventRow.kind == "phase", EventRow.code.in_(_PHASES)),
         EventRow.kind.in_(_KINDS),
+        and_(EventRow.kind == "ticket", EventRow.parameters["what"].as_string() == "opened"),
         EventRow.code.in_(_CODES),
         and_(EventRow.kind == "retrain", EventRow.parameters["what"].as_string() == "ordered"),
     )
@@ -77,15 +78,18 @@ def _events(session: Session, *, since: datetime) -> Sequence[EventRow]:
 
 
 def _story(session: Session, events: Sequence[EventRow]) -> DayStory:
-    """Of many events those that say most: what nobody has to act on goes first."""
+    """Of many events those that say most: what nobody has to act on goes first. A ticket that was opened with its
+    incident is told with it."""
+    opened = {(event.incident_id, event.at) for event in events if event.kind == "incident"}
+    events = [event for event in events if event.kind != "ticket" or (event.incident_id, event.at) not in opened]
     kept = sorted(events, key=lambda event: event.kind == "phase")[:MOST]
     lines = tuple(_line(session, event) for event in events if event in kept)
     return DayStory(lines, len(events) - len(lines))
 
 
 def _line(session: Session, event: EventRow) -> Line:
-    diagnosis = event.parameters.get("diagnosis") if event.kind == "incident" else None
-    if diagnosis is None:
+    diagnosis = event.parameters.get("diagnosis", "sensor" if event.kind == "ticket" else None)
+    if event.kind not in ("incident", "ticket") or diagnosis is None:
         return Line(event.site, event.at, event)
     before, after = _pictures(session, event)
     return Line(event.site, event.at, event, None, diagnosis, _symptoms(session, event), before, after)

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.signatures import Signature, Signatures
 from drift.vector import group_of
-from monitor.rules.action import Kind, OpenIncident, OpenTicket, OrderRetrain, Phase, QualityAlert, Symptom
+from monitor.rules.action import CloseTicket, Kind, OpenIncident, OpenTicket, OrderRetrain, Phase, QualityAlert, Symptom
 from monitor.rules.happening import WindowSeen
 from tests.simulators.planted_model import NAMES, A, B, Moved, PlantedModel
 from tests.simulators.signatures import planted_signatures
@@ -160,6 +160,17 @@ def test_a_new_crop_on_all_cameras_is_one_incident_with_a_ticket_for_each() -> N
     assert len(model.all_of(OpenIncident)) == 1
     assert model.incident.cameras == {A: Kind.SENSOR, B: Kind.SENSOR}
     assert {ticket.camera for ticket in model.all_of(OpenTicket)} == {A, B}
+
+
+def test_a_camera_that_is_to_be_looked_at_gets_another_ticket_once_when_it_is_set_up_anew() -> None:
+    model = learned((640, 480))
+    of_size(model, (640, 480), "image", 5)
+    assert model.incident.diagnosis is Kind.SENSOR
+    of_size(model, (320, 480), "image", 8)
+    first, second = model.all_of(OpenTicket)
+    assert (first.reason.code, second.reason.code) == ("diagnosis-sensor-image", "diagnosis-sensor-size")
+    assert len(model.all_of(CloseTicket)) == 1
+    assert (model.incident.diagnosis, model.incident.tickets) == (Kind.SENSOR, (A,))
 
 
 @pytest.mark.parametrize("before", [((640, 480), (600, 480)), (None,), ((640, 480), None)])
