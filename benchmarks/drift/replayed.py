@@ -44,10 +44,9 @@ def measure(options: argparse.Namespace) -> Measured:
         with playing(Path(name), bundle, gold, monitor=settings(), window=IMAGES[_SET]) as played:
             nights = play(played, parts, every_night=not options.quick)
             told = Told(played.events(), nights, shown_on(played.page("/days?last=31")))
-    courses = _courses(options)
-    details = {"days_later": later.days, "nights": nights, "told": _timeline(told), "courses": courses}
+    details = {"days_later": later.days, "nights": nights, "told": _timeline(told)}
     found = figures(told, changes, [part.taken_at for part in parts], IMAGES[_SET])
-    return Measured([*found, *by_learning(courses)], details)
+    return Measured([*found, *by_learning(_courses(options))], details)
 
 
 def _courses(options: argparse.Namespace) -> dict[int, list[dict[str, Any]]]:

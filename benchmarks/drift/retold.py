@@ -93,23 +93,21 @@ def figures(told: Told, changes: Changes, moments: Sequence[datetime], window: i
 
 def by_learning(courses: Mapping[int, Sequence[Mapping[str, Any]]]) -> list[Figure]:
     """How far the answers depend on how long the profile was learned; `courses` as `replays.in_time` tells them."""
-    pitting = {
-        n: _last([one["incident"] for one in course if one["part"] == "pitting"]) for n, course in courses.items()
-    }
+    pitting = {n: _taken_for(course, "pitting") for n, course in courses.items()}
     resized = [n for n, course in courses.items() if any(_RESIZED in said for one in course for said in one["said"])]
     right = [n for n, kind in pitting.items() if kind in (Kind.PRIOR, Kind.PRODUCT)]
-    told = ", ".join(f"{n} {kind or 'nothing'}" for n, kind in pitting.items())
     note = f"in memory, after {min(courses)} to {max(courses)} windows of learning"
+    told = f"{note}: " + ", ".join(f"{n} {kind or 'nothing'}" for n, kind in pitting.items())
     return [
-        Figure(
-            name="replayed_learnings_pitting", value=len(right) / len(courses), unit="share", note=f"{note}: {told}"
-        ),
+        Figure(name="replayed_learnings_pitting", value=len(right) / len(courses), unit="share", note=told),
         Figure(name="replayed_learnings_crop", value=len(resized) / len(courses), unit="share", note=note),
     ]
 
 
-def _last(kinds: Sequence[str | None]) -> str | None:
-    return kinds[-1] if kinds else None
+def _taken_for(course: Sequence[Mapping[str, Any]], part: str) -> str | None:
+    """What its incident is taken for at the end of a part."""
+    found: str | None = [window["incident"] for window in course if window["part"] == part][-1]
+    return found
 
 
 def _pitting(told: Told, changes: Changes, moments: Sequence[datetime], window: int) -> Figure:
