@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmarks.drift.played import Part, by_day, moved, playing
 from benchmarks.drift.replayed import changes_of, play, settings, shown_on
-from benchmarks.drift.retold import Changes, Told, figures
+from benchmarks.drift.retold import Changes, Told, by_learning, figures
 from contracts.report import Figure
 from tests.simulators.monitored_plant import SITE, certified_bundle, write_gold
 from tests.simulators.small_bundle import picture
@@ -166,6 +166,25 @@ def test_a_day_that_is_not_named_and_one_that_is_named_wrongly_are_counted() -> 
 def test_where_nothing_was_said_nothing_is_right() -> None:
     found = judged(Told([], {"2020-09-05": []}, {}))
     assert (found["replayed_pitting"], found["replayed_crop"], found["replayed_last_day"]) == (0, 0, 0)
+
+
+def test_a_camera_that_was_looked_at_before_is_set_up_anew_by_its_ticket_alone() -> None:
+    first = event(1, "incident", "diagnosis-sensor-image", diagnosis="sensor")
+    ticket = event(2.5, "ticket", "diagnosis-sensor-size", what="opened", symptoms=["moved"])
+    assert judged(replace(RIGHT, events=[first, ticket]))["replayed_crop"] == 1
+    other = event(2.5, "ticket", "diagnosis-sensor-image", what="opened", symptoms=["dirt"])
+    assert judged(replace(RIGHT, events=[first, other]))["replayed_crop"] == 0
+
+
+def test_how_long_was_learned_is_counted_length_by_length() -> None:
+    def course(kind: str, *said: str) -> list[dict[str, Any]]:
+        windows = (("pitting", None, ()), ("pitting", kind, ()), ("new-crop", "sensor", said))
+        return [{"part": part, "incident": taken, "said": words} for part, taken, words in windows]
+
+    told = {50: course("prior", "open-ticket: diagnosis-sensor-size"), 52: course("sensor")}
+    pitting, crop = by_learning(told)
+    assert (pitting.value, crop.value) == (0.5, 0.5)
+    assert (pitting.note or "").endswith("50 prior, 52 sensor")
 
 
 def test_the_spindle_is_watched_by_as_many_windows_as_its_replay_in_memory() -> None:

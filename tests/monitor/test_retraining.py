@@ -169,7 +169,7 @@ def test_process_that_was_started_but_never_recorded_is_ended_before_the_next(pl
     plant.restart()
     plant.works.retraining.step()
     for works in plant.ended:
-        for child in works.retraining._trainer._children.values():
+        for child in works.retraining._trainer.processes.children.values():
             assert child.wait() == -signal.SIGKILL
             assert child.pid == pid
     assert retrain(plant).state == "running"
