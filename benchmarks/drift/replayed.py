@@ -45,7 +45,7 @@ def measure(options: argparse.Namespace) -> Measured:
             nights = play(played, parts, every_night=not options.quick)
             told = Told(played.events(), nights, shown_on(played.page("/days?last=31")))
     details = {"days_later": later.days, "nights": nights, "told": _timeline(told)}
-    found = figures(told, changes, [part.taken_at for part in parts], IMAGES[_SET])
+    found = figures(told, changes, [part.taken_at for part in parts], IMAGES[_SET], LEARNED[_SET])
     return Measured([*found, *by_learning(_courses(options))], details)
 
 

@@ -72,19 +72,21 @@ class Told:
                 yield event
 
 
-def figures(told: Told, changes: Changes, moments: Sequence[datetime], window: int) -> list[Figure]:
-    """What it made of each change, and of the days without one; `moments`: when each picture was taken."""
+def figures(told: Told, changes: Changes, moments: Sequence[datetime], window: int, learned: int) -> list[Figure]:
+    """What it made of each change, and of the days without one; `moments`: when each picture was taken; `learned`:
+    windows."""
     note = f"{len(moments)} pictures in order of time, {window} a window, through agent, Mosquitto and monitor"
     false, last = told.drifts(until=changes.pitting), changes.unlabelled.isoformat()
-    silent = sum(moment < changes.pitting for moment in moments) // window
+    judged = sum(moment < changes.pitting for moment in moments) // window - learned
+    before = f"in {judged} windows judged before pitting began, after {learned} learned; {note}"
     at_last = [day for day in told.nights[last] if (day["kind"], day["day"]) == (UNLABELLED, last)]
     others = told.flagged() - {(UNLABELLED, last)}
     named = "; ".join(f"{kind} {day}" for kind, day in sorted(others)) or "none"
     return [
-        Figure(name="replayed_false_drifts", value=false, unit="drifts", note=f"in {silent} windows before; {note}"),
+        Figure(name="replayed_false_drifts", value=false, unit="drifts", note=before),
         _pitting(told, changes, moments, window),
         _crop(told, changes, moments, window),
-        Figure(name="replayed_last_day", value=len(at_last), unit="1 = yes", note=_words(at_last)),
+        Figure(name="replayed_last_day", value=len(at_last), unit="of 1", note=_words(at_last)),
         Figure(name="replayed_other_days", value=len(others), unit="days", note=f"{len(told.nights)} nights; {named}"),
         Figure(name="replayed_retrains", value=told.retrains(), unit="retrains", note="ordered"),
         Figure(name="replayed_on_one_page", value=sum(told.shown.values()), unit="of 5", note=", ".join(told.shown)),
@@ -114,7 +116,7 @@ def _pitting(told: Told, changes: Changes, moments: Sequence[datetime], window: 
     event = told.diagnosed(changes.pitting, changes.crop)
     right = event is not None and _kind(event) in (Kind.PRIOR, Kind.PRODUCT)
     note = _taken(told, event, changes.pitting, moments, window)
-    return Figure(name="replayed_pitting", value=int(right), unit="1 = yes", note=f"prior or product; {note}")
+    return Figure(name="replayed_pitting", value=int(right), unit="of 1", note=f"prior or product; {note}")
 
 
 def _crop(told: Told, changes: Changes, moments: Sequence[datetime], window: int) -> Figure:
@@ -122,7 +124,7 @@ def _crop(told: Told, changes: Changes, moments: Sequence[datetime], window: int
     tickets = told.tickets(changes.crop)
     right = event is not None and _kind(event) == Kind.SENSOR and Symptom.MOVED in tickets
     note = f"{_taken(told, event, changes.crop, moments, window)}; ticket: {', '.join(tickets)}"
-    return Figure(name="replayed_crop", value=int(right), unit="1 = yes", note=f"the camera; {note}")
+    return Figure(name="replayed_crop", value=int(right), unit="of 1", note=f"the camera; {note}")
 
 
 def _taken(told: Told, event: Event | None, since: datetime, moments: Sequence[datetime], window: int) -> str:

@@ -56,7 +56,7 @@ class Played:
 
     @property
     def figures(self) -> dict[str, Figure]:
-        found = figures(self.told, self.changes, [part.taken_at for part in self.parts], 2)
+        found = figures(self.told, self.changes, [part.taken_at for part in self.parts], 2, LEARNED)
         return {figure.name: figure for figure in found}
 
 
@@ -128,7 +128,7 @@ RIGHT = Told(
 
 
 def judged(told: Told) -> dict[str, float | None]:
-    return {figure.name: figure.value for figure in figures(told, CHANGES, [THEN - timedelta(days=1), THEN], 1)}
+    return {figure.name: figure.value for figure in figures(told, CHANGES, [THEN - timedelta(days=1), THEN], 1, 1)}
 
 
 def test_a_right_play_meets_every_goal() -> None:
