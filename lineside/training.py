@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 from rich.console import Console
 
-from contracts.bundle import TaskMetrics
+from contracts.certificate import TaskMetrics
 from contracts.errors import ConfigurationError, OrderError
 from contracts.orders import Retrain
 from contracts.quantisation import Quantisation

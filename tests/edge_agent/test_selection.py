@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from contracts.bundle import Certificate, Precision
+from contracts.bundle import Precision
+from contracts.certificate import Certificate
 from contracts.channel import Release
 from contracts.errors import BundleError
 from contracts.schema import EXAMPLE_FOLDER
