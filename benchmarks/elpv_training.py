@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.harness import Measured, add_data, main
-from contracts.bundle import TaskMetrics
+from contracts.certificate import TaskMetrics
 from contracts.orders import Retrain
 from contracts.report import Figure
 from lineside.demo.pictured import stratified_folds

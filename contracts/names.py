@@ -19,6 +19,9 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
 """A part, order, boot or incident id."""
 
+FilePath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")]
+"""A path inside the bundle: relative, forward slashes, no `..`, no leading dot."""
+
 
 def _in_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
@@ -34,3 +37,8 @@ class Wire(BaseModel):
     """A frozen value that crosses a boundary. Unknown fields of a newer peer are dropped."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+def absent(value: object) -> bool:
+    """For `exclude_if`: a field that is not there is not written, and what is older than it stays as it was."""
+    return value is None

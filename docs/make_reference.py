@@ -18,6 +18,7 @@ sys.path.insert(0, str(DOCS.parent))
 
 from contracts.settings import Settings  # noqa: E402
 from edge_agent.settings import AgentSettings  # noqa: E402
+from exporter.settings import ExportSettings  # noqa: E402
 from lineside.broker import BrokerSettings  # noqa: E402
 from lineside.main import app  # noqa: E402
 from monitor.settings import MonitorSettings  # noqa: E402
@@ -27,6 +28,7 @@ MADE = "<!-- Made by docs/make_reference.py: change the code, then run `make ref
 FILES: dict[str, tuple[str, type[Settings]]] = {
     "agent.toml": ("`lineside agent --config agent.toml`", AgentSettings),
     "monitor.toml": ("`lineside monitor run --config monitor.toml`", MonitorSettings),
+    "export.toml": ("`lineside export RUN --config export.toml`, and by `lineside retrain`", ExportSettings),
     "catalogue.toml": ("base models of a trainer's workspace, see `lineside models`", CatalogueFile),
     "broker.toml": ("`lineside broker --config broker.toml --folder FOLDER` (one machine)", BrokerSettings),
 }
@@ -138,7 +140,7 @@ def shown(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    return f"`{value}`"
+    return f"`{list(value) if isinstance(value, tuple) else value}`"
 
 
 def row(*cells: str) -> str:

@@ -7,7 +7,7 @@ rate within its own true class, so neither moves when only the share of defects 
 
 from __future__ import annotations
 
-from contracts.bundle import TaskMetrics
+from contracts.certificate import TaskMetrics
 from contracts.errors import ConfigurationError
 from drift.quantile import clopper_pearson
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from contracts.bundle import Manifest, Thresholds
+from contracts.bundle import Manifest
 from contracts.errors import ConfigurationError
 from contracts.scores import Scores
+from contracts.thresholds import Thresholds
 from edge_agent.scores import count_scores, edges_with
 from edge_agent.settings import AgentSettings
 from edge_agent.slots import Slots

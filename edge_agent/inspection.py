@@ -11,9 +11,10 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from contracts.bundle import DriftReference, Preprocessing
+from contracts.bundle import DriftReference
 from contracts.errors import BundleError
 from contracts.frame import Decision, Verdict
+from contracts.preprocessing import Preprocessing
 from drift.vector import VectorReference
 from edge_agent.evidence import Selection
 from edge_agent.source import Capture

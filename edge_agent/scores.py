@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from contracts.bundle import Thresholds
 from contracts.errors import BundleError, OrderError
 from contracts.orders import CountScores
 from contracts.scores import EDGES, Scores, bin_of
+from contracts.thresholds import Thresholds
 from edge_agent.activation import Bundles
 from edge_agent.orders import Orders
 from edge_agent.patience import patience

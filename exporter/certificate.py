@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from contracts.bundle import Calibration, Certificate, LatencySummary, TaskMetrics
+from contracts.certificate import Calibration, Certificate, LatencySummary, TaskMetrics
 from contracts.tasks import TaskCertificate
 from exporter.settings import Limits
 from exporter.source import Labelled, Source, tensors

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import torch
 
-from contracts.bundle import Certificate, DriftReference, FilePath, Precision, Variant
+from contracts.bundle import DriftReference, Precision, Variant
+from contracts.certificate import Certificate
 from contracts.errors import BundleError
+from contracts.names import FilePath
 from contracts.quantisation import Quantisation
 from exporter.certificate import Answers, ask, certify, judge
 from exporter.golden import write_golden_samples

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contracts.bundle import GoldenSample, Preprocessing
+from contracts.bundle import GoldenSample
+from contracts.preprocessing import Preprocessing
 from exporter.source import Labelled
 from runtime.preprocessing import decode, prepare, visible
 from runtime.session import Session

@@ -31,7 +31,7 @@ class Limits(Settings):
 
 
 class ExportSettings(Settings):
-    """`[export]` of a configuration file. Numbers of images are upper limits."""
+    """How a bundle is made of a run: which int8, what certifies it. Numbers of images are upper limits."""
 
     limits: Limits = Limits()
     quantisation: Literal["ptq", "qat", "auto"] = Field(

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contracts.bundle import DriftReference, Preprocessing
+from contracts.bundle import DriftReference
+from contracts.preprocessing import Preprocessing
 from contracts.signatures import Signature, Signatures
 from drift.vector import VectorReference, group_of
 from drift.window import rounded

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from contracts.bundle import Licence, Lineage, Preprocessing, Thresholds
+from contracts.bundle import Licence, Lineage
 from contracts.errors import DatasetError
+from contracts.preprocessing import Preprocessing
 from contracts.tasks import Tasks
+from contracts.thresholds import Thresholds
 from runtime.preprocessing import prepare
 from runtime.session import Signature
 from trainer.image import pixels_of

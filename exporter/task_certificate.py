@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.bundle import Preprocessing
+from contracts.preprocessing import Preprocessing
 from contracts.tasks import TaskCertificate
 from exporter.settings import Limits
 from exporter.source import Labelled, Source

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from contracts.bundle import FilePath, Precision, Variant
+from contracts.bundle import Precision, Variant
+from contracts.names import FilePath
 from runtime.session import TARGET
 from runtime.targets import Target, targets
 

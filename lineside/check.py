@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError, DatasetError
+from contracts.preprocessing import Preprocessing
 from contracts.quality import QualityReport
 from lineside.models import chosen_base
 from lineside.progress import shown_progress

@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from contracts.bundle import Thresholds
 from contracts.errors import ConfigurationError
 from contracts.settings import read_settings
+from contracts.thresholds import Thresholds
 from edge_agent.beside import Counted, counted
 from edge_agent.settings import AgentSettings
 from runtime.band import Prices

@@ -7,17 +7,17 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import ValidationError
 from rich.console import Console
 
-from contracts.bundle import TaskMetrics
+from contracts.certificate import TaskMetrics
 from contracts.errors import ConfigurationError, OrderError
 from contracts.orders import Retrain
 from contracts.quantisation import Quantisation
-from contracts.settings import parse_settings
+from contracts.settings import parse_settings, read_settings
 from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from lineside.train_options import TrainOptions, settings_of
@@ -29,6 +29,9 @@ from trainer.run import TrainedModel, train
 from trainer.settings import DeviceName
 from trainer.snapshot import take_snapshot
 from trainer.split import by_time
+
+if TYPE_CHECKING:
+    from exporter.settings import ExportSettings
 
 
 def train_model(options: TrainOptions, progress: Callable[..., None]) -> TrainedModel:
@@ -87,25 +90,30 @@ def export_model(
     out: Path,
     *,
     threads: int,
-    components: int | None = None,
-    changes: Mapping[str, Any] | None = None,
+    settings: ExportSettings | None = None,
     progress: Callable[..., None] | None = None,
 ) -> Bundle:
-    """The bundle of a run; `components` of the drift reference, and `changes` of other `ExportSettings`, where they
-    should differ from the exporter's defaults (None: they do not). Raises ConfigurationError where they contradict."""
+    """The bundle of a run, by the exporter's defaults where there are no `settings`."""
     from exporter.export import export
-    from exporter.settings import ExportSettings
 
-    chosen = {"components": components, **(changes or {})}
-    said = {name: value for name, value in chosen.items() if value is not None}
-    settings = parse_settings(said, ExportSettings, source="export")
     return export(run, out, threads=threads, settings=settings, progress=progress or (lambda _: None))
 
 
-def run_export(run: Path, out: Path, *, threads: int, changes: Mapping[str, Any]) -> None:
+def export_settings(config: Path | None = None, **changes: Any) -> ExportSettings:
+    """What the file `config` says (None: the exporter's defaults) but for `changes` of it (None: as it says). Raises
+    ConfigurationError where it cannot be read, or where the two contradict."""
+    from exporter.settings import ExportSettings
+
+    kept = read_settings(config, ExportSettings).model_dump(exclude_unset=True) if config is not None else {}
+    said = {name: value for name, value in changes.items() if value is not None}
+    return parse_settings({**kept, **said}, ExportSettings, source="export")
+
+
+def run_export(run: Path, out: Path, *, threads: int, config: Path | None, changes: Mapping[str, Any]) -> None:
     """`lineside export`."""
+    settings = export_settings(config, **changes)
     with shown_progress() as progress:
-        bundle = export_model(run, out, threads=threads, changes=changes, progress=progress)
+        bundle = export_model(run, out, threads=threads, settings=settings, progress=progress)
     print_bundle(bundle)
 
 
@@ -155,16 +163,19 @@ def run_retrain(
     *,
     workspace: Path,
     threads: int,
+    config: Path | None,
     components: int | None,
     changes: Mapping[str, object] = {},
 ) -> None:
-    """`lineside retrain`: writes `out/run` and `out/bundle`; one line of JSON a step on standard output."""
+    """`lineside retrain`: writes `out/run` and `out/bundle`; one line of JSON a step on standard output. `config` and
+    `components` are about the export, `changes` about the training."""
+    settings = export_settings(config, components=components)
 
     def say(stage: str, fraction: float | None = None, note: str = "") -> None:
         print(json.dumps({"stage": stage, "fraction": fraction, "note": note}), flush=True)
 
     model = obey(order_file, workspace, out / "run", threads=threads, changes=changes, progress=say)
-    bundle = export_model(model, out / "bundle", threads=threads, components=components, progress=say)
+    bundle = export_model(model, out / "bundle", threads=threads, settings=settings, progress=say)
     say("done", 1.0, bundle.hash)
 
 

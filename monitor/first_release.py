@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.bundle import TaskMetrics
+from contracts.certificate import TaskMetrics
 from monitor.rules.gate import GateVerdict, Verdict
 from monitor.rules.reason import Reason
 

@@ -13,7 +13,8 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contracts.bundle import Certificate, Manifest
+from contracts.bundle import Manifest
+from contracts.certificate import Certificate
 from contracts.errors import BundleError, ConfigurationError
 from contracts.telemetry import Birth
 from monitor import evidence, releases

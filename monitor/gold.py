@@ -18,8 +18,8 @@ from PIL import Image, UnidentifiedImageError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from contracts.bundle import Preprocessing
 from contracts.errors import DatasetError
+from contracts.preprocessing import Preprocessing
 from monitor.blobs import Blobs
 from monitor.store.rollout_tables import GoldRow
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contracts.bundle import Manifest, Thresholds
-from contracts.thresholds import MOST_ENTRIES, SignedThresholds
+from contracts.bundle import Manifest
+from contracts.thresholds import MOST_ENTRIES, SignedThresholds, Thresholds
 from monitor.store.rollout_tables import RefusedRow, ThresholdsRow
 
 

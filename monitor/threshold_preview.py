@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from contracts.bundle import Manifest, Thresholds
+from contracts.bundle import Manifest
 from contracts.errors import ConfigurationError, OrderError
 from contracts.scores import Scores
+from contracts.thresholds import Thresholds
 from monitor.signed_thresholds import deciding
 from monitor.store.rollout_tables import BundleRow
 from monitor.threshold_scores import audited, kept_scores

@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from contracts.bundle import Manifest, Thresholds
+from contracts.bundle import Manifest
 from contracts.errors import OrderError
 from contracts.orders import CountScores
+from contracts.thresholds import Thresholds
 from monitor import releases, timeline
 from monitor.orders import OrderDesk
 from monitor.rulebook import Rulebook

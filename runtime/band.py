@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from contracts.bundle import Thresholds
+from contracts.thresholds import Thresholds
 
 _STEPS = 40
 _NEVER = 1e-9  # of 0 and 1

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from contracts.benchmark import Benchmark, GoldenAnswers, ImageAnswers, Row
-from contracts.bundle import Certificate, Variant
+from contracts.bundle import Variant
+from contracts.certificate import Certificate
 from contracts.errors import BundleError, ConfigurationError
 from runtime.bundle import Bundle
 from runtime.choice import candidates, choose, paired_ratio

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from contracts.benchmark import Row
-from contracts.bundle import Certificate, Manifest, Precision, Variant
+from contracts.bundle import Manifest, Precision, Variant
+from contracts.certificate import Certificate
 from contracts.errors import BundleError
 from runtime.machine import class_described
 from runtime.targets import Builds, targets, why_not

@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.bundle import Thresholds
 from contracts.frame import Decision
+from contracts.thresholds import Thresholds
 
 
 class DecisionRule(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.bundle import LatencySummary
+from contracts.certificate import LatencySummary
 from runtime.machine import NVIDIA
 from runtime.session import Session
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.bundle import TaskMetrics
+from contracts.certificate import TaskMetrics
 from runtime.decision import DecisionRule, defect_scores
 
 _Z_95 = 1.959963984540054

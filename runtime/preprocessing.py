@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
-from contracts.bundle import Preprocessing
 from contracts.errors import LinesideError
+from contracts.preprocessing import Preprocessing
 
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,

@@ -10,10 +10,10 @@ from datetime import date
 from types import MappingProxyType
 from typing import TypeVar
 
-from contracts.bundle import Thresholds
 from contracts.errors import ConfigurationError
 from contracts.frame import Decision
 from contracts.scores import EDGES, Counts, Scores, TruthCounts, added, bin_of
+from contracts.thresholds import Thresholds
 from runtime.band import Prices, band, expected_cost
 
 KeyT = TypeVar("KeyT")

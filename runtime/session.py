@@ -15,7 +15,7 @@ from contracts.tasks import Tasks
 from runtime.bundle import Bundle
 from runtime.choice import first_choice
 from runtime.graph import check_graph
-from runtime.targets import FLOAT, find
+from runtime.targets import FLOAT, Model, find
 
 TARGET: Final = "onnxruntime-cpu"
 INPUT, LOGITS, EMBEDDING = "image", "logits", "embedding"
@@ -159,9 +159,7 @@ class Session:
         self._shape = signature.shape
         self._file = file
         check_graph(data, file)
-        self._runner = find(target).open(
-            data, threads=threads, precision=precision, file=file, engines=engines, background=background
-        )
+        self._runner = find(target).open(Model(data, file, precision, threads, engines, background))
         self._check_signature()
 
     def infer(self, tensor: NDArray[np.float32], *, limit_seconds: float | None = None) -> Inference:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contracts.bundle import Preprocessing
+from contracts.preprocessing import Preprocessing
 from contracts.tasks import PixelBox, Severity, Tasks
 from runtime.preprocessing import Box, inset, windows
 from runtime.session import Inference

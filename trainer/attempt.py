@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError
+from contracts.preprocessing import Preprocessing
 from trainer.bases.backbone import BaseModel
 from trainer.clock import now
 from trainer.course import Course, Material, Taught, heads_for, set_out

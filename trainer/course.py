@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from contracts.bundle import Preprocessing
 from contracts.errors import DatasetError
+from contracts.preprocessing import Preprocessing
 from contracts.tasks import LocationGrid, Tasks
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.clock import now

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from contracts.bundle import Preprocessing, TaskMetrics
+from contracts.certificate import TaskMetrics
+from contracts.preprocessing import Preprocessing
 from runtime.metrics import wilson_interval
 from trainer.dataset import Example
 from trainer.device import device_of

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from contracts.bundle import Lineage, Preprocessing, TaskMetrics, Thresholds
+from contracts.bundle import Lineage
+from contracts.certificate import TaskMetrics
+from contracts.preprocessing import Preprocessing
+from contracts.thresholds import Thresholds
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
 from trainer.attempt import Attempt, Task, code_version

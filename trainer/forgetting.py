@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 
-from contracts.bundle import Preprocessing
 from contracts.names import Wire
+from contracts.preprocessing import Preprocessing
 from runtime.decision import Rule
 from runtime.metrics import bootstrap_interval
 from trainer.dataset import Example

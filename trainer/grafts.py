@@ -17,7 +17,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from contracts.bundle import Preprocessing
+from contracts.preprocessing import Preprocessing
 from trainer.dataset import Example
 from trainer.image import load_images
 from trainer.marks import COLUMN, boxes_of

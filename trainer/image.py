@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from contracts.bundle import Preprocessing
 from contracts.errors import DatasetError
+from contracts.preprocessing import Preprocessing
 from runtime.preprocessing import ImageError, decode, prepare
 from trainer.dataset import Example
 

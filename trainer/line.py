@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from contracts.bundle import Thresholds
+from contracts.thresholds import Thresholds
 from runtime.band import Prices, band
 from trainer.course import Course, Taught
 from trainer.network import Network

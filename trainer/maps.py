@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from contracts.bundle import Preprocessing
+from contracts.preprocessing import Preprocessing
 from trainer.grafts import Grafts
 from trainer.image import as_input
 from trainer.views import Flip, View, flipped, moved, moves_of

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from contracts.bundle import Preprocessing
 from contracts.errors import DatasetError
+from contracts.preprocessing import Preprocessing
 from runtime.preprocessing import Box, windows
 from trainer.dataset import BOXES_COLUMN, Example, size_in
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from contracts.bundle import Preprocessing
 from contracts.errors import DatasetError
+from contracts.preprocessing import Preprocessing
 from runtime.preprocessing import Box, ImageError, decode
 
 _LOOKED_AT = 512  # cells along the longer side in which places are told apart

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from contracts.bundle import Preprocessing, Tiles
 from contracts.errors import ConfigurationError, DatasetError
+from contracts.preprocessing import Preprocessing, Tiles
 from runtime.preprocessing import windows
 from trainer.dataset import Example
 from trainer.marks import boxes_of, size_of

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from contracts.bundle import Polygon, Tiles
+from contracts.preprocessing import Polygon, Tiles
 from contracts.settings import Settings
 from contracts.tasks import SeverityScale
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from contracts.bundle import Preprocessing
+from contracts.preprocessing import Preprocessing
 from trainer.dataset import Example
 from trainer.device import device_of
 from trainer.features import Features

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contracts.bundle import Preprocessing
 from contracts.errors import DatasetError
+from contracts.preprocessing import Preprocessing
 from contracts.tasks import SeverityScale
 from runtime.preprocessing import Box
 from runtime.tasks import views

@@ -16,10 +16,13 @@ from pydantic import Field, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from contracts.bundle import Licence, Lineage, Preprocessing, TaskMetrics, Thresholds
+from contracts.bundle import Licence, Lineage
+from contracts.certificate import TaskMetrics
 from contracts.errors import ConfigurationError
 from contracts.names import Label, Moment, Name, Sha256, Wire
+from contracts.preprocessing import Preprocessing
 from contracts.tasks import Tasks
+from contracts.thresholds import Thresholds
 from trainer.bases.backbone import BaseModel, load_base_model, sha256_of
 from trainer.network import Network, Pooling
 from trainer.rounds.kept import Tuned

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy.plan import FOLDS, LABELS, SEEDS, STRATEGIES, Sets
 from benchmarks.accuracy.tasks import TASKS, TOGETHER, measured
-from contracts.bundle import Thresholds
 from contracts.report import Figure
+from contracts.thresholds import Thresholds
 from runtime.decision import Rule
 from runtime.metrics import bootstrap_interval
 from trainer.dataset import Dataset

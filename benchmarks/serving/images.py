@@ -16,7 +16,8 @@ from PIL import Image
 
 from benchmarks.accuracy.protocols import grouped_fold, read_set
 from benchmarks.harness import Measured
-from contracts.bundle import Licence, Preprocessing
+from contracts.bundle import Licence
+from contracts.preprocessing import Preprocessing
 from contracts.report import Figure
 from lineside.models import chosen_base
 from runtime.latency import measure_interleaved

@@ -3,8 +3,10 @@ addition of the exported graph runs as int8 in onnxruntime.
 
 Each tensor between two operators is rounded once, at the operator that makes it, and everyone who reads it reads the
 rounded one. A convolution and the ReLU or ReLU6 behind it count as one operator, and so do a residual addition and its
-ReLU. Where another function follows (hard-swish, hard-sigmoid), the convolution's own answer is rounded too, since
-onnxruntime runs these functions in float. What pooling by maximum picks keeps the steps it had.
+ReLU. What a ReLU6 leaves has all 255 steps of int8 where only convolutions without padding read it (with padding,
+a zero of the border has to be a zero of int8). Where another function follows (hard-swish, hard-sigmoid), the
+convolution's own answer is rounded too, since onnxruntime runs these functions in float. What pooling by maximum picks
+keeps the steps it had.
 
 A stem that stays in float (`sensitive_stem`) is rounded where something behind it reads it, and nowhere before.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 import torch
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantizer import (
@@ -24,15 +27,15 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
-from exporter.qat.rounding import ActivationRounding, WeightRounding
+from exporter.qat.rounding import ActivationRounding, CutRounding, WeightRounding
 
 _aten = torch.ops.aten
-_GROUPS = 6  # place among the arguments of a convolution
+_PADDING, _GROUPS = 4, 6  # places among the arguments of a convolution
 CONVOLUTIONS = (_aten.conv2d.default, _aten.conv2d.padding, _aten.convolution.default)
-CUTS = (
-    _aten.relu.default, _aten.relu_.default, _aten.relu6.default, _aten.relu6_.default,
-    _aten.hardtanh.default, _aten.hardtanh_.default,
+ENDING_CUTS = (
+    _aten.relu6.default, _aten.relu6_.default, _aten.hardtanh.default, _aten.hardtanh_.default,
 )  # fmt: skip
+CUTS = (_aten.relu.default, _aten.relu_.default, *ENDING_CUTS)
 """Activations that vanish into the range of what they follow."""
 CURVES = (
     _aten.hardswish.default, _aten.hardswish_.default, _aten.hardsigmoid.default, _aten.hardsigmoid_.default,
@@ -50,6 +53,14 @@ def activations() -> QuantizationSpec:
     return QuantizationSpec(
         dtype=torch.int8, observer_or_fake_quant_ctr=ActivationRounding, quant_min=-128, quant_max=127,
         qscheme=torch.per_tensor_symmetric,
+    )  # fmt: skip
+
+
+def cut_activations() -> QuantizationSpec:
+    """int8 counted from -128, one scale a tensor."""
+    return QuantizationSpec(
+        dtype=torch.int8, observer_or_fake_quant_ctr=CutRounding, quant_min=-128, quant_max=127,
+        qscheme=torch.per_tensor_affine,
     )  # fmt: skip
 
 
@@ -84,6 +95,8 @@ class Int8(Quantizer):  # type: ignore[misc]
             if node.target in (*CONVOLUTIONS, *PADDINGS) and node.args[0].op == "placeholder":
                 inputs[node.args[0]] = act
             output: QuantizationSpecBase | None = act if _is_rounded(node) else None
+            if output is not None and _fills_int8(node):
+                output = cut_activations()
             if node.target in MOVES and _is_rounded(node.args[0]):
                 output = SharedQuantizationSpec((node.args[0], node) if node.args[0] in stem else node.args[0])
             if inputs or output:
@@ -118,6 +131,28 @@ def _is_rounded(node: Node) -> bool:
     if node.target in CUTS:
         return True
     return node.target in CURVES or (node.target in MEANS and _reaches_convolution(node))
+
+
+def _fills_int8(node: Node) -> bool:
+    """Whether it is the ReLU6 of a convolution, and read by convolutions without padding alone."""
+    if node.target not in ENDING_CUTS or not _starts_at_zero(node):
+        return False
+    before = node.all_input_nodes[0]
+    if before.target not in CONVOLUTIONS or len(before.users) > 1:
+        return False
+    return all(user.target in CONVOLUTIONS and not _pads(user, node) for user in node.users)
+
+
+def _starts_at_zero(cut: Node) -> bool:
+    low: Any = cut.args[1] if len(cut.args) > 1 else -1
+    return cut.target in (_aten.relu6.default, _aten.relu6_.default) or bool(low == 0)
+
+
+def _pads(convolution: Node, image: Node) -> bool:
+    """Whether it puts something around that image, or reads it as its weights."""
+    said: Any = convolution.args[_PADDING] if len(convolution.args) > _PADDING else 0
+    padded = said != "valid" if isinstance(said, str) else bool(np.any(said))
+    return padded or convolution.args[0] is not image
 
 
 def _is_read_rounded(node: Node) -> bool:

@@ -22,6 +22,7 @@ class ActivationRounding(FakeQuantizeBase):  # type: ignore[misc]
     """One scale a tensor, which is the largest magnitude `watching` has seen over 127; fixed afterwards."""
 
     scale: Tensor
+    steps, zero = STEPS, 0
 
     def __init__(self, *, dtype: torch.dtype, qscheme: torch.qscheme, **_: Any) -> None:
         super().__init__()
@@ -33,14 +34,21 @@ class ActivationRounding(FakeQuantizeBase):  # type: ignore[misc]
     def forward(self, x: Tensor) -> Tensor:
         """`x` rounded to whole steps, or `x` itself where the rounding is off."""
         if self.watching:
-            self.scale.copy_(torch.maximum(self.scale, x.detach().abs().max() / STEPS))
+            self.scale.copy_(torch.maximum(self.scale, x.detach().abs().max() / self.steps))
         if self.off:
             return x
-        return torch.fake_quantize_per_tensor_affine(x, float(self.scale), 0, self.quant_min, self.quant_max)
+        return torch.fake_quantize_per_tensor_affine(x, float(self.scale), self.zero, self.quant_min, self.quant_max)
 
     def calculate_qparams(self) -> tuple[Tensor, Tensor]:
         """Scale and zero point [1] each, for the conversion."""
-        return self.scale.view(1), torch.zeros(1, dtype=torch.int64)
+        return self.scale.view(1), torch.full((1,), self.zero, dtype=torch.int64)
+
+
+class CutRounding(ActivationRounding):
+    """Of what ReLU6 made, which is never negative: 255 steps from zero to the largest number, counted from -128. What
+    lies outside is cut off by the ends of int8 where ReLU6 cuts it off."""
+
+    steps, zero = 2 * STEPS + 1, -STEPS - 1
 
 
 class WeightRounding(FakeQuantizeBase):  # type: ignore[misc]

@@ -8,7 +8,7 @@ from contracts.settings import Settings
 
 
 class QatSettings(Settings):
-    """`[export.qat]` of a configuration file."""
+    """How training goes on with the rounding of int8 in it, where `quantisation` asks for it."""
 
     rate: float = Field(default=1e-5, gt=0.0, description="AdamW's largest learning rate")
     head_rate: float = Field(default=1.0, ge=0.0, description="of the head, times `rate`")
@@ -21,7 +21,7 @@ class QatSettings(Settings):
         "is the label"
     )  # fmt: skip
     float_stem: bool = Field(
-        default=False, description="as `export.float_stem`, where that is on: what ptq leaves in float does not learn "
-        "to round; off: every convolution runs in int8"
+        default=False, description="as `float_stem` of the export, where that is on: what ptq leaves in float does not "
+        "learn to round; off: every convolution runs in int8"
     )  # fmt: skip
     seed: int = 0

@@ -19,6 +19,7 @@ from exporter.qat.passes.full_range import full_range
 from exporter.qat.passes.integer_biases import integer_biases
 from exporter.qat.passes.integer_clips import integer_clips
 from exporter.qat.passes.scalar_scales import scalar_scales
+from exporter.qat.passes.shifted_cuts import shifted_cuts
 from exporter.qat.passes.unrounded_branches import unrounded_branches
 from exporter.qat.passes.unsigned import unsigned
 from exporter.qat.tensorrt_rules import offences
@@ -32,7 +33,7 @@ def write_symmetric(module: nn.Module, signature: Signature, path: Path) -> None
     """`module` (with `Body` parts that round, in eval mode) as QDQ ONNX: int8 activations and weights of zero point 0,
     float biases. Raises BundleError."""
     export_graph(converted(module, (3, signature.height, signature.width)), signature, path, shrunk=False)
-    _rewrite(path, path, scalar_scales)
+    _rewrite(path, path, scalar_scales, shifted_cuts)
 
 
 def write_x86(symmetric: Path, path: Path, *, whole_range: bool = False) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lineside.commands.options import CIRCLE, Components, Threads
+from lineside.commands.options import CIRCLE, Components, ExportConfig, Threads
 from lineside.group import carry_out
 
 bundles_app = typer.Typer()
@@ -18,6 +18,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
     out: Annotated[Path, typer.Option(help="Folder for the bundle.")],
     threads: Threads = 2,
+    config: ExportConfig = None,
     components: Components = None,
     max_drop: Annotated[
         float | None,
@@ -36,11 +37,14 @@ def export(
         bool, typer.Option("--sensitivity", help="What eight bits cost in each layer, as a table.")
     ] = False,
     quantisation: Annotated[
-        Literal["ptq", "qat", "auto"],
-        typer.Option(help="int8 after the training, or by training on with its rounding; auto: the better one."),
-    ] = "ptq",
+        Literal["ptq", "qat", "auto"] | None,
+        typer.Option(help="int8 after the training (ptq, the default), or by training on (qat); auto: the better one."),
+    ] = None,
 ) -> None:
-    """Model -> bundle: fp32 and int8 ONNX, certified equal and measured on this machine."""
+    """Model -> bundle: fp32 and int8 ONNX, certified equal and measured on this machine.
+
+    What an option says goes before what the file of `--config` says.
+    """
     from lineside.training import run_export
 
     changes = {
@@ -51,7 +55,7 @@ def export(
         "sensitivity": sensitivity or None,
         "quantisation": quantisation,
     }
-    carry_out(run_export, run, out, threads=threads, changes=changes)
+    carry_out(run_export, run, out, threads=threads, config=config, changes=changes)
 
 
 @bundles_app.command(rich_help_panel=CIRCLE)

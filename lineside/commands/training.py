@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lineside.commands.options import CIRCLE, Base, Components, Threads, Workspace
+from lineside.commands.options import CIRCLE, Base, Components, ExportConfig, Threads, Workspace
 from lineside.group import carry_out
 
 training_app = typer.Typer()
@@ -268,6 +268,7 @@ def retrain(
     out: Annotated[Path, typer.Option(help="Folder for run/ and bundle/.")],
     workspace: Workspace = Path("workspace"),
     threads: Threads = 2,
+    config: ExportConfig = None,
     components: Components = None,
     replay: Annotated[
         int | None, typer.Option(help="Learn about so many old images again, whole groups; default: all.", min=1)
@@ -280,4 +281,7 @@ def retrain(
     from lineside.training import run_retrain
 
     changes = {name: value for name, value in {"replay": replay, "device": device}.items() if value is not None}
-    carry_out(run_retrain, order, out, workspace=workspace, threads=threads, components=components, changes=changes)
+    carry_out(
+        run_retrain, order, out, workspace=workspace, threads=threads, config=config, components=components,
+        changes=changes,
+    )  # fmt: skip

@@ -121,7 +121,7 @@ def work(plan_file: Path) -> None:
 
 def _train_candidate(data: Path, folder: Path, common: dict[str, Any], settings: dict[str, object]) -> None:
     from lineside.train_options import TrainOptions
-    from lineside.training import export_model, train_model
+    from lineside.training import export_model, export_settings, train_model
 
     options = TrainOptions(
         data=data,
@@ -135,7 +135,8 @@ def _train_candidate(data: Path, folder: Path, common: dict[str, Any], settings:
         settings=settings,
     )
     model = train_model(options, lambda *_, **__: None)
-    export_model(model, folder / "bundle", threads=1, components=common["components"])
+    said = export_settings(components=common["components"])
+    export_model(model, folder / "bundle", threads=1, settings=said)
 
 
 def _train_offline(order: Path, workspace: Path, folder: Path, common: dict[str, Any]) -> None:

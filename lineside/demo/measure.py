@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from contracts.bundle import TaskMetrics
+from contracts.certificate import TaskMetrics
 from contracts.report import Figure
 from lineside.demo.scene import Labelled
 from lineside.stream.pictures import read_picture

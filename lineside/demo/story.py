@@ -22,7 +22,7 @@ from lineside.demo.watcher import StoryError, Watcher
 from lineside.plant import Plant
 from lineside.stream.control import write_control
 from lineside.train_options import TrainOptions
-from lineside.training import export_model, train_model
+from lineside.training import export_model, export_settings, train_model
 from runtime.bundle import Bundle, open_bundle
 from trainer.trained import load_run
 
@@ -109,9 +109,8 @@ class Story:
             f"on {metrics.examples} images nobody trained on"
         )
         with self.narrator.working("exporting ..."):
-            bundle = export_model(
-                model, self.folder / "first" / "bundle", threads=1, components=self.shortened.components
-            )
+            settings = export_settings(components=self.shortened.components)
+            bundle = export_model(model, self.folder / "first" / "bundle", threads=1, settings=settings)
         self.notes.bundles["before"] = bundle
         self._settle_shift(bundle)
         self.backstage.prepare(home, bundle)

@@ -1,7 +1,7 @@
 """The runtimes that can answer for a variant, one small module each, found by listing this package.
 
-A target takes the bytes of a model file that `runtime.graph.check_graph` has let through and hands on a runner. A new
-one is a new module with a `TARGET`; nothing else names it. `runtime.session` is the door: nobody else opens a target.
+A target takes a `Model`, a file that `runtime.graph.check_graph` has let through, and hands on a runner. A new one is a
+new module with a `TARGET`; nothing else names it. `runtime.session` is the door: nobody else opens a target.
 """
 
 from __future__ import annotations
@@ -30,6 +30,20 @@ class Port:
 
     type: str
     shape: list[int | str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked ONNX file and how it shall answer. `file` names it in errors, `engines` is where built engines are
+    kept. In the `background` what takes long gives way to whoever else wants the processor, where the runtime lets it.
+    """
+
+    data: bytes
+    file: str
+    precision: Precision
+    threads: int
+    engines: Path | None = None
+    background: bool = False
 
 
 class Runner(Protocol):
@@ -73,21 +87,8 @@ class Target(Protocol):
         """Of the runtime; only where it is available."""
         ...
 
-    def open(
-        self,
-        data: bytes,
-        *,
-        threads: int,
-        precision: Precision,
-        file: str,
-        engines: Path | None = None,
-        background: bool = False,
-    ) -> Runner:
-        """Load a checked ONNX file; `file` names it in errors, `engines` is where built engines are kept. In the
-        `background` what takes long gives way to whoever else wants the processor, where the runtime lets it.
-
-        Raises BundleError where it does not load, or would not compute in `precision`.
-        """
+    def open(self, model: Model) -> Runner:
+        """Load it. Raises BundleError where it does not load, or would not compute in its precision."""
         ...
 
 

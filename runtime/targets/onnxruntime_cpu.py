@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import onnxruntime
 
 from contracts.bundle import Precision
 from runtime.machine import device_class, saturates_int8
 from runtime.narrow import narrow
 from runtime.onnx_runner import OnnxRunner, session_options
-from runtime.targets import Target
+from runtime.targets import Model, Target
 
 
 class OnnxruntimeCpu:
@@ -33,22 +31,14 @@ class OnnxruntimeCpu:
         found: str = onnxruntime.__version__
         return found
 
-    def open(
-        self,
-        data: bytes,
-        *,
-        threads: int,
-        precision: Precision,
-        file: str,
-        engines: Path | None = None,
-        background: bool = False,
-    ) -> OnnxRunner:
+    def open(self, model: Model) -> OnnxRunner:
         """See `Target`; the file says what is computed in int8, and nothing else is made coarser."""
-        options = session_options(threads)
-        if saturates_int8() and not narrow(data, file):
+        options = session_options(model.threads)
+        if saturates_int8() and not narrow(model.data, model.file):
             # Exact products cost time (1.9 ms -> 6.9 ms for a MobileNetV2), so only where the fast ones would be wrong.
             options.add_session_config_entry("session.x64quantprecision", "1")
-        return OnnxRunner(data, options, ["CPUExecutionProvider"], name=f"{self.name}/{precision}", file=file)
+        name = f"{self.name}/{model.precision}"
+        return OnnxRunner(model.data, options, ["CPUExecutionProvider"], name=name, file=model.file)
 
 
 TARGET: Target = OnnxruntimeCpu()

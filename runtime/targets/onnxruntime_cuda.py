@@ -10,7 +10,7 @@ from contracts.bundle import Precision
 from contracts.errors import BundleError
 from runtime.machine import NVIDIA
 from runtime.onnx_runner import OnnxRunner, session_options
-from runtime.targets import Target
+from runtime.targets import Model, Target
 
 _PROVIDER = "CUDAExecutionProvider"
 
@@ -42,22 +42,16 @@ class OnnxruntimeCuda:
         found: str = onnxruntime.__version__
         return found
 
-    def open(
-        self,
-        data: bytes,
-        *,
-        threads: int,
-        precision: Precision,
-        file: str,
-        engines: Path | None = None,
-        background: bool = False,
-    ) -> OnnxRunner:
+    def open(self, model: Model) -> OnnxRunner:
         """See `Target`. fp32 is fp32: TensorFloat-32, onnxruntime's default there, is off."""
-        options = session_options(threads)
+        options = session_options(model.threads)
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        runner = OnnxRunner(data, options, [(_PROVIDER, {"use_tf32": "0"})], name=f"{self.name}/{precision}", file=file)
+        name, providers = f"{self.name}/{model.precision}", [(_PROVIDER, {"use_tf32": "0"})]
+        runner = OnnxRunner(model.data, options, providers, name=name, file=model.file)
         if runner.providers[0] != _PROVIDER:
-            raise BundleError(f"{file} runs on {runner.providers[0]} instead of {_PROVIDER}; check driver and CUDA")
+            raise BundleError(
+                f"{model.file} runs on {runner.providers[0]} instead of {_PROVIDER}; check driver and CUDA"
+            )
         return runner
 
 

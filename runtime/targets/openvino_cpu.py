@@ -15,7 +15,6 @@ import sys
 import threading
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -26,7 +25,7 @@ from contracts.bundle import Precision
 from contracts.errors import BundleError
 from runtime.machine import device_class, flags, saturates_int8
 from runtime.rank import behind
-from runtime.targets import FLOAT, Port, Target, brief
+from runtime.targets import FLOAT, Model, Port, Target, brief
 
 _HINTS: dict[Precision, str] = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
 _COARSE = {"f32": {"bf16", "f16"}, "bf16": {"f16"}}
@@ -60,42 +59,32 @@ class OpenvinoCpu:
         """Of OpenVINO."""
         return version("openvino")
 
-    def open(
-        self,
-        data: bytes,
-        *,
-        threads: int,
-        precision: Precision,
-        file: str,
-        engines: Path | None = None,
-        background: bool = False,
-    ) -> OpenvinoRunner:
+    def open(self, model: Model) -> OpenvinoRunner:
         """See `Target`."""
-        if precision == "int8" and saturates_int8():
+        if model.precision == "int8" and saturates_int8():
             raise BundleError(
-                f"{file}: {self.name} adds int8 products in 16 bits on this processor, where they saturate; "
+                f"{model.file}: {self.name} adds int8 products in 16 bits on this processor, where they saturate; "
                 "onnxruntime-cpu adds them exactly"
             )
-        if precision not in self.precisions:
-            raise BundleError(f"{file}: {self.name} does not compute in {precision} here; choose another variant")
-        name = f"{file} ({self.name}/{precision})"
-        return OpenvinoRunner(
-            data, threads=threads, hint=_HINTS[precision], name=name, file=file, background=background
-        )
+        if model.precision not in self.precisions:
+            raise BundleError(
+                f"{model.file}: {self.name} does not compute in {model.precision} here; choose another variant"
+            )
+        return OpenvinoRunner(model, name=f"{model.file} ({self.name}/{model.precision})")
 
 
 class OpenvinoRunner:
     """See `runtime.targets.Runner`. One stream, tuned for latency; nothing is cached on disk."""
 
-    def __init__(self, data: bytes, *, threads: int, hint: str, name: str, file: str, background: bool = False) -> None:
-        self._name = name
+    def __init__(self, model: Model, *, name: str) -> None:
+        self._name, hint = name, _HINTS[model.precision]
         try:
-            self._model = _compile(data, threads, hint, background=background)
+            self._model = _compile(model.data, model.threads, hint, background=model.background)
             self._requests: queue.LifoQueue[Any] = queue.LifoQueue()
             self._requests.put(self._model.create_infer_request())
             self._running: dict[int, Any] = {}  # by thread
         except _FAILURES + _load_failures() as error:
-            raise BundleError(f"{file} does not load in OpenVINO: {brief(error)}; export it again") from error
+            raise BundleError(f"{model.file} does not load in OpenVINO: {brief(error)}; export it again") from error
         if coarse := precisions_of(self._model) & _COARSE[hint]:
             raise BundleError(f"{name} would compute in {', '.join(sorted(coarse))} although {hint} was asked for")
         self.inputs = {item.any_name: _port(item) for item in self._model.inputs}

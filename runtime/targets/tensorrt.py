@@ -24,7 +24,7 @@ from contracts.errors import BundleError
 from runtime.cuda import Buffer, CudaError, Stream, driver
 from runtime.engine_store import Device, EngineKey, EngineStore
 from runtime.machine import NVIDIA
-from runtime.targets import FLOAT, Port, Target, brief
+from runtime.targets import FLOAT, Model, Port, Target, brief
 
 _WORKSPACE_BYTES = 1024**3  # that a tactic may use while it is tried and while it runs
 _FAILURES = (CudaError, RuntimeError, TypeError, ValueError, MemoryError)
@@ -56,23 +56,15 @@ class Tensorrt:
         """See `Builds`."""
         return EngineStore(engines).has(_key(data, precision))
 
-    def open(
-        self,
-        data: bytes,
-        *,
-        threads: int,
-        precision: Precision,
-        file: str,
-        engines: Path | None = None,
-        background: bool = False,
-    ) -> TensorrtRunner:
+    def open(self, model: Model) -> TensorrtRunner:
         """See `Target`. Raises BundleError where no engine has been built."""
-        engine = None if engines is None else EngineStore(engines).engine(_key(data, precision))
+        store = None if model.engines is None else EngineStore(model.engines)
+        engine = store.engine(_key(model.data, model.precision)) if store is not None else None
         if engine is None:
             raise BundleError(
-                f"{file} has no TensorRT engine on this device yet; the agent builds it in the background"
+                f"{model.file} has no TensorRT engine on this device yet; the agent builds it in the background"
             )
-        return TensorrtRunner(engine, name=f"{file} ({self.name}/{precision})")
+        return TensorrtRunner(engine, name=f"{model.file} ({self.name}/{model.precision})")
 
     def build(
         self, data: bytes, *, precision: Precision, file: str, engines: Path, progress: Callable[[str, float], bool]

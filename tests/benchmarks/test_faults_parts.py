@@ -13,7 +13,7 @@ from benchmarks.faults.originals import originals
 from benchmarks.faults.overload import judged
 from benchmarks.line.cadence import Cadence
 from benchmarks.line.ledger import Part
-from contracts.bundle import Preprocessing
+from contracts.preprocessing import Preprocessing
 from runtime.preprocessing import ImageError, decode
 from tests.simulators import killed
 

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from contracts.bundle import FilePath
 from contracts.channel import bundle_target, channel_target
-from contracts.names import Identifier, Moment, Name, Sha256
+from contracts.names import FilePath, Identifier, Moment, Name, Sha256
 from contracts.telemetry import KINDS, parse_topic, topic
 
 NAMES = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=64)

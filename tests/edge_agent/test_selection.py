@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from contracts.bundle import Certificate, Precision
+from contracts.bundle import Precision
+from contracts.certificate import Certificate
 from contracts.channel import Release
 from contracts.errors import BundleError
 from contracts.schema import EXAMPLE_FOLDER
@@ -25,7 +26,7 @@ from runtime import targets, trial
 from runtime.bundle import Bundle
 from runtime.machine import device_class
 from runtime.session import Session
-from runtime.targets import Runner
+from runtime.targets import Model, Runner
 from runtime.trial import Trials
 from tests.edge_agent.conftest import MakeAgent, wait_for
 from tests.edge_agent.test_follower import Shelf
@@ -52,17 +53,8 @@ class SecondCpu:
     def version(self) -> str:
         return "1.0"
 
-    def open(
-        self,
-        data: bytes,
-        *,
-        threads: int,
-        precision: Precision,
-        file: str,
-        engines: Path | None = None,
-        background: bool = False,
-    ) -> Runner:
-        return targets.targets()["onnxruntime-cpu"].open(data, threads=threads, precision=precision, file=file)
+    def open(self, model: Model) -> Runner:
+        return targets.targets()["onnxruntime-cpu"].open(model)
 
 
 class Builder(SecondCpu):
@@ -174,9 +166,9 @@ def test_a_variant_is_loaded_behind_the_line_where_there_is_one(
 ) -> None:
     asked: list[bool] = []
 
-    def open_it(self: SecondCpu, data: bytes, *, background: bool, file: str, **_: object) -> Runner:
-        asked.append(background)
-        return targets.targets()["onnxruntime-cpu"].open(data, threads=1, precision="fp32", file=file)
+    def open_it(self: SecondCpu, model: Model) -> Runner:
+        asked.append(model.background)
+        return targets.targets()["onnxruntime-cpu"].open(model)
 
     monkeypatch.setattr(SecondCpu, "open", open_it)
     trials = Trials(tmp_path / "trials.json")

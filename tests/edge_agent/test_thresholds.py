@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from contracts.bundle import Thresholds
 from contracts.errors import QuotaError
 from contracts.frame import Decision, Outcome, OutcomeSource
 from contracts.orders import CountScores
 from contracts.scores import Scores
 from contracts.telemetry import Event, EventKind
-from contracts.thresholds import SignedThresholds
+from contracts.thresholds import SignedThresholds, Thresholds
 from edge_agent.source import Capture
 from lineside.main import app
 from runtime.bundle import Bundle

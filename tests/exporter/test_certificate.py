@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from contracts.bundle import TaskMetrics
+from contracts.certificate import TaskMetrics
 from exporter.certificate import objections
 from exporter.settings import Limits
 

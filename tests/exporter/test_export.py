@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, numpy_helper
 from torch import Tensor, nn
 
-from contracts.bundle import Certificate
+from contracts.certificate import Certificate
 from contracts.errors import BundleError, ConfigurationError, DatasetError
 from contracts.signatures import FAMILIES
 from drift.vector import VectorReference

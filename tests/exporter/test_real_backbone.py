@@ -12,7 +12,9 @@ import onnxruntime
 import pytest
 import torch
 
-from contracts.bundle import Licence, Lineage, Preprocessing, Thresholds
+from contracts.bundle import Licence, Lineage
+from contracts.preprocessing import Preprocessing
+from contracts.thresholds import Thresholds
 from exporter.export import export_source
 from exporter.graph import export_graph
 from exporter.quantise import quantise, sensitive_stem, simplify

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from contracts.bundle import FilePath, Precision
+from contracts.bundle import Precision
+from contracts.names import FilePath
 from drift.vector import VectorReference, fit_reference
 from exporter.reference import SHARED_SHIFT, shift
 from exporter.variants import planned

@@ -11,7 +11,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import exporter.export
+import lineside.training
 from contracts.quantisation import LayerError, Quantisation
+from exporter.qat.settings import QatSettings
 from exporter.settings import ExportSettings
 from lineside.main import app
 from lineside.training import print_quantisation
@@ -48,6 +50,81 @@ def test_export_without_options_asks_for_the_defaults(asked: list[ExportSettings
 def test_options_reach_the_exporter(asked: list[ExportSettings], tmp_path: Path) -> None:
     ask(tmp_path, "--max-drop", "0.02", "--all-int8", "--sensitivity", "--components", "4", "--weight-bits", "7")
     assert asked == [ExportSettings(max_drop=0.02, float_stem=False, sensitivity=True, components=4, weight_bits=7)]
+
+
+FILE = """
+max_drop = 0.02
+calibration_images = 8
+
+[qat]
+most_steps = 10
+fewest_steps = 5
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "export.toml"
+    file.write_text(FILE)
+    return file
+
+
+def test_a_file_of_settings_reaches_the_exporter(asked: list[ExportSettings], config: Path, tmp_path: Path) -> None:
+    ask(tmp_path, "--config", str(config))
+    learning = QatSettings(most_steps=10, fewest_steps=5)
+    assert asked == [ExportSettings(max_drop=0.02, calibration_images=8, qat=learning)]
+
+
+def test_an_option_goes_before_the_file(asked: list[ExportSettings], config: Path, tmp_path: Path) -> None:
+    ask(tmp_path, "--config", str(config), "--max-drop", "0.01", "--quantisation", "auto")
+    assert (asked[0].max_drop, asked[0].quantisation, asked[0].calibration_images) == (0.01, "auto", 8)
+
+
+def test_the_file_may_ask_for_training_with_rounding(asked: list[ExportSettings], config: Path, tmp_path: Path) -> None:
+    config.write_text('quantisation = "qat"\n')
+    ask(tmp_path, "--config", str(config))
+    assert asked[0].quantisation == "qat"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max_dorp = 0.02", "unknown key 'max_dorp'; did you mean 'max_drop'?"),
+        ("[qat]\nrates = 1.0", "unknown key 'qat.rates'; did you mean 'rate'?"),
+        ("[export]\nmax_drop = 0.02", "unknown key 'export'"),
+        ("max_drop = 2.0", "max_drop: Input should be less than or equal to 1"),
+        ("weight_bits = 7\nquantisation = 'qat'", "training with rounding learns 8 bits"),
+        ("max_drop =", "export.toml is not valid TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused_before_anything_is_done(config: Path, tmp_path: Path, text: str, said: str) -> None:
+    config.write_text(text)
+    commands = (
+        ("export", str(tmp_path / "no-run")),
+        ("retrain", "--order", str(tmp_path / "no-order.json"), "--workspace", str(tmp_path)),
+    )
+    for command in commands:
+        result = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "bundle"), "--config", str(config)])
+        assert result.exit_code != 0
+        assert said in " ".join(result.output.split())
+        assert not (tmp_path / "bundle").exists()
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    options = ["export", str(tmp_path), "--out", str(tmp_path / "bundle"), "--config", str(tmp_path / "no.toml")]
+    result = CliRunner().invoke(app, options)
+    assert result.exit_code != 0
+    assert "no.toml: No such file" in " ".join(result.output.split())
+
+
+def test_a_retrained_model_is_exported_by_the_same_file(
+    asked: list[ExportSettings], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lineside.training, "obey", lambda *_, **__: tmp_path / "run")
+    options = ["retrain", "--order", "order.json", "--out", str(tmp_path / "job"), "--config", str(config)]
+    result = CliRunner().invoke(app, [*options, "--components", "4"])
+    assert isinstance(result.exception, AskedError), result.output
+    assert (asked[0].components, asked[0].max_drop, asked[0].calibration_images) == (4, 0.02, 8)
 
 
 def test_seven_bits_are_refused_for_weights_that_learned_eight(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from contracts.bundle import Thresholds
+from contracts.thresholds import Thresholds
 from runtime.band import Prices, band, chow, defect_probability, expected_cost, score_at
 
 OWN = Thresholds(ng=0.5, review_from=0.5, cost_escape=10.0, cost_false_reject=2.0, slope=0.7)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from contracts.bundle import Thresholds
 from contracts.frame import Decision
+from contracts.thresholds import Thresholds
 from runtime.decision import Rule, decide, defect_scores
 
 RULE = Rule(("good", "fine", "crack"), ("good", "fine"), Thresholds(ng=0.75, review_from=0.25))

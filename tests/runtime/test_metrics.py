@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from contracts.bundle import Thresholds
+from contracts.thresholds import Thresholds
 from runtime.decision import Rule
 from runtime.metrics import auroc, bootstrap_interval, task_metrics, wilson_interval
 

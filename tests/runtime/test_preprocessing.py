@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
-from contracts.bundle import Preprocessing, Tiles
+from contracts.preprocessing import Preprocessing, Tiles
 from runtime.preprocessing import ImageError, decode, prepare, visible
 
 SIZED: dict[str, Any] = {"schema_version": 2, "source_size": (64, 48)}

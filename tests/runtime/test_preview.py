@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from contracts.bundle import Thresholds
 from contracts.errors import ConfigurationError
 from contracts.frame import Decision
 from contracts.scores import EDGES, Scores, TruthCounts, bin_of
+from contracts.thresholds import Thresholds
 from runtime.band import Prices
 from runtime.decision import Rule, decide
 from runtime.preview import Known, Tally, chosen_by_cost, preview, snapped, tally, together

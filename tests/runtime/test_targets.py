@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from contracts.errors import BundleError
 from runtime.cuda import CudaError, driver
 from runtime.session import Session, Signature
-from runtime.targets import Builds, Target, find, onnxruntime_cpu, targets, why_not
+from runtime.targets import Builds, Model, Target, find, onnxruntime_cpu, targets, why_not
 from tests.runtime.test_session import SIGNATURE, broken_model, image, slow_model
 from tests.simulators.small_bundle import SIDE, model_bytes
 
@@ -69,7 +69,7 @@ def test_answers_are_those_of_onnxruntime(target: Target) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_was_loaded_in_the_background_answers_as_before(target: Target, threads: int) -> None:
     data = model_bytes(4.0, 0)
-    runner = target.open(data, threads=threads, precision="fp32", file="m", background=True)
+    runner = target.open(Model(data, "m", "fp32", threads, background=True))
     assert np.array_equal(runner.run(image(), None)["logits"][0], load(target, data).infer(image()).logits)
 
 
@@ -84,9 +84,7 @@ def test_openvino_compiles_behind_the_line_only_where_its_threads_do_not_compute
     behind: list[int] = []
     monkeypatch.setattr(openvino_cpu, "behind", lambda call: (behind.append(threads), call())[1])
     for threads, background in ((1, True), (2, True), (1, False)):
-        find("openvino-cpu").open(
-            model_bytes(4.0, 0), threads=threads, precision="fp32", file="m", background=background
-        )
+        find("openvino-cpu").open(Model(model_bytes(4.0, 0), "m", "fp32", threads, background=background))
     assert behind == [1]
 
 
@@ -159,7 +157,7 @@ def test_tensorrt_builds_an_engine_and_answers_from_it(tmp_path: Path) -> None:
     tensorrt, data = targets()["tensorrt"], model_bytes(4.0, 0)
     assert isinstance(tensorrt, Builds)
     with pytest.raises(BundleError, match="has no TensorRT engine on this device yet"):
-        tensorrt.open(data, threads=1, precision="fp32", file="m", engines=tmp_path / "engines")
+        tensorrt.open(Model(data, "m", "fp32", 1, engines=tmp_path / "engines"))
     phases: list[str] = []
 
     def progress(phase: str, share: float) -> bool:
@@ -186,7 +184,7 @@ def test_openvino_computes_fp32_in_fp32_and_says_so_otherwise() -> None:
     assert not openvino_cpu.precisions_of(compiled) & {"bf16", "f16"}
     if "avx512_bf16" not in flags():
         with pytest.raises(BundleError, match="does not compute in bf16 here"):
-            find("openvino-cpu").open(data, threads=1, precision="bf16", file="m")
+            find("openvino-cpu").open(Model(data, "m", "bf16", 1))
         return
     assert "bf16" in openvino_cpu.precisions_of(openvino_cpu._compile(data, 1, "bf16"))
 
@@ -198,7 +196,7 @@ def test_openvino_that_computes_more_coarsely_than_asked_is_refused(monkeypatch:
 
     monkeypatch.setattr(openvino_cpu, "precisions_of", lambda model: {"f32", "bf16"})
     with pytest.raises(BundleError, match="would compute in bf16 although f32 was asked for"):
-        find("openvino-cpu").open(model_bytes(4.0, 0), threads=1, precision="fp32", file="m")
+        find("openvino-cpu").open(Model(model_bytes(4.0, 0), "m", "fp32", 1))
 
 
 @pytest.mark.parametrize(("largest", "exact"), [(65, True), (64, False), (-65, True), (-64, False)])
@@ -208,7 +206,7 @@ def test_products_are_exact_where_the_weights_could_saturate(
     asked: list[onnxruntime.SessionOptions] = []
     monkeypatch.setattr(onnxruntime_cpu, "saturates_int8", lambda: True)
     monkeypatch.setattr(onnxruntime_cpu, "OnnxRunner", lambda data, options, *_, **__: asked.append(options))
-    find("onnxruntime-cpu").open(int8_weights(largest), threads=1, precision="int8", file="m")
+    find("onnxruntime-cpu").open(Model(int8_weights(largest), "m", "int8", 1))
     if exact:
         assert asked[0].get_session_config_entry("session.x64quantprecision") == "1"
     else:
@@ -239,7 +237,7 @@ def test_openvino_does_not_compute_int8_where_its_products_saturate(monkeypatch:
     assert "int8" not in target.precisions
     assert "not in int8; use another variant" in (why_not("openvino-cpu", "int8") or "")
     with pytest.raises(BundleError, match="adds int8 products in 16 bits on this processor"):
-        target.open(model_bytes(4.0, 0), threads=1, precision="int8", file="m")
+        target.open(Model(model_bytes(4.0, 0), "m", "int8", 1))
 
 
 WATCHED = """

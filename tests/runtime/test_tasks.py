@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contracts.bundle import Preprocessing, Tiles
+from contracts.preprocessing import Preprocessing, Tiles
 from contracts.tasks import LocationGrid, SeverityScale, Tasks
 from runtime.preprocessing import inset, prepare
 from runtime.session import Inference

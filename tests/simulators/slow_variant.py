@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from contracts.bundle import Certificate
+from contracts.certificate import Certificate
 from contracts.schema import EXAMPLE_FOLDER
 from runtime.bundle import Bundle, open_bundle, write_bundle_manifest
 from runtime.machine import device_class

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from contracts.bundle import Preprocessing
+from contracts.preprocessing import Preprocessing
 from drift.vector import fit_reference, save_reference, vector_names
 from runtime.bundle import Bundle, open_bundle, write_bundle_manifest
 from runtime.preprocessing import prepare

@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from contracts.bundle import Licence, Lineage, Preprocessing, Thresholds
+from contracts.bundle import Licence, Lineage
+from contracts.preprocessing import Preprocessing
+from contracts.thresholds import Thresholds
 from exporter.source import Labelled, Source, tensors
 
 SIDE = 48

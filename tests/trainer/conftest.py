@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from contracts.bundle import Licence, Preprocessing
+from contracts.bundle import Licence
 from contracts.orders import Retrain
+from contracts.preprocessing import Preprocessing
 from trainer.bases.backbone import BaseModel
 from trainer.dataset import Dataset, read_manifest
 from trainer.features import Features

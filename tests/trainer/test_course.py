@@ -6,7 +6,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from contracts.bundle import Preprocessing, Thresholds
+from contracts.preprocessing import Preprocessing
+from contracts.thresholds import Thresholds
 from runtime.band import Prices, defect_probability
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.course import held_out_parts

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError
+from contracts.preprocessing import Preprocessing
 from contracts.tasks import LocationGrid, Tasks
 from tests.trainer.conftest import recipe, shorten
 from trainer.bases.backbone import BaseModel, load_base_model

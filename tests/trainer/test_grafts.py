@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from contracts.bundle import Preprocessing
+from contracts.preprocessing import Preprocessing
 from tests.trainer.conftest import shorten
 from trainer.bases.backbone import BaseModel
 from trainer.dataset import Dataset, Example

@@ -15,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from contracts.bundle import Licence, Preprocessing, Tiles
+from contracts.bundle import Licence
 from contracts.errors import DatasetError
+from contracts.preprocessing import Preprocessing, Tiles
 from trainer.dataset import Dataset, read, read_manifest
 from trainer.marks import boxes_of, placed, shown_defects
 from trainer.masks import boxes_in

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from contracts.bundle import Preprocessing
+from contracts.preprocessing import Preprocessing
 from tests.trainer.conftest import shorten
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.features import Features

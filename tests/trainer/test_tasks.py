@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from contracts.bundle import Licence, Preprocessing, Tiles
+from contracts.bundle import Licence
 from contracts.errors import ConfigurationError, DatasetError
+from contracts.preprocessing import Preprocessing, Tiles
 from contracts.tasks import LocationGrid, SeverityScale, Tasks
 from tests.trainer.conftest import draw_plate, shorten
 from trainer.bases.backbone import BaseModel, load_base_model

@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from contracts.bundle import Licence, Preprocessing, Tiles
+from contracts.bundle import Licence
 from contracts.errors import ConfigurationError, DatasetError
+from contracts.preprocessing import Preprocessing, Tiles
 from exporter.export import export
 from exporter.settings import ExportSettings
 from lineside.train_options import TrainOptions

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contracts.bundle import Preprocessing
+from contracts.preprocessing import Preprocessing
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.bases.transferability import domain_distance, logme
 from trainer.dataset import Example

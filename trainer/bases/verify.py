@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError
+from contracts.preprocessing import Preprocessing
 from trainer.bases.backbone import load_base_model, sha256_of
 from trainer.bases.catalogue import Entry, Listed
 from trainer.network import Network

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from contracts.bundle import Thresholds
+from contracts.thresholds import Thresholds
 from runtime.decision import Rule
 from runtime.metrics import task_metrics
 from trainer.bases.backbone import BaseModel, load_base_model

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contracts.bundle import Thresholds
+from contracts.thresholds import Thresholds
 from runtime.decision import Rule
 from runtime.preprocessing import decode_plain
 from trainer.clock import now

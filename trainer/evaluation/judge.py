@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from contracts.bundle import Preprocessing
 from contracts.errors import ConfigurationError
+from contracts.preprocessing import Preprocessing
 from runtime.decision import Rule
 from runtime.preprocessing import decode, prepare
 from trainer.course import Course, Material, set_out

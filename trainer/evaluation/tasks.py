@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from contracts.bundle import Preprocessing
+from contracts.preprocessing import Preprocessing
 from contracts.tasks import PixelBox, SeverityScale, Tasks
 from runtime.metrics import bootstrap_interval
 from runtime.preprocessing import Box

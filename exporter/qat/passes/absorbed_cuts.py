@@ -25,7 +25,7 @@ def absorbed_cuts(model: onnx.ModelProto) -> list[str]:
         if after is None or after.op_type != QUANTIZE or np.any(wiring.value(after.input[2])):
             continue
         last = float(wiring.value(after.input[1])) * 255
-        if node.op_type == "Clip" and not _is_absorbed(node, last, wiring):
+        if node.op_type == "Clip" and not is_absorbed(node, last, wiring):
             stays.append(node.name)
             continue
         after.input[0] = node.input[0]
@@ -34,8 +34,8 @@ def absorbed_cuts(model: onnx.ModelProto) -> list[str]:
     return stays
 
 
-def _is_absorbed(clip: NodeProto, last: float, wiring: Wiring) -> bool:
-    """Whether it cuts off at 0, and above no earlier than the last step."""
+def is_absorbed(clip: NodeProto, last: float, wiring: Wiring) -> bool:
+    """Whether a Clip cuts off at 0, and above no earlier than the last step."""
     low = wiring.value(clip.input[1]) if len(clip.input) > 1 and clip.input[1] else -np.inf
     high = wiring.value(clip.input[2]) if len(clip.input) > 2 and clip.input[2] else np.inf
     return bool(low <= 0 and high >= last * (1 - _ROUNDING))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contracts.bundle import TaskMetrics
+from contracts.certificate import TaskMetrics
 from contracts.telemetry import Histogram
 from drift.labelfree import ThresholdedConfidence, together
 from monitor.store.rollout_tables import BundleRow

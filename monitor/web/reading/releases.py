@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from contracts.bundle import Certificate, Manifest
+from contracts.bundle import Manifest
+from contracts.certificate import Certificate
 from contracts.channel import Channel
 from monitor.store.rollout_tables import (
     BundleRow,

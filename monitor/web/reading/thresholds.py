@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contracts.bundle import Manifest, Thresholds
+from contracts.bundle import Manifest
 from contracts.errors import LinesideError
 from contracts.orders import CountScores
 from contracts.scores import Scores
+from contracts.thresholds import Thresholds
 from monitor.releases import active_release
 from monitor.signed_thresholds import deciding, standing_row
 from monitor.store.rollout_tables import BundleRow, OrderRow, ReleaseRow, ScoresRow, ThresholdsRow

@@ -10,9 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from contracts.bundle import Thresholds
 from contracts.channel import Channel, Release
-from contracts.thresholds import SignedThresholds
+from contracts.thresholds import SignedThresholds, Thresholds
 from edge_agent.agent import Agent
 from edge_agent.inspection import Inspector
 from edge_agent.products.settings import BundleSettings, ChangeoverSettings, ProductSettings

@@ -64,7 +64,7 @@ def network() -> nn.Module:
     with torch.no_grad():
         for seed in range(4):
             made(images(16, seed=seed))
-        made.top[1].bias += 2.0  # so that its ReLU6 has something to cut off
+        made.top[1].bias += 5.0  # so that its ReLU6 has something to cut off
         made.depth[1].weight *= 4.0
     return made.eval()
 

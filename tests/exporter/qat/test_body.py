@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from exporter.qat.body import converted, rounding, settle, switch
 from exporter.qat.centre import centre, channel_means
-from exporter.qat.rounding import ActivationRounding, WeightRounding
+from exporter.qat.rounding import ActivationRounding, CutRounding, WeightRounding
 from exporter.qat.write import write_symmetric, write_x86
 from runtime.session import Signature
 from tests.exporter.qat.conftest import SIDE, SIGNATURE, Answer, images
@@ -69,6 +69,15 @@ def test_ranges_are_those_of_the_images_and_stay(rounded: nn.Module) -> None:
     assert [each.scale.item() for each in rounded.modules() if isinstance(each, ActivationRounding)] == scales
 
 
+def test_what_a_relu6_leaves_has_all_steps_of_int8_where_nothing_is_padded(rounded: nn.Module, symmetric: Path) -> None:
+    cuts = [each for each in rounded.modules() if isinstance(each, CutRounding)]
+    assert [each.scale.item() for each in cuts] == [pytest.approx(6 / 255)]
+    shown = cuts[0](torch.tensor([-1.0, 0.0, 3.0, 6.0, 7.0]))
+    torch.testing.assert_close(shown, torch.tensor([0.0, 0.0, 128 * 6 / 255, 6.0, 6.0]), atol=1e-6, rtol=0)
+    graph = onnx.load(symmetric).graph  # the other ReLU6 is read by the mean
+    assert sum(node.op_type == "Clip" for node in graph.node) == 1
+
+
 def test_a_faint_channel_gets_a_step_that_its_bias_fits() -> None:
     weight = torch.ones(2, 3, 1, 1)
     weight[1] = 1e-20
@@ -118,23 +127,25 @@ class Backbone(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "convolutions", "additions"),
+    ("architecture", "convolutions", "additions", "cuts"),
     [
-        ("resnet18", 20, 8),
-        ("mobilenetv2_100", 52, 10),
-        ("mobilenetv3_small_100", 53, 6),
-        ("efficientnet_lite0", 49, 9),
-        ("regnetx_002", 44, 13),
+        ("resnet18", 20, 8, 0),
+        ("mobilenetv2_100", 52, 10, 17),
+        ("mobilenetv3_small_100", 53, 6, 0),
+        ("efficientnet_lite0", 49, 9, 16),
+        ("regnetx_002", 44, 13, 0),
     ],
 )
 def test_backbones_of_the_catalogue_run_in_int8_as_a_whole(
-    architecture: str, convolutions: int, additions: int, tmp_path: Path
+    architecture: str, convolutions: int, additions: int, cuts: int, tmp_path: Path
 ) -> None:
+    """`cuts`: the ReLU6 of each depthwise convolution, which the ends of int8 do."""
     torch.manual_seed(0)
     backbone = Backbone(architecture).eval()
     made = nn.Sequential(rounding([backbone], (3, 64, 64))).eval()
     batch = torch.randn(2, 3, 64, 64)
     settle(made, [batch])
+    assert sum(isinstance(each, CutRounding) for each in made.modules()) == cuts
     with torch.inference_mode():
         width = made(batch)[1].shape[1]
     write_symmetric(made, Signature(labels=2, height=64, width=64, embedding_width=width), tmp_path / "symmetric.onnx")

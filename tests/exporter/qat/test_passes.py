@@ -18,6 +18,7 @@ from exporter.qat.passes.full_range import full_range
 from exporter.qat.passes.integer_biases import integer_biases
 from exporter.qat.passes.integer_clips import integer_clips
 from exporter.qat.passes.scalar_scales import scalar_scales
+from exporter.qat.passes.shifted_cuts import shifted_cuts
 from exporter.qat.passes.unrounded_branches import unrounded_branches
 from exporter.qat.passes.unsigned import unsigned
 from exporter.qat.passes.wiring import Wiring
@@ -51,6 +52,80 @@ def rounding_of(*, end: float | None, scale: float) -> onnx.ModelProto:
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )  # fmt: skip
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def counted_from_the_bottom(*, scale: float, pad: int = 0, cut: str = "Clip") -> onnx.ModelProto:
+    """What learning with all steps of int8 exports: x [1, 3, 32, 32] -> convolution, ReLU6, rounded from -128 on,
+    convolution -> y. Its other numbers are multiples of powers of two, so that float32 adds them exactly."""
+    chance = np.random.default_rng(0)
+    reads = ["first", *(["low", "high"] if cut == "Clip" else [])]
+    nodes = [
+        helper.make_node("Conv", ["image", "first_weights", "first_bias"], ["first"], name="first"),
+        helper.make_node(cut, reads, ["cut"], name="cut"),
+        helper.make_node("QuantizeLinear", ["cut", "scale", "bottom"], ["steps"], name="round"),
+        helper.make_node("DequantizeLinear", ["steps", "scale", "bottom"], ["rounded"], name="read"),
+        helper.make_node("DequantizeLinear", ["second_steps", "second_scale"], ["weights"], name="weigh", axis=0),
+        helper.make_node("Conv", ["rounded", "weights", "second_bias"], ["y"], name="second", pads=[pad] * 4),
+    ]
+    constants = {
+        "scale": np.float32(scale), "bottom": np.array(-128, np.int8), "low": np.float32(0), "high": np.float32(6),
+        "first_weights": chance.integers(-8, 9, (8, 3, 1, 1)).astype(np.float32) / 4,
+        "first_bias": chance.integers(-8, 9, 8).astype(np.float32) / 4,
+        "second_steps": chance.integers(-127, 128, (4, 8, 1, 1)).astype(np.int8),
+        "second_scale": np.array([1, 2, 4, 8], np.float32) / 128,
+        "second_bias": chance.integers(-8, 9, 4).astype(np.float32) / 4,
+    }  # fmt: skip
+    graph = helper.make_graph(
+        nodes, "two",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 32, 32])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+@pytest.mark.parametrize("cut", ["Clip", "Relu"])
+@pytest.mark.parametrize("biased", [True, False])
+def test_shifting_a_cut_changes_no_bit_where_biases_are_added_exactly(
+    answer: Answer, cut: str, *, biased: bool
+) -> None:
+    model = counted_from_the_bottom(scale=1 / 64, cut=cut)  # 255 of them are less than 6
+    for node in model.graph.node:
+        if node.op_type == "Conv" and not biased:
+            del node.input[2]
+    before = answer(model, NEW)[0]
+    assert shifted_cuts(model) == ["first"]
+    assert counted(model, "Clip") == counted(model, "Relu") == 0
+    assert {Wiring(model).value(node.input[2]).item() for node in Wiring(model).rounded()} == {0}
+    np.testing.assert_array_equal(answer(model, NEW)[0], before)
+
+
+def test_shifting_a_cut_moves_a_number_by_a_step_where_it_lay_between_two(answer: Answer) -> None:
+    model = counted_from_the_bottom(scale=6 / 255)
+    model.graph.output.append(helper.make_tensor_value_info("steps", TensorProto.INT8, None))
+    before, steps = answer(model, NEW)
+    shifted_cuts(model)
+    after, moved = answer(model, NEW)
+    off = moved.astype(int) - steps
+    assert np.abs(off).max() <= 1
+    assert np.mean(off != 0) <= 1e-3
+    untouched = ~(off != 0).any(axis=1)
+    np.testing.assert_allclose(after[:, 0][untouched], before[:, 0][untouched], atol=1e-5)
+    assert {steps.min(), steps.max()} == {-128, 127}
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        (counted_from_the_bottom(scale=6 / 255, pad=1), "second"),
+        (counted_from_the_bottom(scale=6 / 127), "round"),
+        (counted_from_the_bottom(scale=6 / 255, cut="Sigmoid"), "round"),
+    ],
+    ids=["padding", "range-beyond-the-cut", "no-cut"],
+)
+def test_a_cut_that_cannot_move_is_named(model: onnx.ModelProto, named: str) -> None:
+    with pytest.raises(BundleError, match=f"^{named} .*count it from 0"):
+        shifted_cuts(model)
 
 
 def test_unsigned_changes_no_bit(model: onnx.ModelProto, answer: Answer) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from contracts.bundle import TaskMetrics
+from contracts.certificate import TaskMetrics
 from contracts.errors import ConfigurationError
 from contracts.frame import Decision, OutcomeSource
 from drift.tolerance import certified_counts

@@ -11,8 +11,8 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, f1_score
 from typer.testing import CliRunner
 
-from contracts.bundle import Thresholds
 from contracts.errors import ConfigurationError, DatasetError
+from contracts.thresholds import Thresholds
 from lineside.correct import run_correct
 from lineside.evaluation import write_report
 from lineside.main import app

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contracts.bundle import Preprocessing
+from contracts.preprocessing import Preprocessing
 from lineside.models import chosen_base
 from trainer.course import Course, Material, set_out
 from trainer.dataset import Example, gather

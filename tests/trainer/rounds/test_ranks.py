@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, distributed
 
-from contracts.bundle import Preprocessing, Tiles
 from contracts.errors import ConfigurationError
+from contracts.preprocessing import Preprocessing, Tiles
 from contracts.tasks import LocationGrid, SeverityScale, Tasks
 from tests.trainer.conftest import shorten
 from trainer import course
