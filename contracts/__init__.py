@@ -8,7 +8,8 @@ in it `signatures`, what camera faults do to its vectors), `channel` (which bund
 `telemetry` (what an agent reports), `upload` (an image handed over for labelling), `orders` (what a monitor asks),
 `report` (figures of demos and benchmarks), `benchmark` (what a bundle costs on one machine), `figures` (the same for a
 message and for the registry), `quality` (what is wrong with labelled images), `settings` (how a user's configuration
-file is read), `access` (loopback and secrets), `errors` (one class for each reaction), `schema` (JSON schemas, checked in).
+file is read), `access` (loopback and secrets), `errors` (one class for each reaction), `schema` (JSON schemas,
+checked in).
 
 Wire values tolerate unknown fields (a newer peer may send them); a user's configuration does not.
 """
