@@ -1,7 +1,7 @@
 """What exporter and agent both run, so that the certificate measures exactly what the line gets.
 
 Takes a bundle directory and images; hands on probabilities, an embedding and a decision. NumPy, Pillow and onnxruntime
-only; other runtimes where they are installed. Reading order: `preprocessing` (bytes -> pixels -> network input),
+only; other runtimes where they are installed. Reading order: `preprocessing`, `jpeg` (bytes -> pixels -> network input),
 `bundle` (a directory, verified), `graph` (what a model file may contain; `wire`, `network` and `bounds` read it),
 `targets` (the runtimes, one small module each), `machine` and `narrow` (classes of devices, weights that suit all of
 them), `choice` (which variant serves here), `session` (network input -> logits, probabilities, embedding), `decision`

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from contracts.errors import LinesideError
 from contracts.preprocessing import Preprocessing
+from runtime.jpeg import read_frame, read_picture
 
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -25,6 +26,7 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
 }
 _WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+_MOST_PLAIN = 50_000_000  # pixels; of a larger picture Pillow is asked whether it is a trap
 
 Box = tuple[float, float, float, float]
 
@@ -61,6 +63,9 @@ def decode(data: bytes, spec: Preprocessing) -> NDArray[np.uint8]:
     is decoded at the smallest scale (1, 1/2, 1/4 or 1/8) that is still `spec.least_scale` times as large as the
     network's input (all tiles together) in both directions. Raises ImageError.
     """
+    plain = _plain(data, spec)
+    if plain is not None:
+        return _rgb(plain)
     try:
         with Image.open(io.BytesIO(data), formats=list(spec.formats)) as image:
             _check_size(image.size, spec)
@@ -172,10 +177,23 @@ def _check_size(size: tuple[int, int], spec: Preprocessing) -> None:
         )
 
 
+def _plain(data: bytes, spec: Preprocessing) -> Image.Image | None:
+    """A plain JPEG of allowed size; None of all else, and of a damaged one."""
+    frame = read_frame(data) if "JPEG" in spec.formats else None
+    if frame is None or frame.width * frame.height > min(spec.max_pixels, _MOST_PLAIN):
+        return None
+    return read_picture(data, frame, None if spec.in_source_pixels else _least(spec))
+
+
+def _least(spec: Preprocessing) -> tuple[int, int]:
+    """Pixels across and down that a reduced JPEG still has."""
+    width, height = spec.resolution
+    return spec.least_scale * width, spec.least_scale * height
+
+
 def _pixels(image: Image.Image, spec: Preprocessing) -> NDArray[np.uint8]:
     if image.format == "JPEG" and not spec.in_source_pixels:
-        width, height = spec.resolution
-        image.draft(None, (spec.least_scale * width, spec.least_scale * height))  # the smallest that is that large
+        image.draft(None, _least(spec))
     if image.mode in _WIDE_MODES:
         return _from_wide(np.asarray(image))
     if image.mode == "I":
@@ -184,6 +202,10 @@ def _pixels(image: Image.Image, spec: Preprocessing) -> NDArray[np.uint8]:
         raise ImageError("floating-point pixels have no agreed range; save the image with 8 or 16 bits")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
+    return _rgb(image)
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
 
 
