@@ -162,52 +162,76 @@ class VectorReference:
         logits = np.asarray(inference.logits, np.float32).reshape(-1)  # [k]
         components = np.asarray(inference.embedding, np.float32).reshape(-1) @ self.projection - self.offset  # [c]
         label = int(logits.argmax())
-        second = np.partition(logits, -2)[-2]
+        *_, second, first = sorted(logits.tolist())
         away = components - self.class_means[label]
-        confidence = (logits[label] - second, np.sqrt(max(float(away @ self.precision @ away), 0.0)))
-        classes = np.arange(1, logits.size) == label
-        return np.concatenate([confidence, image_statistics(image), components, classes]).astype(np.float32)
+        distance = math.sqrt(max(float(away @ self.precision @ away), 0.0))
+        classes = [0.0] * (logits.size - 1)
+        if label > 0:
+            classes[label - 1] = 1.0
+        return np.array([first - second, distance, *_statistics(image), *components.tolist(), *classes], np.float32)
 
 
 def image_statistics(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """`mean` and `contrast` (0..1), `sharpness` (log of the mean step between neighbouring pixels), `evenness` and
     `focus-evenness` (spread of brightness and of sharpness over a 4 x 4 grid: local dirt raises them) of a picture
     [h, w, 3] or [h, w]. Looks at no more than about 128 x 128 pixels and their neighbours."""
+    return np.array(_statistics(image), np.float32)
+
+
+def _statistics(image: NDArray[np.uint8]) -> list[float]:
+    """Few calls, and plain numbers from where there are only some: after a network has run, what NumPy needs for each
+    kind of call has to be fetched again, and each call on more than 500 values gives other threads the interpreter."""
     height, width = image.shape[:2]
     down, right = -(-height // _SIDE), -(-width // _SIDE)
-    columns = len(range(1, width, right)) or 1
-    grey = _grey(image[::down, ::right][:, :columns])
-    beside = _grey(image[::down, 1::right]) if width > 1 else grey
-    steps = np.abs(grey - beside)
-    brightness = _blocks(grey)
-    focus = np.log(_blocks(steps) + 0.5)
-    level, step = float(grey.mean()), float(steps.mean())
-    away = (grey - np.float32(level)).ravel()
+    seen = _seen(image[::down], right)
+    means: list[list[list[float]]] = _block_means(seen)
+    (level, brightness), (step, sharpness) = (_apart(each) for each in means)
+    away = (seen[0] - np.float32(level)).ravel()
     contrast = math.sqrt(float(away @ away) / away.size)
-    evenness = float(brightness.std()) / (level + 8.0)
-    return np.array([level / 255, contrast / 255, math.log(step + 0.5), evenness, focus.std()], np.float32)
+    focus = [math.log(each + 0.5) for each in sharpness]
+    return [level / 255, contrast / 255, math.log(step + 0.5), _spread(brightness) / (level + 8.0), _spread(focus)]
 
 
-def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Mean of the channels, 0..255 [rows, columns]."""
-    if pixels.ndim == 2:
-        return pixels.astype(np.float32)
-    total = pixels[:, :, 0].astype(np.uint16)  # fits 257 channels
-    for channel in range(1, pixels.shape[2]):
-        total += pixels[:, :, channel]
-    return total.astype(np.float32) / np.float32(pixels.shape[2])
+def _seen(rows: NDArray[np.uint8], right: int) -> NDArray[np.float32]:
+    """Of every pixel that many columns apart the brightness (mean of its channels) and the step to its neighbour on
+    the right, 0..255 [2, rows, columns]."""
+    columns = len(range(1, rows.shape[1], right))
+    here, beside = (rows[:, : columns * right : right], rows[:, 1::right]) if columns else (rows, rows)
+    seen = np.empty((2, *here.shape[:2]), np.float32)
+    planes = [(here, beside)] if rows.ndim == 2 else [(here[:, :, i], beside[:, :, i]) for i in range(rows.shape[2])]
+    for values, (first, *others) in zip(seen, zip(*planes, strict=True), strict=True):
+        np.copyto(values, first)
+        for plane in others:
+            values += plane
+    seen /= np.float32(len(planes))
+    np.abs(np.subtract(seen[1], seen[0], out=seen[1]), out=seen[1])
+    return seen
 
 
-def _blocks(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means over a 4 x 4 grid (a picture smaller than the grid is one block)."""
-    rows, columns = values.shape[0] // _GRID, values.shape[1] // _GRID
-    if rows == 0 or columns == 0:
-        return np.array([[values.mean()]], np.float32)
-    means = _averages(rows) @ values[: rows * _GRID, : columns * _GRID] @ _averages(columns).T
-    return np.asarray(means, np.float32)
+def _block_means(values: NDArray[np.float32]) -> list[list[list[float]]]:
+    """Of [n, rows, columns], [n, grid + 1, grid + 1]: means over a 4 x 4 grid (a picture smaller than the grid is one
+    block), and in the last row and column over all, remainders included."""
+    rows, columns = values.shape[1:]
+    blocks = _GRID if min(rows, columns) >= _GRID else 1
+    means: list[list[list[float]]] = (_averages(rows, blocks) @ values @ _averages(columns, blocks).T).tolist()
+    return means
 
 
-@lru_cache(maxsize=16)
-def _averages(length: int) -> NDArray[np.float32]:
-    """[grid, grid * length] that takes the means of as many pieces of this length."""
-    return np.asarray(np.kron(np.eye(_GRID), np.full((1, length), 1.0 / length)), np.float32)
+def _apart(means: list[list[float]]) -> tuple[float, list[float]]:
+    """The mean over all, and those of the blocks."""
+    return means[-1][-1], [each for row in means[:-1] for each in row[:-1]]
+
+
+def _spread(values: list[float]) -> float:
+    """Their standard deviation."""
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
+
+
+@lru_cache(maxsize=32)
+def _averages(length: int, blocks: int) -> NDArray[np.float32]:
+    """[blocks + 1, length] that takes the means of as many equal pieces, and of all."""
+    piece = length // blocks
+    each = np.kron(np.eye(blocks), np.full((1, piece), 1.0 / piece))  # [blocks, blocks * piece]
+    all_of_it = np.full((1, length), 1.0 / length)
+    return np.concatenate([np.pad(each, ((0, 0), (0, length - blocks * piece))), all_of_it]).astype(np.float32)
