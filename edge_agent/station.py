@@ -189,8 +189,8 @@ class Station:
 
     def commit_soon(self, *, gather: bool = False) -> None:
         """Let `keep_committing` commit what waits: at once, or where more is under way a little later, together with
-        that. It is woken only for what it does not know yet: every wake-up takes the interpreter from those that
-        inspect."""
+        that. It is woken only for what it does not know yet, and looks by itself a little after each commit: every
+        wake-up takes the interpreter from those that inspect."""
         if self._ledger.holds_something:
             self._commit_at(time.monotonic() + (_GATHER_SECONDS if gather else 0.0))
 
@@ -208,11 +208,13 @@ class Station:
         """Commit when that is asked for, beside the threads that inspect: they need not wait for the disk. Images of a
         commit that fails are refused, since somebody waits for them."""
         while not stopping.is_set():
-            if self._waited_until_due():
+            if self._waited_until_due() and self._ledger.holds_something:
                 try:
                     self.commit()
                 except QuotaError as error:
                     _log.error("%s", error)
+                else:
+                    self._commit_at(time.monotonic() + _GATHER_SECONDS)
 
     def _waited_until_due(self) -> bool:
         with self._wanted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
-from contracts.errors import LinesideError, QuotaError
+from contracts.errors import QuotaError
 from contracts.frame import Decision, Verdict
 from contracts.names import Identifier, Name
 from edge_agent.census import Census
 from edge_agent.products.settings import Code
 from edge_agent.sources.push import PushSource
+from edge_agent.web.answers import doorbell
 from edge_agent.web.described import IMAGE, JUDGING, parameters
 from edge_agent.web.errors import Refusal
 
@@ -96,11 +96,9 @@ def inspect_routes(
 async def wait_for_verdict(answer: Future[Verdict]) -> Verdict:
     """The verdict once it is on record. Raises QuotaError where it takes too long, and whatever refused the image."""
     try:
-        return await asyncio.wait_for(asyncio.wrap_future(answer), _PATIENCE_SECONDS)
+        return await doorbell().wait(answer, _PATIENCE_SECONDS)
     except TimeoutError as error:
         raise QuotaError(f"no verdict within {_PATIENCE_SECONDS:g} s") from error
-    except LinesideError:
-        raise
 
 
 def verdict_response(verdict: Verdict) -> Response:

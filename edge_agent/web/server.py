@@ -42,6 +42,7 @@ class WebServer:
             lifespan="off",
             timeout_graceful_shutdown=3,
             server_header=False,
+            proxy_headers=False,  # nothing here asks where a request comes from
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="web", daemon=True)

@@ -73,3 +73,17 @@ def test_grey_and_tiny_pictures_are_understood() -> None:
     health = CameraHealth()
     assert health.update(scene(0)[..., 0], START) is None
     assert health.update(scene(0)[:2, :2], START) is None
+
+
+def test_the_levels_are_told_from_an_eighth_of_the_values_only_where_the_rest_cannot_change_it() -> None:
+    health, draw = CameraHealth(), np.random.default_rng(11)
+    for _ in range(300):
+        low = int(draw.integers(0, 250))
+        frame = draw.integers(low, low + draw.integers(1, 12), (64, 64), endpoint=True).clip(0, 255).astype(np.uint8)
+        strays = draw.random(frame.shape) < draw.choice([0.0, 0.008, 0.01, 0.012, 0.05])
+        frame[strays] = draw.integers(0, 256, int(strays.sum()))
+        counted = np.cumsum(np.bincount(frame.ravel(), minlength=256))
+        bottom, top = (int(np.searchsorted(counted, share * frame.size)) for share in (0.01, 0.99))
+        black, white = top <= 8, bottom >= 247
+        fault = CameraFault.COVERED if top - bottom <= 4 else None
+        assert health.look(frame).fault == (CameraFault.BLACK if black else CameraFault.SATURATED if white else fault)

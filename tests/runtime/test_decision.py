@@ -44,3 +44,14 @@ def test_score_stays_within_0_and_1_in_spite_of_rounding() -> None:
 def test_what_is_no_answer_is_refused(probabilities: list[float]) -> None:
     with pytest.raises(ValueError, match=r"expected 3|not finite"):
         decide(np.array(probabilities), RULE)
+
+
+def test_one_image_gets_the_score_that_many_get_bit_for_bit() -> None:
+    draw = np.random.default_rng(5)
+    for _ in range(300):
+        labels = tuple(map(str, range(draw.integers(2, 14))))
+        good = tuple(label for label in labels if draw.random() < 0.7) or labels[:1]
+        rule = Rule(labels, good, Thresholds(ng=0.5, review_from=0.5))
+        probabilities = draw.dirichlet(np.ones(len(labels))).astype(np.float32)
+        score = decide(probabilities, rule).defect_score
+        assert score == defect_scores(probabilities[np.newaxis], rule)[0]
