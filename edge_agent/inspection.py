@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
+from PIL.Image import Image
 from safetensors import SafetensorError
 
 from contracts.bundle import DriftReference
@@ -20,7 +21,7 @@ from edge_agent.evidence import Selection
 from edge_agent.source import Capture
 from runtime.bundle import Bundle
 from runtime.decision import Decided, decide
-from runtime.preprocessing import ImageError, blackened, decode, prepare, size_of, visible
+from runtime.preprocessing import ImageError, blackened, prepare, read_image, size_of, visible
 from runtime.session import Inference, Session
 from runtime.tasks import Found, found
 from runtime.thresholds import Deciding, ThresholdBook
@@ -128,11 +129,12 @@ class Inspector:
     def _inspect(self, capture: Capture) -> Inspection:
         started = time.perf_counter()
         try:
-            pixels = self.pixels(capture)
+            image = self._image(capture)
         except ImageError as error:
             return Inspection(capture, self._no_verdict(capture, str(error), _since(started)))
+        pixels = np.asarray(image, dtype=np.uint8)
         try:
-            inference = self.infer(pixels)
+            inference = self.infer(image)
         except ImageError as error:
             return Inspection(capture, self._no_verdict(capture, str(error), _since(started)), unkept=pixels)
         except BundleError as error:
@@ -145,21 +147,23 @@ class Inspector:
         deciding = self.book.of(product)
         return decide(inference.probabilities, deciding.rule), deciding
 
-    def infer(self, pixels: NDArray[np.uint8], *, limit_seconds: float | None = None) -> Inference:
+    def infer(self, pixels: NDArray[np.uint8] | Image, *, limit_seconds: float | None = None) -> Inference:
         """The network's answer for [h, w, 3] pixels. Raises ImageError or BundleError."""
         return self.session.infer(prepare(pixels, self.bundle.manifest.preprocessing), limit_seconds=limit_seconds)
 
     def pixels(self, capture: Capture) -> NDArray[np.uint8]:
         """[h, w, 3] of a capture as this bundle needs them; what it hides is black from here on. Raises ImageError."""
-        pixels, spec = capture.image, self.bundle.manifest.preprocessing
-        if isinstance(pixels, bytes):
-            pixels = decode(pixels, spec)
-        pixels = blackened(pixels, spec)
-        if min(pixels.shape[:2]) < _SMALLEST_SIDE:
-            raise ImageError(
-                f"an image of {pixels.shape[1]} x {pixels.shape[0]} pixels shows nothing; send a larger one"
-            )
-        return pixels
+        return np.asarray(self._image(capture), dtype=np.uint8)
+
+    def _image(self, capture: Capture) -> NDArray[np.uint8] | Image:
+        """The same as it came, or as Pillow holds it where it was decoded and nothing is hidden."""
+        image, spec = capture.image, self.bundle.manifest.preprocessing
+        if isinstance(image, bytes):
+            read = read_image(image, spec)
+            _check_sides(*read.size)
+            return blackened(np.asarray(read, dtype=np.uint8), spec) if spec.hides else read
+        _check_sides(image.shape[1], image.shape[0])
+        return blackened(image, spec)
 
     def _answer(self, capture: Capture, pixels: NDArray[np.uint8], inference: Inference, started: float) -> Inspection:
         manifest = self.bundle.manifest
@@ -203,6 +207,11 @@ class Inspector:
             latency_seconds=seconds,
             reason=reason[:500],
         )
+
+
+def _check_sides(width: int, height: int) -> None:
+    if min(width, height) < _SMALLEST_SIDE:
+        raise ImageError(f"an image of {width} x {height} pixels shows nothing; send a larger one")
 
 
 def _since(started: float) -> float:

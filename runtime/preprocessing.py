@@ -54,7 +54,12 @@ class ImageError(LinesideError):
 
 
 def decode(data: bytes, spec: Preprocessing) -> NDArray[np.uint8]:
-    """Pixels [h, w, 3] uint8 RGB of an encoded image.
+    """Pixels [h, w, 3] uint8 RGB of an encoded image; see `read_image`. Raises ImageError."""
+    return np.asarray(read_image(data, spec), dtype=np.uint8)
+
+
+def read_image(data: bytes, spec: Preprocessing) -> Image.Image:
+    """An encoded image as RGB, as Pillow holds it: what both resizes it and looks at its pixels copies it once less.
 
     The format must be one of `spec.formats` and the size in the header at most `spec.max_pixels`; both are checked
     before a pixel is decoded. Grey and palette become RGB, transparency is dropped, 16-bit grey is scaled by 1/257
@@ -69,7 +74,7 @@ def decode(data: bytes, spec: Preprocessing) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=list(spec.formats)) as image:
             _check_size(image.size, spec)
-            return _pixels(image, spec)
+            return _read(image, spec)
     except UnidentifiedImageError as error:
         raise ImageError(
             f"not an image in one of the formats {', '.join(spec.formats)} ({len(data)} bytes); "
@@ -85,14 +90,12 @@ def decode_plain(data: bytes, side: int) -> NDArray[np.uint8]:
     return decode(data, Preprocessing(width=side, height=side, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)))
 
 
-def prepare(image: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.float32]:
-    """The network's input [n, 3, height, width] float32 of `image` [h, w, 3] uint8 RGB: what is hidden blanked,
-    region of interest, its n tiles (1 without), resize (antialiased when it shrinks), `(x / 255 - mean) / std`. Raises
-    ImageError."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ImageError(f"an image must be [h, w, 3] uint8, this one is {list(image.shape)} {image.dtype}")
-    boxes = windows(image.shape[1], image.shape[0], spec)
-    picture = Image.fromarray(_blanked(image, spec) if spec.hides else image)
+def prepare(image: NDArray[np.uint8] | Image.Image, spec: Preprocessing) -> NDArray[np.float32]:
+    """The network's input [n, 3, height, width] float32 of `image` [h, w, 3] uint8 RGB (or as `read_image` gives it):
+    what is hidden blanked, region of interest, its n tiles (1 without), resize (antialiased when it shrinks),
+    `(x / 255 - mean) / std`. Raises ImageError."""
+    picture = _shown(image, spec)
+    boxes = windows(*picture.size, spec)
     tensor = np.empty((len(boxes), 3, spec.height, spec.width), dtype=np.float32)
     for box, planes in zip(boxes, tensor, strict=True):
         resized = _stretch(picture, box, spec) if spec.resize == "stretch" else _pad(picture, box, spec)
@@ -191,13 +194,11 @@ def _least(spec: Preprocessing) -> tuple[int, int]:
     return spec.least_scale * width, spec.least_scale * height
 
 
-def _pixels(image: Image.Image, spec: Preprocessing) -> NDArray[np.uint8]:
+def _read(image: Image.Image, spec: Preprocessing) -> Image.Image:
     if image.format == "JPEG" and not spec.in_source_pixels:
         image.draft(None, _least(spec))
-    if image.mode in _WIDE_MODES:
-        return _from_wide(np.asarray(image))
-    if image.mode == "I":
-        return _from_wide(np.asarray(image))
+    if image.mode in _WIDE_MODES or image.mode == "I":
+        return Image.fromarray(_from_wide(np.asarray(image)))
     if image.mode == "F":
         raise ImageError("floating-point pixels have no agreed range; save the image with 8 or 16 bits")
     if image.mode == "P" and "transparency" in image.info:
@@ -205,8 +206,20 @@ def _pixels(image: Image.Image, spec: Preprocessing) -> NDArray[np.uint8]:
     return _rgb(image)
 
 
-def _rgb(image: Image.Image) -> NDArray[np.uint8]:
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
+def _rgb(image: Image.Image) -> Image.Image:
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _shown(image: NDArray[np.uint8] | Image.Image, spec: Preprocessing) -> Image.Image:
+    """What the network may see of it."""
+    if isinstance(image, Image.Image):
+        if not spec.hides:
+            return image
+        image = np.asarray(image, dtype=np.uint8)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ImageError(f"an image must be [h, w, 3] uint8, this one is {list(image.shape)} {image.dtype}")
+    return Image.fromarray(_blanked(image, spec) if spec.hides else image)
 
 
 def _from_wide(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
