@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from edge_agent.caretaker import Duty
 from edge_agent.core import Core
+from edge_agent.memory import Sweeper
 from edge_agent.settings import AgentSettings
 from edge_agent.uploads import Uploads
 
 
 def duties(settings: AgentSettings, core: Core) -> list[Duty]:
-    """Commits that are due, quotas, retention, cameras that have fallen silent."""
+    """Commits that are due, quotas, retention, cameras that have fallen silent, memory."""
 
     def commit() -> None:
         if core.ledger.due() or core.station.unwritable is not None:
@@ -20,6 +21,7 @@ def duties(settings: AgentSettings, core: Core) -> list[Duty]:
     retention = timedelta(days=settings.record.retention_days)
     kept = timedelta(days=settings.buffer.retention_days)
     uploads = Uploads(core.store)
+    sweeper = Sweeper(lambda: core.station.courtesy.line_works)
     return [
         Duty("commit", 0.1, commit),
         Duty("idle windows", 1.0, lambda: core.ledger.commit(end=core.ledger.idle_windows())),
@@ -27,6 +29,7 @@ def duties(settings: AgentSettings, core: Core) -> list[Duty]:
         Duty("bundles", 0.5, core.bundles.watch),
         Duty("image buffer", 0.5, lambda: core.metrics.buffer_dropped.inc(core.buffer.trim())),
         Duty("outbox", 1.0, lambda: core.metrics.outbox_dropped.inc(core.outbox.shrink())),
+        Duty("memory", 1.0, sweeper.sweep),
         Duty("retention of verdicts", 10.0, lambda: core.record.forget_before(datetime.now(UTC) - retention)),
         Duty("retention of parts", 60.0, lambda: core.parts.forget_before(datetime.now(UTC) - retention)),
         Duty("retention of images", 60.0, lambda: core.buffer.forget_before(datetime.now(UTC) - kept)),

@@ -41,10 +41,12 @@ def test_the_collector_leaves_alone_what_stays_and_image_libraries_are_quiet(
         seen.append((len(told),))
         stop.set()
 
+    thresholds = gc.get_threshold()
     gc.unfreeze()  # what tests/conftest.py has set aside
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         run_agent(agent_settings(tmp_path, small_bundle), stop=stop, started=started)
+    gc.set_threshold(*thresholds)
     gc.unfreeze()
     gc.collect()
     gc.freeze()
