@@ -85,6 +85,7 @@ class Station:
         self._ready = threading.Event()
         self._wanted = threading.Condition()
         self._due: float | None = None  # monotonic; when to commit beside the threads that inspect
+        self._owed = False  # nobody has asked for it yet
         self.faults: dict[str, str] = {}
         """Camera -> what is wrong with it now."""
         self.unwritable: Trouble | None = None
@@ -124,7 +125,7 @@ class Station:
         watch one feed. They commit themselves, and hold the source while the disk is full; or leave it to
         `keep_committing` beside them."""
         commit = self.commit_soon if beside else partial(self._commit, stopping)
-        due = partial(self.commit_soon, gather=not self._ledger.prompt) if beside else commit
+        due = commit if self._ledger.prompt or not beside else self._owe
         while not self._ready.wait(0.2):
             if stopping.is_set():
                 return
@@ -134,6 +135,7 @@ class Station:
                 if capture is None:
                     commit()
                 else:
+                    self._gather()
                     feed.in_turn(number, partial(_then, self.examine(capture, feed.name), due))
         except BaseException:
             feed.give_up()
@@ -191,8 +193,17 @@ class Station:
         """Let `keep_committing` commit what waits: at once, or where more is under way a little later, together with
         that. It is woken only for what it does not know yet, and looks by itself a little after each commit: every
         wake-up takes the interpreter from those that inspect."""
+        self._owed = False
         if self._ledger.holds_something:
             self._commit_at(time.monotonic() + (_GATHER_SECONDS if gather else 0.0))
+
+    def _owe(self) -> None:
+        """A commit is due, and this thread asks for its next image first: where there is none it commits at once."""
+        self._owed = True
+
+    def _gather(self) -> None:
+        if self._owed:
+            self.commit_soon(gather=True)
 
     def wake(self) -> None:
         """`keep_committing` looks whether there is anything left to do."""

@@ -103,20 +103,26 @@ def test_what_is_asked_for_meanwhile_goes_into_one_commit_and_nothing_waits_for_
 ) -> None:
     station, commits = make_agent().core.station, threading.Semaphore(0)
     counted: list[str] = []
+    waits = [True]
 
     def commit() -> None:
+        waits[0] = False
         counted.append(threading.current_thread().name)
         commits.release()
 
-    monkeypatch.setattr(type(station._ledger), "holds_something", True)
+    monkeypatch.setattr(type(station._ledger), "holds_something", property(lambda ledger: waits[0]))
     with station._wanted:  # nothing is committed while five are asked for
         monkeypatch.setattr(station, "commit", commit)
         for gather in (True, True, True, True, False):
             station.commit_soon(gather=gather)
     assert commits.acquire(timeout=30)
+    assert not commits.acquire(timeout=0.1), "there is nothing to commit"
+    waits[0] = True
     station.commit_soon(gather=True)
     assert commits.acquire(timeout=30), "alone, it is committed as well"
-    assert counted == ["commits"] * 2
+    waits[0] = True  # as of an image that came just then
+    assert commits.acquire(timeout=30), "a little later it looks by itself"
+    assert counted == ["commits"] * 3
 
 
 def test_a_source_that_breaks_ends_the_agent(make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
