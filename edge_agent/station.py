@@ -34,7 +34,6 @@ from edge_agent.under_way import UnderWay
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
 _GATHER_SECONDS = 0.01  # verdicts of a busy source are committed together for so long
-_BUSY_SECONDS = 0.1  # after the last image
 _RECENT = 20  # images
 
 
@@ -220,20 +219,13 @@ class Station:
         """Commit when that is asked for, beside the threads that inspect: they need not wait for the disk. Images of a
         commit that fails are refused, since somebody waits for them."""
         while not stopping.is_set():
-            if self._waited_until_due() and self._commits():
-                self._commit_at(time.monotonic() + _GATHER_SECONDS)
-
-    def _commits(self) -> bool:
-        """Commit what waits; says whether to look again a little later, because more comes: then nobody has to wake
-        this thread, which those that inspect would do with the interpreter in their hands."""
-        if not self._ledger.holds_something:
-            return self.under_way.idle_seconds() < _BUSY_SECONDS
-        try:
-            self.commit()
-        except QuotaError as error:
-            _log.error("%s", error)
-            return False
-        return True
+            if self._waited_until_due() and self._ledger.holds_something:
+                try:
+                    self.commit()
+                except QuotaError as error:
+                    _log.error("%s", error)
+                else:
+                    self._commit_at(time.monotonic() + _GATHER_SECONDS)
 
     def _waited_until_due(self) -> bool:
         with self._wanted:
