@@ -55,7 +55,8 @@ PIXELS: tuple[StrategyName, ...] = ("full", "gradual", "lora", "scratch")
 
 
 def recipe_of(settings: TrainingSettings) -> Recipe | None:
-    """The recipe of the settings' strategy, with what a run changes of it."""
+    """The recipe of the settings' strategy, with what a run changes of it. Heads beside the class's start from nothing
+    and are not through when the class is best: with them the latest weights are kept that are as good as the best."""
     recipe = RECIPES[settings.strategy]
     if recipe is None:
         return None
@@ -64,5 +65,6 @@ def recipe_of(settings: TrainingSettings) -> Recipe | None:
         deepest=recipe.deepest if settings.depth_ratio is None else settings.depth_ratio,
         rate_factor=settings.rate_factor,
         steps_factor=settings.steps_factor,
+        keeps_latest=recipe.keeps_latest or bool(settings.tasks),
         rank=settings.lora_rank if recipe.rank else 0,
     )

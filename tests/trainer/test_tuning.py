@@ -53,6 +53,9 @@ def task_in(folder: Path, snapshot: Snapshot, base: BaseModel, *, resume: bool =
 def test_a_run_without_changes_has_the_recipe_itself() -> None:
     assert recipe_of(TrainingSettings(strategy="tail")) == RECIPES["tail"]
     assert recipe_of(TrainingSettings(strategy="probe")) is None
+    beside = recipe_of(TrainingSettings(strategy="tail", tasks=("severity",), severity_column="level"))
+    assert beside is not None
+    assert beside.keeps_latest
     changed = recipe_of(TrainingSettings(strategy="full", rate_factor=2.0, depth_ratio=0.5, steps_factor=0.5))
     own = RECIPES["full"]
     assert changed is not None
