@@ -80,9 +80,7 @@ class Both:
             threading.Thread(target=run_monitor, args=(monitor,), kwargs={"stop": self._stop, "started": urls.append})
         ]
         self._threads[0].start()
-        while not urls:
-            assert self._threads[0].is_alive()
-            time.sleep(0.02)
+        self.until(lambda: urls)
         self.url = urls[0]
         self._threads.append(
             threading.Thread(
@@ -92,6 +90,7 @@ class Both:
             )
         )
         self._threads[1].start()
+        self.until(lambda: self.agent_urls)  # FastAPI hushes warnings while it reads routes, for all threads alike
 
     def get(self, path: str, **parameters: Any) -> Any:
         """JSON."""
