@@ -100,6 +100,7 @@ def _train(
 def _serve(plant: Plant, bundle: Bundle, inbox: Path, *, run: Path) -> None:
     """Registry, services, and release 1 unless it is there."""
     from lineside.demo.first import write_gold
+    from trainer.trained import load_run
 
     plant.init_registry()
     plant.start_broker()
@@ -107,7 +108,7 @@ def _serve(plant: Plant, bundle: Bundle, inbox: Path, *, run: Path) -> None:
     plant.start_agent({"folders": [{"path": inbox.resolve(), "camera": "inbox"}]})
     with httpx.Client(base_url=plant.monitor_url, timeout=30.0) as monitor:
         if not _json(monitor.get("/v1/releases"))["releases"]:
-            gold = write_gold(plant.folder / "gold.csv", run)
+            gold = write_gold(plant.folder / "gold.csv", load_run(run).snapshot.of("test"))
             body = {
                 "bundle_folder": str(bundle.path.resolve()),
                 "gold_csv": str(gold),

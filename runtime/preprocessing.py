@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from contracts.errors import LinesideError
 from contracts.preprocessing import Preprocessing
-from runtime.jpeg import read_frame, read_picture
+from runtime.jpeg import Frame, read_frame, read_picture
 
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -164,6 +164,9 @@ def blackened(image: NDArray[np.uint8], spec: Preprocessing) -> NDArray[np.uint8
 def size_of(data: bytes, spec: Preprocessing) -> tuple[int, int]:
     """Width and height of an encoded image, from its header; `decode` may answer with fewer pixels. Raises
     ImageError."""
+    frame = _frame(data, spec)
+    if frame is not None:
+        return frame.width, frame.height
     try:
         with Image.open(io.BytesIO(data), formats=list(spec.formats)) as image:
             return image.size
@@ -180,10 +183,16 @@ def _check_size(size: tuple[int, int], spec: Preprocessing) -> None:
         )
 
 
+def _frame(data: bytes, spec: Preprocessing) -> Frame | None:
+    """What a plain JPEG says of its picture; None of all else, and of one so large that Pillow is asked first."""
+    frame = read_frame(data) if "JPEG" in spec.formats else None
+    return frame if frame is not None and frame.width * frame.height <= _MOST_PLAIN else None
+
+
 def _plain(data: bytes, spec: Preprocessing) -> Image.Image | None:
     """A plain JPEG of allowed size; None of all else, and of a damaged one."""
-    frame = read_frame(data) if "JPEG" in spec.formats else None
-    if frame is None or frame.width * frame.height > min(spec.max_pixels, _MOST_PLAIN):
+    frame = _frame(data, spec)
+    if frame is None or frame.width * frame.height > spec.max_pixels:
         return None
     return read_picture(data, frame, None if spec.in_source_pixels else _least(spec))
 

@@ -8,7 +8,6 @@ the last seven days (the monitor shows 31 days, and keeps images for 90).
 from __future__ import annotations
 
 import contextlib
-import csv
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -176,12 +175,3 @@ def playing(
         yield played
     finally:
         plant.stop()
-
-
-def write_gold(file: Path, parts: Sequence[tuple[Path, str, str]]) -> Path:
-    """A gold set of (image, label, group)."""
-    with file.open("w", newline="", encoding="utf-8") as opened:
-        writer = csv.writer(opened)
-        writer.writerow(("path", "label", "group"))
-        writer.writerows((str(path.resolve()), label, group) for path, label, group in parts)
-    return file

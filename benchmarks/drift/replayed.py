@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.protocols import read_set
-from benchmarks.drift.played import Part, PlayedPlant, by_day, moved, playing, write_gold
+from benchmarks.drift.played import Part, PlayedPlant, by_day, moved, playing
 from benchmarks.drift.replays import IMAGES, LEARNED, in_time, served_of, sizes_of
 from benchmarks.drift.retold import Changes, Told, by_learning, figures
 from benchmarks.drift.sets import PITTING_FROM, RealSet, in_order, real_set
 from benchmarks.drift.vectors import inspector_of, recorded
 from benchmarks.harness import Measured
+from lineside.demo.first import write_gold
 from trainer.dataset import Example
 
 _SET = "spindle"
@@ -39,8 +40,7 @@ def measure(options: argparse.Namespace) -> Measured:
     changes = changes_of(parts, datetime.fromisoformat(PITTING_FROM).replace(tzinfo=UTC) + later)
     bundle = inspector_of(options.data, real, older=options.older).bundle
     with tempfile.TemporaryDirectory(prefix="lineside-replayed-") as name:
-        held = [(e.path, e.label, e.group) for e in real.learned.examples if e.split == "test"]
-        gold = write_gold(Path(name) / "gold.csv", held)
+        gold = write_gold(Path(name) / "gold.csv", [e for e in real.learned.examples if e.split == "test"])
         with playing(Path(name), bundle, gold, monitor=settings(), window=IMAGES[_SET]) as played:
             nights = play(played, parts, every_night=not options.quick)
             told = Told(played.events(), nights, shown_on(played.page("/days?last=31")))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 from contracts.report import Figure
 from runtime.bundle import Bundle
-from trainer.trained import TrainedModel, load_run
+from trainer.dataset import Example
+from trainer.trained import TrainedModel
 
 
 def int8_figures(bundle: Bundle) -> list[Figure]:
@@ -33,12 +35,12 @@ def int8_figures(bundle: Bundle) -> list[Figure]:
     ]
 
 
-def write_gold(path: Path, run: Path) -> Path:
-    """The pinned test split of a training run as a gold set: a manifest with absolute paths."""
+def write_gold(path: Path, examples: Iterable[Example]) -> Path:
+    """Examples, such as the pinned test split of a run, as a gold set: a manifest with absolute paths."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "label", "group"))
-        for example in load_run(run).snapshot.of("test"):
+        for example in examples:
             writer.writerow((str(example.path.resolve()), example.label, example.group))
     return path
 

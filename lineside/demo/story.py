@@ -147,7 +147,9 @@ class Story:
         control.parent.mkdir(parents=True, exist_ok=True)
         self._line("home", paused=True)
         self.plant.start_agent(self.shortened.of_agent(), self.scene.stream(control, truth))
-        gold = write_gold(self.folder / "first" / "gold.csv", self.folder / "first" / "run")
+        gold = write_gold(
+            self.folder / "first" / "gold.csv", load_run(self.folder / "first" / "run").snapshot.of("test")
+        )
         state, reason = self._submit(self.notes.bundles["before"].path, "the site's first model", gold_csv=str(gold))
         if state != "promoted":
             raise StoryError(f"release 1 was not published: {reason}")
