@@ -110,7 +110,11 @@ class Agent:
 
     def _connect(self, sources: Sequence[Source]) -> None:
         """Sources, and the ways to the outside."""
-        self.push = PushSource(length=self.settings.web.queue, next_sequence=self.core.sequences.next)
+        self.push = PushSource(
+            length=self.settings.web.queue,
+            next_sequence=self.core.sequences.next,
+            waited=self.core.station.courtesy.note_wait,
+        )
         settings, core, monitor = self.settings, self.core, self.settings.monitor
         self.triggers = Triggers()
         self.products = make_products(settings, core)

@@ -28,6 +28,8 @@ _ROOM_BYTES = 65_536
 _SLOW_SECONDS = 0.005  # an inspection that long is worth a commit of its own
 _PATIENCE_SECONDS = 0.01  # of somebody who waits, beside inspection
 _MOST_EARLY_ANSWERS = 1000  # of a shadow bundle, waiting for their next window to open
+_LATE = 2.0  # times as long as images usually are here
+_REMEMBERED = 64  # images, about
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class _Batch:
     shadow: list[ShadowAnswer] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     since: float | None = None  # monotonic
+    late: bool = False
 
 
 class Ledger:
@@ -63,6 +66,7 @@ class Ledger:
         self._batch = _Batch()
         self._lock = threading.Lock()  # the batch
         self._committing = threading.RLock()  # one commit at a time
+        self._usual = 0.0  # seconds from an image's arrival to its verdict on disk, where somebody waits for it
         self._last_folded: dict[WindowKey, float] = {key: time.monotonic() for key in self._windows.open}
         self.committed: Callable[[], None] = lambda: None
         """Called after a commit that put messages into the outbox."""
@@ -80,7 +84,10 @@ class Ledger:
         with self._lock:
             batch = self._batch
             batch.items.append(item)
-            batch.since = batch.since or time.monotonic()
+            now = time.monotonic()
+            batch.since = batch.since or now
+            capture = item.inspection.capture
+            batch.late |= capture.waiting and now - capture.since > _LATE * self._usual > 0.0
             return (
                 self.prompt
                 or bool(item.events)
@@ -103,6 +110,11 @@ class Ledger:
     def holds_something(self) -> bool:
         """Whether a commit would put anything on disk."""
         return bool(self._batch.items or self._batch.events)
+
+    @property
+    def holds_late(self) -> bool:
+        """Whether somebody has waited twice as long as usual for one of them: that is no time to gather more."""
+        return self._batch.late
 
     def due(self) -> bool:
         """Whether something has waited long enough."""
@@ -129,6 +141,7 @@ class Ledger:
             told = [self.judge(item.inspection) for item in batch.items]
             for inspection in told:
                 self.recorded(inspection)
+            self._note_usual(batch)
         for inspection in told:
             inspection.capture.recorded(inspection.verdict)
         if batch.items:
@@ -136,6 +149,13 @@ class Ledger:
         if messages:
             self.committed()
         return messages
+
+    def _note_usual(self, batch: _Batch) -> None:
+        now = time.monotonic()
+        for item in batch.items:
+            if item.inspection.capture.waiting:
+                took = now - item.inspection.capture.since
+                self._usual += (took - self._usual) / _REMEMBERED if self._usual else took
 
     def _judged(self, item: Item) -> Item:
         inspection = self.judge(item.inspection)

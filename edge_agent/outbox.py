@@ -16,21 +16,24 @@ from datetime import UTC, datetime
 from sqlite3 import Row
 from typing import NamedTuple
 
-from pydantic import TypeAdapter
-
-from contracts.telemetry import Body, Envelope
+from contracts.telemetry import Body, Envelope, Head
 from edge_agent.shrink import drop_oldest, merge_oldest
 from edge_agent.store import Store
-
-_BODY: TypeAdapter[Body] = TypeAdapter(Body)
 
 
 @dataclass(frozen=True)
 class Message:
-    """One waiting message. `number` orders them over boots."""
+    """One waiting message. `number` orders them over boots, `kind` is its body's, `text` the envelope as JSON: reading
+    and writing every body again would take the interpreter from the line."""
 
     number: int
-    envelope: Envelope
+    kind: str
+    text: str
+
+    @property
+    def envelope(self) -> Envelope:
+        """The same, read."""
+        return Envelope.model_validate_json(self.text)
 
 
 @dataclass
@@ -114,22 +117,20 @@ class Outbox:
         return [_Taken(row, held.get(row["boot"]), late(row)) for row in rows]
 
     def _messages(self, taken: Sequence[_Taken]) -> list[Message]:
-        """Reading many takes a while: not within a transaction, for which the line would wait."""
-        return [
-            Message(
-                number=row["id"],
-                envelope=Envelope(
-                    agent=self._agent,
-                    boot=row["boot"],
-                    sequence=row["sequence"],
-                    sent_at=datetime.fromtimestamp(row["made_at"], UTC),
-                    oldest_held=held,
-                    late=late,
-                    body=_BODY.validate_json(row["body"]),
-                ),
-            )
-            for row, held, late in taken
-        ]
+        """Writing many takes a while: not within a transaction, for which the line would wait."""
+        return [Message(each.row["id"], each.row["kind"], self._text(each)) for each in taken]
+
+    def _text(self, taken: _Taken) -> str:
+        row = taken.row
+        head = Head(
+            agent=self._agent,
+            boot=row["boot"],
+            sequence=row["sequence"],
+            sent_at=datetime.fromtimestamp(row["made_at"], UTC),
+            oldest_held=taken.held,
+            late=taken.late,
+        )
+        return Envelope.text(head, row["body"])
 
     def hand_over(self, *, after: int, limit: int) -> list[Message]:
         """The oldest messages above `after`, to be carried to the monitor by hand; from now on they stay as they are.

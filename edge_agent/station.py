@@ -203,7 +203,7 @@ class Station:
 
     def _gather(self) -> None:
         if self._owed:
-            self.commit_soon(gather=True)
+            self.commit_soon(gather=not self._ledger.holds_late)
 
     def wake(self) -> None:
         """`keep_committing` looks whether there is anything left to do."""

@@ -19,7 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pydantic import ValidationError
 
 from contracts.errors import QuotaError
-from contracts.telemetry import Ack, Birth, Event, Status, topic
+from contracts.telemetry import Ack, Birth, Status, topic
 from edge_agent.broker import Address
 from edge_agent.courtesy import Courtesy
 from edge_agent.lanes import IN_FLIGHT, Lanes
@@ -29,6 +29,7 @@ LARGEST_PAYLOAD_BYTES = 64 * 1024
 _KEEPALIVE_SECONDS = 20
 _BEAT_SECONDS = 1.0
 _ROUND_SECONDS = 0.05  # between two commits of a drain: those of verdicts come first
+_TOPICS = {"birth": "telemetry", "window": "telemetry"}  # by kind; all else are events
 
 _log = logging.getLogger(__name__)
 
@@ -190,10 +191,8 @@ class Uplink:
             self._wake.set()
 
     def _publish(self, message: Message) -> None:
-        kind = "event" if isinstance(message.envelope.body, Event) else "telemetry"
-        text = message.envelope.model_dump_json()
-        self.sent_bytes += len(text)
-        self._client.publish(self._topic(kind), text, qos=1)
+        self.sent_bytes += len(message.text)
+        self._client.publish(self._topic(_TOPICS.get(message.kind, "event")), message.text, qos=1)
 
     def _topic(self, kind: str) -> str:
         return topic(self._site, self._agent, kind)

@@ -37,10 +37,17 @@ class PushSource:
 
     name = "http"
 
-    def __init__(self, *, length: int, next_sequence: Callable[[str], int]) -> None:
+    def __init__(
+        self,
+        *,
+        length: int,
+        next_sequence: Callable[[str], int],
+        waited: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        """`waited` is told how long each image was in the queue, in seconds."""
         self._queue: queue.SimpleQueue[Pushed | None] = queue.SimpleQueue()  # None: closed
         self._length, self._room = length, threading.Lock()
-        self._next_sequence = next_sequence
+        self._next_sequence, self._waited = next_sequence, waited
         self._closed = threading.Event()
 
     def push(
@@ -86,6 +93,7 @@ class PushSource:
         self._queue.put(None)
 
     def _capture(self, pushed: Pushed) -> Capture:
+        self._waited(time.monotonic() - pushed.since)
         sequence = self._next_sequence(pushed.camera)
         frame = Frame(
             part_id=pushed.part_id or f"{pushed.camera}-{sequence}",

@@ -59,3 +59,31 @@ def test_images_pass_before_a_timed_inference_and_nobody_waits_for_none() -> Non
     line.idle = 60.0
     courtesy.breathe()
     assert len(slept) == 1
+
+
+def test_while_images_wait_work_beside_the_line_all_but_stops_until_they_no_longer_do() -> None:
+    line, slept = Line(), list[float]()
+    courtesy = Courtesy(line, share=0.5, sleep=slept.append)
+    courtesy.breathe()
+    for _ in range(40):
+        courtesy.note_wait(0.05)
+    assert courtesy.line_is_behind
+    assert courtesy.rest_seconds(0.001) == pytest.approx(0.5)
+    courtesy.breathe()
+    assert slept[1] > slept[0]
+    for _ in range(40):
+        courtesy.note_wait(0.0)
+    assert not courtesy.line_is_behind
+    assert courtesy.rest_seconds(0.001) == pytest.approx(0.001)
+
+
+def test_a_single_image_that_waited_is_no_reason_and_a_line_that_has_ended_holds_nobody_up() -> None:
+    line = Line()
+    courtesy = Courtesy(line)
+    courtesy.note_wait(0.05)
+    assert not courtesy.line_is_behind
+    for _ in range(40):
+        courtesy.note_wait(0.05)
+    line.idle = 60.0
+    assert not courtesy.line_is_behind
+    assert courtesy.rest_seconds(0.01) == 0.0

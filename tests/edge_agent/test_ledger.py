@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,10 +37,15 @@ def item(number: int, **changes: object) -> Item:
     return Item(inspection(number), NAMES, "line", **changes)  # type: ignore[arg-type]
 
 
-def waiting_item(number: int, recorded: list[Verdict], refused: list[Exception]) -> Item:
+def waiting_item(number: int, recorded: list[Verdict], refused: list[Exception], *, since: float | None = None) -> Item:
     made = inspection(number)
     capture = Capture(
-        made.capture.frame, made.capture.image, waiting=True, recorded=recorded.append, refused=refused.append
+        made.capture.frame,
+        made.capture.image,
+        waiting=True,
+        since=time.monotonic() if since is None else since,
+        recorded=recorded.append,
+        refused=refused.append,
     )
     return Item(Inspection(capture, made.verdict, made.pixels, made.vector, 0.9, 1.0), NAMES, "http")
 
@@ -98,6 +104,20 @@ def test_who_waits_for_a_slow_model_does_not_wait_for_others(store: Store) -> No
     verdict = slow.inspection.verdict.model_copy(update={"latency_seconds": 0.03})
     assert not book.append(fast)
     assert book.append(replace(slow, inspection=replace(slow.inspection, verdict=verdict)))
+
+
+def test_an_image_that_has_been_here_twice_as_long_as_usual_is_told_until_it_is_committed(store: Store) -> None:
+    book, now = ledger(store), time.monotonic()
+    for number in range(4):
+        book.append(waiting_item(number, [], [], since=now - 1.0))
+    assert not book.holds_late, "nothing is known yet of what is usual"
+    book.commit()
+    book.append(waiting_item(4, [], [], since=time.monotonic() - 1.5))
+    assert not book.holds_late
+    book.append(waiting_item(5, [], [], since=time.monotonic() - 3.0))
+    assert book.holds_late
+    book.commit()
+    assert not book.holds_late
 
 
 def test_who_waits_is_refused_when_the_disk_is_full_and_is_not_recorded_later(store: Store) -> None:

@@ -58,6 +58,16 @@ def covered(messages: list[Message]) -> list[int]:
     return numbers
 
 
+def test_what_travels_is_the_envelope_as_it_would_be_written(store: Store) -> None:
+    box = outbox(store)
+    for body in (event('a "quoted" reason, with an umlaut: \u00e4'), window(1)):
+        box.add(body)
+    _, sent = box.exchange({}, [Lane(after=0, through=None, most=9, late=True)], most=9)
+    assert [message.kind for message in sent] == ["event", "window"]
+    assert [message.text for message in sent] == [message.envelope.model_dump_json() for message in sent]
+    assert [message.envelope.late for message in sent] == [True, True]
+
+
 def test_sequences_start_at_one_and_have_no_gaps(store: Store) -> None:
     box = outbox(store)
     assert [box.add(event()) for _ in range(3)] == [1, 2, 3]
