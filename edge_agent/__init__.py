@@ -5,7 +5,7 @@ on disk, and sums of them to the monitor. Reading order:
 
 - what comes in: `settings`, `source`, `sources/` (folder, HTTP, MQTT, cameras), `feed`, `census`, `sequences`
 - the hot path: `inspection` (image -> verdict), `station` (all sources), `under_way` (what does not end), `window`
-  (sums), `ledger` (one commit for all)
+  (sums), `ledger` (one commit for all), `commits` (when)
 - what decides: `products/` (which product, which bundle), `thresholds` (signed), `pause`, `pulse` (does it answer)
 - what stays: `store` (who gets it next: `precedence`), `record` with `extract` and `parquet`, `parts/` (several views,
   one part), `buffer` (what is worth a label: `worth`, `keepsake`, `fresh`, `kept`), `focus`, `recent`, `trend`

@@ -187,7 +187,7 @@ class Agent:
         for source in self.sources:
             if source is not self.push:
                 run(f"source {source.name}", core.station.watch, Feed(source, self._claim), stopping)
-        run("commits", core.station.keep_committing, stopping)
+        run("commits", core.station.commits.keep, stopping)
         feed = Feed(self.push, self._claim)
         watch = partial(core.station.watch, feed, stopping, beside=True)
         for number in range(self.settings.web.workers):
@@ -239,7 +239,7 @@ class Agent:
     def _wake(self) -> None:
         """Whoever waits for something to do sees at once that it is over."""
         core = self.core
-        for wake in (core.station.wake, core.bundles.engines.wake, core.parts.wake, self.products.shelf.wake):
+        for wake in (core.station.commits.wake, core.bundles.engines.wake, core.parts.wake, self.products.shelf.wake):
             wake()
         self.pulse.wake()
         if self.follower is not None:
@@ -251,7 +251,7 @@ class Agent:
             return "the agent is stopping"
         if self.core.station.active is None:
             return "no model is installed yet"
-        return self.core.station.unwritable or self.core.station.under_way.hanging() or self.pulse.trouble
+        return self.core.station.commits.unwritable or self.core.station.under_way.hanging() or self.pulse.trouble
 
     def ready(self) -> str | None:
         """The same, after the model has been asked."""
@@ -272,7 +272,7 @@ class Agent:
     def troubles(self) -> list[Trouble]:
         """What is wrong now."""
         found = [
-            self.core.station.unwritable,
+            self.core.station.commits.unwritable,
             self.core.station.under_way.hanging(),
             self.pulse.trouble,
             self.follower and self.follower.trouble,

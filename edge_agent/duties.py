@@ -15,8 +15,8 @@ def duties(settings: AgentSettings, core: Core) -> list[Duty]:
     """Commits that are due, quotas, retention, cameras that have fallen silent, memory."""
 
     def commit() -> None:
-        if core.ledger.due() or core.station.unwritable is not None:
-            core.station.commit()
+        if core.ledger.due() or core.station.commits.unwritable is not None:
+            core.station.commits.now()
 
     retention = timedelta(days=settings.record.retention_days)
     kept = timedelta(days=settings.buffer.retention_days)

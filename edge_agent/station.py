@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -14,10 +13,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import QuotaError
 from contracts.frame import Frame
 from contracts.telemetry import Event, EventKind
 from drift.camera import CameraFault, Look
+from edge_agent.commits import Commits
 from edge_agent.courtesy import Courtesy
 from edge_agent.deadline import Deadlines
 from edge_agent.feed import Feed
@@ -28,12 +27,8 @@ from edge_agent.metrics import Metrics
 from edge_agent.outputs.lane import Told
 from edge_agent.recent import Recent
 from edge_agent.source import Capture
-from edge_agent.trouble import Trouble
 from edge_agent.under_way import UnderWay
 
-_log = logging.getLogger(__name__)
-_RETRY_SECONDS = 1.0
-_GATHER_SECONDS = 0.01  # verdicts of a busy source are committed together for so long
 _RECENT = 20  # images
 
 
@@ -83,13 +78,10 @@ class Station:
         self._healths: dict[str, Health] = {}
         self._active: Inspector | None = None
         self._ready = threading.Event()
-        self._wanted = threading.Condition()
-        self._due: float | None = None  # monotonic; when to commit beside the threads that inspect
-        self._owed = False  # nobody has asked for it yet
+        self.commits = Commits(ledger, metrics.commit_seconds.observe)
+        """When what was inspected goes on disk."""
         self.faults: dict[str, str] = {}
         """Camera -> what is wrong with it now."""
-        self.unwritable: Trouble | None = None
-        """Why nothing can be put on record now, or None."""
         self._failed: deque[bool] = deque(maxlen=_RECENT)
         self.answered = 0
         """Images with a verdict of the active bundle since the start."""
@@ -123,9 +115,9 @@ class Station:
     def watch(self, feed: Feed, stopping: threading.Event, *, beside: bool = False) -> None:
         """Inspect everything that comes from a source until it is closed; waits for a first bundle. Several threads may
         watch one feed. They commit themselves, and hold the source while the disk is full; or leave it to
-        `keep_committing` beside them."""
-        commit = self.commit_soon if beside else partial(self._commit, stopping)
-        due = commit if self._ledger.prompt or not beside else self._owe
+        `commits.keep` beside them."""
+        commit = self.commits.soon if beside else partial(self.commits.hold, stopping)
+        due = commit if self._ledger.prompt or not beside else self.commits.owe
         while not self._ready.wait(0.2):
             if stopping.is_set():
                 return
@@ -135,12 +127,12 @@ class Station:
                 if capture is None:
                     commit()
                 else:
-                    self._gather()
+                    self.commits.settle()
                     feed.in_turn(number, partial(_then, self.examine(capture, feed.name), due))
         except BaseException:
             feed.give_up()
             raise
-        self._commit(stopping)
+        self.commits.hold(stopping)
 
     def inspect(self, capture: Capture, source: str) -> bool:
         """Inspect one capture; says whether it is time to commit."""
@@ -189,65 +181,6 @@ class Station:
             self._beside.offer(inspection)
         return self._ledger.append(Item(inspection, active.vector_names, source, tuple(events), keep, active.runtime))
 
-    def commit_soon(self, *, gather: bool = False) -> None:
-        """Let `keep_committing` commit what waits: at once, or where more is under way a little later, together with
-        that. It is woken only for what it does not know yet, and looks by itself a little after each commit: every
-        wake-up takes the interpreter from those that inspect."""
-        self._owed = False
-        if self._ledger.holds_something:
-            self._commit_at(time.monotonic() + (_GATHER_SECONDS if gather else 0.0))
-
-    def _owe(self) -> None:
-        """A commit is due, and this thread asks for its next image first: where there is none it commits at once."""
-        self._owed = True
-
-    def _gather(self) -> None:
-        if self._owed:
-            self.commit_soon(gather=not self._ledger.holds_late)
-
-    def wake(self) -> None:
-        """`keep_committing` looks whether there is anything left to do."""
-        self._commit_at(time.monotonic())
-
-    def _commit_at(self, due: float) -> None:
-        with self._wanted:
-            if self._due is None or due < self._due:
-                self._due = due
-                self._wanted.notify()
-
-    def keep_committing(self, stopping: threading.Event) -> None:
-        """Commit when that is asked for, beside the threads that inspect: they need not wait for the disk. Images of a
-        commit that fails are refused, since somebody waits for them."""
-        while not stopping.is_set():
-            if self._waited_until_due() and self._ledger.holds_something:
-                try:
-                    self.commit()
-                except QuotaError as error:
-                    _log.error("%s", error)
-                else:
-                    self._commit_at(time.monotonic() + _GATHER_SECONDS)
-
-    def _waited_until_due(self) -> bool:
-        with self._wanted:
-            self._wanted.wait_for(lambda: self._due is not None, _RETRY_SECONDS)
-            while self._due is not None and (left := self._due - time.monotonic()) > 0:
-                self._wanted.wait(left)
-            due, self._due = self._due, None
-            return due is not None
-
-    def commit(self) -> None:
-        """Put on disk what waits. Raises QuotaError where that fails; `unwritable` then says so until there is room."""
-        started = time.perf_counter()
-        try:
-            if self.unwritable is not None:
-                self._ledger.check_room()
-            self._ledger.commit()
-        except QuotaError as error:
-            self.unwritable = Trouble(str(error), code="unwritable", details=str(error))
-            raise
-        self._metrics.commit_seconds.observe(time.perf_counter() - started)
-        self.unwritable = None
-
     def check_silence(self, now: datetime) -> None:
         """Report cameras from which nothing has come for too long."""
         for camera, health in list(self._healths.items()):
@@ -278,17 +211,6 @@ class Station:
         details = {"fault": str(fault), **details}
         event = Event(event=EventKind.CAMERA_FAULT, at=now, camera=camera, reason=str(fault), details=details)
         self._ledger.append_event(event)
-
-    def _commit(self, stopping: threading.Event) -> None:
-        """Commit, and where the disk is full hold this source until it is not."""
-        while True:
-            try:
-                self.commit()
-                return
-            except QuotaError as error:
-                _log.error("%s", error)
-                if stopping.wait(_RETRY_SECONDS):
-                    return
 
     def _recorded(self, inspection: Inspection) -> None:
         """One inspection is on record: show it, count it, tell the line."""

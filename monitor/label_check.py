@@ -158,9 +158,16 @@ class LabelCheck:
             shutil.rmtree(place)
         elif not self.processes.running(place / "out"):
             self._end(site, standing, _report(place / "out") or f"no report; {self._last_words(place)}")
-        elif time.time() - (place / _NEWEST).stat().st_mtime > self._settings.limit_seconds:
+        elif (why := self._beyond(place)) is not None:
             self.processes.end(place / "out")
-            self._end(site, standing, f"it took longer than {self._settings.limit_seconds:.0f} s")
+            self._end(site, standing, why)
+
+    def _beyond(self, place: Path) -> str | None:
+        """Which limit it went beyond, or None."""
+        if time.time() - (place / _NEWEST).stat().st_mtime > self._settings.limit_seconds:
+            return f"it took longer than {self._settings.limit_seconds:.0f} s"
+        used, limit = self.processes.used_bytes(place / "out"), self._settings.limit_bytes
+        return f"it held {used / 1e9:.2f} GB of memory, {limit / 1e9:.2f} GB are allowed" if used > limit else None
 
     def _last_words(self, place: Path) -> str:
         return f"its last words: {self.processes.last_line(place / 'out') or 'nothing'}"

@@ -99,6 +99,7 @@ class LabelCheckSettings(Settings):
     command: tuple[str, ...] = ()
     hours: float = Field(default=24.0, ge=0.0, description="after the last one, where new labels have come")
     limit_seconds: float = Field(default=3600.0, gt=0.0)
+    limit_bytes: int = Field(default=8_000_000_000, ge=1, description="memory of its processes together; then ended")
     threads: int = Field(default=1, ge=1, description="OMP_NUM_THREADS of the process")
 
 

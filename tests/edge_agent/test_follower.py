@@ -89,7 +89,7 @@ class Site:
     def inspect(self, count: int) -> None:
         for number in range(count):
             self.agent.core.station.inspect(Capture(frame(number), picture(80, number)), "test")
-        self.agent.core.station.commit()
+        self.agent.core.station.commits.now()
 
 
 Making = Callable[..., Bundle]

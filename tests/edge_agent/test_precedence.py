@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from contracts.telemetry import Event, EventKind
-from edge_agent import outbox as outboxes
+from contracts.telemetry import Envelope, Event, EventKind, Head
 from edge_agent.buffer import ImageBuffer
 from edge_agent.outbox import Lane, Outbox
 from edge_agent.precedence import Precedence
@@ -97,18 +96,17 @@ def test_the_record_is_forgotten_a_few_rows_at_a_time(store: Store) -> None:
     assert turns.longest < FEW_ROWS // 5
 
 
-def test_messages_are_read_while_the_line_can_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    box, read = Outbox(store, agent="agent-1", max_bytes=10**9), outboxes._BODY.validate_json
+def test_messages_are_written_out_while_the_line_can_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    box, written = Outbox(store, agent="agent-1", max_bytes=10**9), Envelope.text
     for _ in range(3):
         box.add(Event(event=EventKind.CAMERA_FAULT, at=datetime.now(UTC)))
     free: list[bool] = []
 
-    class Body:
-        def validate_json(self, text: str) -> object:
-            free.append(_gets_it(store._lock))
-            return read(text)
+    def text(head: Head, body: str) -> str:
+        free.append(_gets_it(store._lock))
+        return written(head, body)
 
-    monkeypatch.setattr(outboxes, "_BODY", Body())
+    monkeypatch.setattr(Envelope, "text", text)
     assert len(box.exchange({}, [Lane(after=0, through=None, most=9)], most=9)[1]) == 3
     assert free == [True] * 3
 

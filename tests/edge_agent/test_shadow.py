@@ -166,14 +166,14 @@ def test_its_answers_reach_the_windows_and_not_the_line(make_agent: MakeAgent, t
             break
         agent.core.station.inspect(capture, "test")
         wait_for(lambda n=number: (agent.core.metrics.registry.get_sample_value(answered, labels) or 0) > n)
-    agent.core.station.commit()
+    agent.core.station.commits.now()
     entries = agent.core.record.entries(limit=99)
     assert {entry.verdict.decision for entry in entries} == {Decision.OK}
     for capture in ListSource([picture(80, n) for n in range(10, 20)], first=10).captures():
         if capture is None:
             break
         agent.core.station.inspect(capture, "test")
-    agent.core.station.commit()
+    agent.core.station.commits.now()
     bodies = [message.envelope.body for message in agent.core.outbox.waiting(after=0, limit=9)]
     shadows = [body.shadow for body in bodies if body.kind == "window" and body.shadow is not None]
     assert sum(shadow.images for shadow in shadows) > 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 
 import numpy as np
 import pytest
@@ -98,33 +97,6 @@ def test_a_silent_camera_is_reported_where_that_is_asked_for(make_agent: MakeAge
     wait_for(lambda: [event.reason for event in events(agent)] == ["dead"])
 
 
-def test_what_is_asked_for_meanwhile_goes_into_one_commit_and_nothing_waits_for_ever(
-    make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    station, commits = make_agent().core.station, threading.Semaphore(0)
-    counted: list[str] = []
-    waits = [True]
-
-    def commit() -> None:
-        waits[0] = False
-        counted.append(threading.current_thread().name)
-        commits.release()
-
-    monkeypatch.setattr(type(station._ledger), "holds_something", property(lambda ledger: waits[0]))
-    with station._wanted:  # nothing is committed while five are asked for
-        monkeypatch.setattr(station, "commit", commit)
-        for gather in (True, True, True, True, False):
-            station.commit_soon(gather=gather)
-    assert commits.acquire(timeout=30)
-    assert not commits.acquire(timeout=0.1), "there is nothing to commit"
-    waits[0] = True
-    station.commit_soon(gather=True)
-    assert commits.acquire(timeout=30), "alone, it is committed as well"
-    waits[0] = True  # as of an image that came just then
-    assert commits.acquire(timeout=30), "a little later it looks by itself"
-    assert counted == ["commits"] * 3
-
-
 def test_a_source_that_breaks_ends_the_agent(make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("threading.excepthook", lambda _: None)
     agent = make_agent(ListSource([None]))  # type: ignore[list-item]
@@ -143,5 +115,5 @@ def test_the_hot_path_touches_no_network(make_agent: MakeAgent, monkeypatch: pyt
         if capture is None:
             break
         agent.core.station.inspect(capture, "test")
-    agent.core.station.commit()
+    agent.core.station.commits.now()
     assert len(decisions(agent)) == 30

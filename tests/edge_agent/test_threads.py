@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from edge_agent import engines, pulse, station
+from edge_agent import commits, engines, pulse
 from edge_agent.parts import parts
 from edge_agent.parts.settings import PartSettings
 from edge_agent.products import shelf
@@ -40,7 +40,7 @@ def test_what_waits_for_work_is_woken_when_the_agent_ends(
     hours = 3 * 3600.0
     for module, name in (
         (engines, "_BEAT_SECONDS"), (parts, "_BEAT_SECONDS"), (shelf, "_BEAT_SECONDS"), (pulse, "_LOOK_SECONDS"),
-        (push, "_PATIENCE_SECONDS"), (station, "_RETRY_SECONDS"),
+        (push, "_PATIENCE_SECONDS"), (commits, "_RETRY_SECONDS"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, hours)
     housing = PartSettings(name="housing", views=("cam-a", "cam-b"))

@@ -57,7 +57,7 @@ def decided(
     """What the record says about a grey part."""
     station = plant.agent.core.station
     station.inspect(Capture(frame(number, product=product), picture(BETWEEN, 3)), "test")
-    station.commit()
+    station.commits.now()
     verdict = plant.agent.core.record.entries(limit=1)[0].verdict
     return verdict.decision, verdict.threshold, verdict.review_from, verdict.thresholds_number
 
@@ -156,7 +156,7 @@ def test_scores_come_back_counted_on_an_order_and_name_no_part(site: Callable[[]
     for number, level in enumerate([90] * 5 + [BETWEEN] * 3 + [225] * 2):
         station.inspect(Capture(frame(number), picture(level, number)), "test")
     station.inspect(Capture(frame(77, product="other"), picture(90, 1)), "test")
-    station.commit()
+    station.commits.now()
     told = Outcome(part_id="cam-a-5", label="good", source=OutcomeSource.OPERATOR, rater="r-1", decided_at=NOW)
     core.record.append_outcome(told)
     order = CountScores(

@@ -61,7 +61,7 @@ def see(agent: Agent, numbers: range) -> None:
     """Images go by; every ten make a window."""
     for number in numbers:
         agent.core.station.inspect(Capture(frame(number), picture(80, number)), "test")
-    agent.core.station.commit()
+    agent.core.station.commits.now()
 
 
 def first_frames(monitor: ListeningMonitor) -> list[int]:

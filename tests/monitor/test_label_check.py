@@ -155,6 +155,16 @@ def test_one_that_takes_too_long_is_ended(make_plant: MakePlant, tmp_path: Path)
     assert not plant.works.label_check.processes.children
 
 
+def test_one_that_takes_too_much_memory_is_ended(make_plant: MakePlant, tmp_path: Path) -> None:
+    (tmp_path / "large.py").write_text("import time; held = b'x' * 200_000_000; time.sleep(600)")
+    command = (sys.executable, str(tmp_path / "large.py"))
+    plant = make_plant(label_check={"command": command, "hours": 0.0, "limit_bytes": 100_000_000})
+    label(plant, 1)
+    until(plant, lambda: events(plant, FAILED))
+    assert "GB of memory, 0.10 GB are allowed" in events(plant, FAILED)[0].text
+    assert not plant.works.label_check.processes.children
+
+
 def test_without_a_process_nothing_is_looked_over_and_who_asks_is_told_how(make_plant: MakePlant) -> None:
     plant = make_plant()
     label(plant, 1)
