@@ -35,12 +35,8 @@ def peak_bytes() -> int:
 
 
 def give_way() -> None:
-    """From now on this process gets the time that nobody else wants, and goes first where memory runs short. Linux has
-    a policy for that, under which a processor counts as free for all others; elsewhere, the lowest rank."""
+    """From now on this process gets the time that nobody else wants, and goes first where memory runs short."""
     os.nice(19)
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     go_first()
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-
-import pytest
 
 from runtime.interpreter import ROOT
 
@@ -23,11 +20,3 @@ def test_the_peak_of_a_process_is_its_own_and_not_that_of_whoever_started_it() -
     ballast = b"x" * 300_000_000
     assert told() < 100_000_000
     assert told("ballast = b'x' * 300_000_000; del ballast; ") > len(ballast)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux has a policy for what gives way")
-def test_a_process_that_gives_way_leaves_every_processor_to_whoever_wants_it() -> None:
-    say = "import os; from runtime.interpreter import give_way; give_way(); print(os.sched_getscheduler(0))"
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {say}"
-    found = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=True).stdout
-    assert int(found) == os.SCHED_IDLE
