@@ -243,17 +243,19 @@ def _resume(store: Store, windows: Windows) -> Windows:
 
 
 def _save(db: sqlite3.Connection, before: Windows, after: Windows, newest: dict[str, Item]) -> None:
-    """Write what a batch changed: the states of windows, and the last frame of each camera."""
+    """Write what a batch changed: the states of windows, and the last frame of each camera. Rows stay where they are:
+    to replace one would write its page of the index as well."""
     db.executemany(
         "DELETE FROM open_windows WHERE key = ?", [(_name(key),) for key in before.open if key not in after.open]
     )
     changed = [(key, sums) for key, sums in after.open.items() if before.open.get(key) is not sums]
     db.executemany(
-        "INSERT OR REPLACE INTO open_windows VALUES (?, ?)",
+        "INSERT INTO open_windows VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET state = excluded.state",
         [(_name(key), to_json(sums.state(), inf_nan_mode="constants").decode()) for key, sums in changed],
     )
     db.executemany(
-        "INSERT OR REPLACE INTO cameras VALUES (?, ?, ?, ?)",
+        "INSERT INTO cameras VALUES (?, ?, ?, ?) ON CONFLICT (camera) DO UPDATE SET "
+        "last_sequence = excluded.last_sequence, product = excluded.product, source = excluded.source",
         [
             (camera, after.last_frames[camera], _key(item.inspection).product, item.source)
             for camera, item in newest.items()

@@ -187,14 +187,13 @@ def folder_of(way: str) -> str:
 
 
 def _some(snapshot: Snapshot, target: str, labels: int | None, good: Sequence[str]) -> list[Example]:
-    """The target's images with its site as their condition: group after group until there are `labels`, of the last one
-    as many as are missing, and the test."""
+    """The target's images with its site as their condition: `labels` of them drawn at random, as an order would draw
+    them on the line, and the test. Who has more labels has these among them."""
     own = [replace(e, attributes={**e.attributes, "order": target}) for e in snapshot.examples if e.site == target]
     labelled = [example for example in own if example.split in ("train", "validation")]
-    groups = sorted({group_of(example) for example in labelled})
-    random.Random(0).shuffle(groups)
-    order = sorted(labelled, key=lambda e: (groups.index(group_of(e)), e.sha256))
-    kept = {example.sha256 for example in order[:labels]}
+    order = sorted(example.sha256 for example in labelled)
+    random.Random(0).shuffle(order)
+    kept = set(order[:labels])
     found = [*(e for e in labelled if e.sha256 in kept), *(e for e in own if e.split == "test")]
     _usable(found, good, f"{target} with {labels} labels")
     return found

@@ -264,16 +264,17 @@ def test_a_wrong_password_is_reported_and_loses_nothing(
         broker.kill()
 
 
-def test_while_the_line_works_a_drain_rests_after_each_round(store: Store) -> None:
+def test_while_the_line_works_a_drain_rests_after_every_few_messages_and_counts_no_rest_as_work(store: Store) -> None:
     asked: list[float] = []
 
     class Noting(Courtesy):
         def rest_seconds(self, worked: float) -> float:
             asked.append(worked)
-            return super().rest_seconds(worked)
+            return 0.2
 
     outbox = Outbox(store, agent="agent-1", max_bytes=10**9)
-    outbox.add(Event(event=EventKind.CAMERA_FAULT, at=datetime.now(UTC)))
+    for _ in range(20):
+        outbox.add(Event(event=EventKind.CAMERA_FAULT, at=datetime.now(UTC)))
     uplink = Uplink(
         outbox,
         Address("127.0.0.1", 1),
@@ -288,7 +289,7 @@ def test_while_the_line_works_a_drain_rests_after_each_round(store: Store) -> No
     )
     uplink.connected.set()  # as far as the sender can tell
     uplink.start()
-    wait_for(lambda: asked)
+    wait_for(lambda: len(asked) >= 3)
     uplink.connected.clear()
     uplink.close()
-    assert asked[0] > 0.0
+    assert all(0.0 < worked < 0.2 for worked in asked[:3]), "after 8 and 16 messages, and after the round"

@@ -70,6 +70,8 @@ def test_every_way_is_tried_and_no_test_image_is_learned(
     assert advice.why.startswith(advice.chosen)
     assert len(learned) == 5, "two sites' own models and three ways"
     assert not any(test & images for images in learned)
+    lots = {example.group for example in halls.examples if example.sha256 in learned[2]}
+    assert len(lots) > advice.labels / 2, "drawn one by one and not lot after lot, of two plates each"
     assert not list(tmp_path.rglob("round-*"))
     model = load_run(tmp_path / "ways" / folder_of(advice.chosen))
     assert model.record.site == "hall-b"
