@@ -12,13 +12,30 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 TAIL_BYTES = 4000
 LOG_NAME = "log.txt"
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one process: wall time, and the memory of all that it started."""
+
+    seconds: float
+    bytes: int
+
+    def broken(self, seconds: float, used_bytes: Callable[[], int]) -> str | None:
+        """Which one it went beyond, in words, or None. Memory is only looked at within the time."""
+        if seconds > self.seconds:
+            return f"it took longer than {self.seconds:.0f} s"
+        if (used := used_bytes()) > self.bytes:
+            return f"it held {used / 1e9:.2f} GB of memory, {self.bytes / 1e9:.2f} GB are allowed"
+        return None
 
 
 class JobProcesses:

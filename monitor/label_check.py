@@ -25,7 +25,7 @@ from contracts.errors import OrderError
 from contracts.quality import OddDay, QualityReport
 from monitor import timeline
 from monitor.blobs import Blobs
-from monitor.job_process import JobProcesses
+from monitor.job_process import JobProcesses, Limits
 from monitor.label_manifest import write_manifest
 from monitor.labels import labels_with_images
 from monitor.releases import active_release
@@ -164,10 +164,9 @@ class LabelCheck:
 
     def _beyond(self, place: Path) -> str | None:
         """Which limit it went beyond, or None."""
-        if time.time() - (place / _NEWEST).stat().st_mtime > self._settings.limit_seconds:
-            return f"it took longer than {self._settings.limit_seconds:.0f} s"
-        used, limit = self.processes.used_bytes(place / "out"), self._settings.limit_bytes
-        return f"it held {used / 1e9:.2f} GB of memory, {limit / 1e9:.2f} GB are allowed" if used > limit else None
+        seconds = time.time() - (place / _NEWEST).stat().st_mtime
+        limits = Limits(self._settings.limit_seconds, self._settings.limit_bytes)
+        return limits.broken(seconds, lambda: self.processes.used_bytes(place / "out"))
 
     def _last_words(self, place: Path) -> str:
         return f"its last words: {self.processes.last_line(place / 'out') or 'nothing'}"

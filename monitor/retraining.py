@@ -20,6 +20,7 @@ from monitor import timeline
 from monitor.blobs import Blobs
 from monitor.bundles import BundleShelf
 from monitor.candidates import Candidates
+from monitor.job_process import Limits
 from monitor.label_manifest import write_manifest
 from monitor.labels import labels_for_training
 from monitor.retrain_order import WAITING
@@ -121,14 +122,10 @@ class Retraining:
         running = self._trainer.running(row.order_id, row.attempts)
         self._record_progress(row)
         if running:
-            began = row.started_at or row.requested_at
-            late = (datetime.now(UTC) - began).total_seconds() > self._settings.limit_seconds
-            if late:
-                return self._end(row, f"it took longer than {self._settings.limit_seconds:.0f} s")
-            used, limit = self._watch_memory(row), self._settings.limit_bytes
-            if used > limit:
-                return self._end(row, f"it held {used / 1e9:.2f} GB of memory, {limit / 1e9:.2f} GB are allowed")
-            return False
+            seconds = (datetime.now(UTC) - (row.started_at or row.requested_at)).total_seconds()
+            limits = Limits(self._settings.limit_seconds, self._settings.limit_bytes)
+            why = limits.broken(seconds, lambda: self._watch_memory(row))
+            return False if why is None else self._end(row, why)
         return self._collect(row)
 
     def _end(self, row: RetrainRow, why: str) -> bool:

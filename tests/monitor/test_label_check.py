@@ -145,23 +145,27 @@ def test_a_check_that_dies_is_told_with_its_last_words_and_a_person_may_ask_agai
     assert [event.parameters["by"] for event in events(plant, ASKED)] == ["engineer-1"]
 
 
-def test_one_that_takes_too_long_is_ended(make_plant: MakePlant, tmp_path: Path) -> None:
-    (tmp_path / "slow.py").write_text("import time; time.sleep(600)")
-    command = (sys.executable, str(tmp_path / "slow.py"))
-    plant = make_plant(label_check={"command": command, "hours": 0.0, "limit_seconds": 0.05})
+@pytest.mark.parametrize(
+    ("program", "limit", "why"),
+    [
+        ("import time; time.sleep(600)", {"limit_seconds": 0.05}, "longer than"),
+        (
+            "import time; held = b'x' * 200_000_000; time.sleep(600)",
+            {"limit_bytes": 100_000_000},
+            "GB of memory, 0.10 GB are allowed",
+        ),
+    ],
+    ids=["time", "memory"],
+)
+def test_one_that_takes_too_much_is_ended(
+    make_plant: MakePlant, tmp_path: Path, program: str, limit: dict[str, float], why: str
+) -> None:
+    (tmp_path / "check.py").write_text(program)
+    command = (sys.executable, str(tmp_path / "check.py"))
+    plant = make_plant(label_check={"command": command, "hours": 0.0, **limit})
     label(plant, 1)
     until(plant, lambda: events(plant, FAILED))
-    assert "longer than" in events(plant, FAILED)[0].text
-    assert not plant.works.label_check.processes.children
-
-
-def test_one_that_takes_too_much_memory_is_ended(make_plant: MakePlant, tmp_path: Path) -> None:
-    (tmp_path / "large.py").write_text("import time; held = b'x' * 200_000_000; time.sleep(600)")
-    command = (sys.executable, str(tmp_path / "large.py"))
-    plant = make_plant(label_check={"command": command, "hours": 0.0, "limit_bytes": 100_000_000})
-    label(plant, 1)
-    until(plant, lambda: events(plant, FAILED))
-    assert "GB of memory, 0.10 GB are allowed" in events(plant, FAILED)[0].text
+    assert why in events(plant, FAILED)[0].text
     assert not plant.works.label_check.processes.children
 
 
