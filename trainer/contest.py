@@ -15,7 +15,7 @@ from trainer.bases.transferability import domain_distance
 from trainer.clock import now
 from trainer.course import Course, held_out_parts
 from trainer.dataset import Example
-from trainer.evidence import losses_of, standard_error
+from trainer.evidence import cheapest, losses_of
 from trainer.image import load_inputs
 from trainer.rounds.finetune import step_seconds, steps_of
 from trainer.rounds.lesson import Lesson
@@ -93,19 +93,6 @@ def choose(attempts: Sequence[Attempt]) -> tuple[int, list[Tensor], list[str]]:
     ]
     why = f"{behind:.4f} above the lowest, within one error of {error:.4f}" if behind > 0 else "the lowest"
     return winner, losses, [*said, f"Chosen: {attempts[winner].settings.strategy} ({why})."]
-
-
-def cheapest(losses: Sequence[Tensor], groups: Sequence[str], *, worth: float = 0.0) -> tuple[int, float, float]:
-    """The first (cheapest) whose mean loss lies within one standard error, over groups, of the lowest, or within what
-    a dearer one is `worth` (nats), and is not above that of the very first; how far it is behind the lowest, and how
-    far it might be."""
-    best = min(range(len(losses)), key=lambda number: float(losses[number].mean()))
-    for number, loss in enumerate(losses):
-        difference = loss - losses[best]
-        behind, allowed = float(difference.mean()), max(standard_error(difference, groups), worth)
-        if number == best or (behind <= allowed and float((loss - losses[0]).mean()) <= 0):
-            return number, behind, allowed
-    raise AssertionError("the best one is within its own error")
 
 
 def shared_images(attempts: Sequence[Attempt], keep: Callable[[Example], bool] = lambda _: True) -> list[Example]:

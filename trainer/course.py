@@ -1,9 +1,10 @@
 """Both stages of training over one or several rounds: out come one network and honest answers to held-out images.
 
 Where the validation split is large enough and nothing new was labelled, one round is trained and checked against it. A
-small or a new set is parted instead: each round leaves out another part and is checked against that part and the
-validation split; the rounds' weights are averaged (a model soup: Wortsman et al., ICML 2022). The answers to left-out
-images, none of them by a network that had seen the image, tell later where the threshold lies.
+small or a new set, and any that a head alone is fitted to, is parted instead: each round leaves out another part and is
+checked against that part and the validation split; the rounds' weights are averaged (a model soup: Wortsman et al.,
+ICML 2022). The answers to left-out images, none of them by a network that had seen the image, tell later where the
+threshold lies.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.clock import now
 from trainer.dataset import Example
 from trainer.device import CPU, device_for, device_of, placed
-from trainer.evidence import cross_entropy
 from trainer.features import Features
 from trainer.maps import Maps
 from trainer.marks import COLUMN, boxes_of, tile_lesson
@@ -33,7 +33,7 @@ from trainer.rounds import ranks
 from trainer.rounds.checking import answers
 from trainer.rounds.checkpoint import Checkpoint
 from trainer.rounds.finetune import finetune, frozen
-from trainer.rounds.head import Head, fit_head
+from trainer.rounds.head import Head, Regularisation, fit_head
 from trainer.rounds.heads import Heads
 from trainer.rounds.kept import Tuned
 from trainer.rounds.lesson import Lesson
@@ -43,6 +43,7 @@ from trainer.split import folds, group_of
 from trainer.stem import Stem, tail_start
 from trainer.strategy import PIXELS, recipe_of
 from trainer.tasks import levels_of, prove_legible, severity_scale, task_lesson
+from trainer.threshold import best_temperature
 from trainer.views import AS_IT_IS, Flip
 from trainer.weighing import HOME, balanced_weights, condition_of, soft_targets
 
@@ -109,8 +110,9 @@ class Course:
     ) -> Taught:
         """All rounds; the one running at `until` (seconds of `trainer.clock`) ends at its next check, as the last.
         Rounds that the checkpoint has are taken from it, and one that it has in part goes on."""
-        parts = held_out_parts(train.examples, validation.examples, self.good, seed=self.settings.seed)
-        penalty = self.best_penalty(train)
+        judges = validation.examples if recipe_of(self.settings) else ()  # a head alone costs nothing: always in rounds
+        parts = held_out_parts(train.examples, judges, self.good, seed=self.settings.seed)
+        fit = self.regularisation(train)
         rounds: list[Tuned] = []
         for number, part in enumerate(parts):
             began = now()
@@ -125,7 +127,7 @@ class Course:
             if done is None:
                 midway = checkpoint.midway(number) if checkpoint else None
                 held_out = validation.plus(train.rows(part))
-                done = self._round(train.without(part), held_out, penalty, limit, tick, midway)
+                done = self._round(train.without(part), held_out, fit, limit, tick, midway)
                 if checkpoint and not done.hurried:
                     checkpoint.keep(number, done)
             rounds.append(done)
@@ -137,7 +139,7 @@ class Course:
         hurried = len(rounds) < len(parts) or any(tuned.hurried for tuned in rounds)
         network = self._united(rounds, train)
         network.looks = self.looks
-        return Taught(network, images, logits, penalty, tuple(rounds), hurried)
+        return Taught(network, images, logits, fit.penalty, tuple(rounds), hurried)
 
     def answers(self, network: Network, maps: Maps) -> Tensor:
         """Logits [n, k], the mean over the looks that the line will have."""
@@ -157,11 +159,11 @@ class Course:
         return soup
 
     def _round(
-        self, learned: Material, held_out: Material, penalty: float, until: float, tick: Callable[[float], None],
+        self, learned: Material, held_out: Material, fit: Regularisation, until: float, tick: Callable[[float], None],
         midway: Midway | None,
     ) -> Tuned:  # fmt: skip
         lesson, test = self.full_lesson(learned), self.full_lesson(held_out)
-        head = self.head(lesson, penalty)
+        head = self.head(lesson, fit)
         recipe = recipe_of(self.settings)
         if recipe is None:
             return frozen(self.network, head, test, cut=self.cut)
@@ -204,32 +206,43 @@ class Course:
         )  # fmt: skip
         return replace(lesson, tasks=beside)
 
-    def head(self, lesson: Lesson, penalty: float) -> Head:
+    def head(self, lesson: Lesson, fit: Regularisation) -> Head:
         """The logistic head on each input's embedding, averaged over its views (those with grafts by themselves), where
         tiles are known, and else on that of the image, averaged over its tiles."""
         sides = [_taught(lesson, seen) for seen in lesson.features.seen().unbind(1)]
         inputs, targets, weights = (torch.cat(parts) for parts in zip(*sides, strict=True))
-        return fit_head(inputs, targets, weights / weights.mean(), penalty=penalty)
+        found = fit_head(inputs, targets, weights / weights.mean(), penalty=fit.penalty)
+        return found.sharpened(fit.temperature)
 
     def says(self, head: Head, features: Features, *, view: int = 0) -> Tensor:
         """Logits [n, k] of a head on the untrained network's answers to one view."""
         return self.network.united(head.logits(features.embeddings[:, view].flatten(0, 1)))
 
-    def best_penalty(self, train: Material) -> float:
-        """The head's penalty with the lowest held-out loss over three grouped folds; the strongest where too few."""
+    def regularisation(self, train: Material) -> Regularisation:
+        """Penalty and temperature of the head with the lowest loss on images of other groups (three grouped folds).
+        Each penalty is judged at the temperature that suits it: a strong one sounds modest and would win or lose by
+        that alone. Found for two thirds of some images it is stated for all, since the sum counts and not each image's
+        share. The strongest where there are too few images."""
         tried = train.rows(range(0, len(train.examples), max(1, -(-len(train.examples) // _TRIED_ON))))
         parts = [part for part in folds(tried.examples, _ROUNDS, seed=self.settings.seed) if part]
+        if len(parts) < 2:
+            return Regularisation(_PENALTIES[0])
+        judged = self.lesson(tried.rows([row for part in parts for row in part]))
 
-        def loss(penalty: float) -> float:
-            total = 0.0
-            for part in parts:
-                head = self.head(self.lesson(tried.without(part)), penalty)
-                test = self.lesson(tried.rows(part))
-                losses = cross_entropy(self.says(head, test.features), test.targets)
-                total += float((losses * test.weights).mean())
-            return total
+        def loss(penalty: float) -> tuple[float, Regularisation]:
+            said = self._left_out(tried, parts, penalty)
+            temperature, lowest = best_temperature(said, judged.targets, judged.weights)
+            return lowest, Regularisation(penalty * learned / len(train.examples), temperature)
 
-        return min(_PENALTIES, key=loss)
+        learned = len(tried.examples) * (1 - 1 / len(parts))
+        return min(map(loss, _PENALTIES), key=lambda found: found[0])[1]
+
+    def _left_out(self, material: Material, parts: Sequence[Sequence[int]], penalty: float) -> Tensor:
+        """Logits [n, k] of the images of all parts, in their order, by heads that have not seen the image's part."""
+        heads = [self.head(self.lesson(material.without(part)), Regularisation(penalty)) for part in parts]
+        return torch.cat(
+            [self.says(head, material.rows(part).features) for head, part in zip(heads, parts, strict=True)]
+        )
 
 
 def set_out(

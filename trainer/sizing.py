@@ -17,10 +17,9 @@ from torch import Tensor
 from trainer.attempt import good_labels, preprocessing
 from trainer.bases.backbone import BaseModel
 from trainer.clock import now
-from trainer.contest import cheapest
 from trainer.course import Course, Material, set_out
 from trainer.dataset import Example
-from trainer.evidence import losses_of
+from trainer.evidence import cheapest, losses_of
 from trainer.progress import Progress
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
@@ -121,11 +120,11 @@ def _try(
 def _held_out(course: Course, stem: Stem, asked: tuple[Example, ...]) -> Tensor:
     """[n] losses of heads that have not seen the image's group."""
     material = Material(asked, stem.features(asked, _PLAIN))
-    penalty = course.best_penalty(material)
+    fit = course.regularisation(material)
     logits = torch.zeros(len(asked), len(course.labels))
     for part in folds(asked, _FOLDS, seed=course.settings.seed):
         if part:
-            head = course.head(course.lesson(material.without(part)), penalty)
+            head = course.head(course.lesson(material.without(part)), fit)
             logits[part] = course.says(head, material.rows(part).features)
     lesson = course.lesson(material)
     return losses_of(logits, lesson.targets, lesson.weights)

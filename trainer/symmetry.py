@@ -10,6 +10,7 @@ from contracts.errors import ConfigurationError
 from trainer.course import Course, Material
 from trainer.dataset import Example
 from trainer.evidence import cross_entropy
+from trainer.rounds.head import Regularisation
 from trainer.settings import FlipsName
 from trainer.split import folds
 from trainer.stem import Stem
@@ -48,7 +49,7 @@ def mirrored_losses(course: Course, asked: Material) -> list[float]:
     for part in folds(asked.examples, 3, seed=course.settings.seed):
         if not part:
             continue
-        head = course.head(course.lesson(plain.without(part)), penalty=1.0)
+        head = course.head(course.lesson(plain.without(part)), Regularisation(1.0))
         test = course.lesson(asked.rows(part))
         for view in range(len(growth)):
             losses = cross_entropy(course.says(head, test.features, view=view), test.targets)

@@ -2,7 +2,8 @@
 
 Both come from held-out answers: a temperature for the logits, then Platt's two numbers for the defect score. The line
 is drawn by moving the bias of the head, so that 0.5 is always the threshold and the most probable class agrees with
-the decision.
+the decision. With more than two classes the slope sharpens all of them: one good class that is moved against the sum of
+several flat defects would lose to each of them alone.
 """
 
 from __future__ import annotations
@@ -51,11 +52,14 @@ def calibrate(
 ) -> Calibration:
     """From held-out logits [n, k], targets [n, k] and weights [n]; none of them: no change.
 
-    Temperature: lowest weighted cross-entropy. Threshold: with p = sigmoid(a s + b + c) fitted to the log-odds s of a
-    defect (J. Platt, 1999; here with priors a ~ 1, b ~ 0), where c is the log-odds of the defects' share and a label is
+    Temperature: lowest weighted cross-entropy. Threshold: with p = softmax(a z + b + c) fitted to the classes, z the
+    scaled logits, b and c added to those of defects (bias-corrected temperature scaling: Alexandari, Kundaje &
+    Shrikumar, ICML 2020; for two classes J. Platt's, 1999; here with priors a ~ 1, b ~ 0), where c is the log-odds of
+    the defects' share and a label is
     wrong with probability `noise`, whatever the image shows: parts far on the wrong side then pull no more than `noise`
     explains. With good and defect equally likely, the costs of errors are least at log-odds
-    (log(reject/escape) - b) / a. `mass` [n] is what each image counts for in that fit (default: all the same).
+    (log(reject/escape) - b) / a. More than two classes: a goes into the temperature, and the slope is 1.
+    `mass` [n] is what each image counts for in that fit (default: all the same).
     Where `groups` [n] are named, all images of one count for no more than one beside the priors: what a module or a day
     looks like moves its scores together (design effect: Kish, Survey Sampling, 1965). Where some images are of the
     `newest` condition ([n] bool), b moves on to where these have it, as far as they are enough to outweigh its prior.
@@ -63,16 +67,20 @@ def calibrate(
     if not len(logits):
         return Calibration(shift=math.log(1 / escape_to_reject))
     temperature, _ = best_temperature(logits, targets, weights)
-    odds = _odds(logits, temperature, good)
-    defect = targets[:, ~good].sum(1).round().double()  # [n], 0 or 1
-    mass = torch.ones(len(odds)) if mass is None else mass
-    names = groups or list(map(str, range(len(odds))))
-    slope, offset = _platt(odds, defect, _worth(mass, names), noise)
+    scaled = (logits / temperature).double()
+    label = _given(targets, good)
+    mass = torch.ones(len(scaled)) if mass is None else mass
+    names = groups or list(map(str, range(len(scaled))))
+    slope, offset = _platt(scaled, label, good, _worth(mass, names), noise)
     if newest is not None and 0 < int(newest.sum()) < len(newest):
         names = [name for name, new in zip(names, newest.tolist(), strict=True) if new]
-        called = slope * odds[newest] + offset
-        offset += _platt(called, defect[newest], _worth(torch.ones(len(names)), names), noise, slope_prior=_FIRM)[1]
-    return Calibration(temperature, (math.log(1 / escape_to_reject) - offset) / slope, slope)
+        called = slope * scaled[newest] + offset * ~good
+        worth = _worth(torch.ones(len(names)), names)
+        offset += _platt(called, label[newest], good, worth, noise, slope_prior=_FIRM)[1]
+    line = math.log(1 / escape_to_reject) - offset
+    if len(good) > 2:
+        return Calibration(temperature / slope, line)
+    return Calibration(temperature, line / slope, slope)
 
 
 def carried(calibration: Calibration, rounds: Sequence[Tensor], averaged: Tensor, good: Tensor) -> Calibration:
@@ -121,20 +129,28 @@ def _worth(mass: Tensor, groups: Sequence[str]) -> Tensor:
     return mass / mass.sum() * min(_EVIDENCE, len(set(groups)))
 
 
+def _given(targets: Tensor, good: Tensor) -> Tensor:
+    """[n] int64: the class that the targets [n, k] name, on the side, good or defect, that has more of them."""
+    defect = targets[:, ~good].sum(1).round().bool()
+    return torch.where(defect[:, None] == good, -torch.inf, targets).argmax(1)
+
+
 def _platt(
-    odds: Tensor, defect: Tensor, mass: Tensor, noise: float, *, slope_prior: float = _SLOPE_PRIOR
+    logits: Tensor, label: Tensor, good: Tensor, mass: Tensor, noise: float, *, slope_prior: float = _SLOPE_PRIOR
 ) -> tuple[float, float]:
-    """Slope and offset; `mass` [n] in independent images."""
-    mass = mass.double()
-    share = float((mass * defect).sum() / mass.sum())
+    """Slope of logits [n, k] and offset of those of defects, by the `label` [n]; `mass` [n] in independent images."""
+    mass, defects = mass.double(), (~good).double()
+    share = float((mass * defects[label]).sum() / mass.sum())
     prior = torch.tensor((share - noise) / (1 - 2 * noise), dtype=torch.float64).clamp(_RAREST, 1 - _RAREST).logit()
+    others = len(good) - 1
     found = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([found], max_iter=100, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        called = noise + (1 - 2 * noise) * (found[0] * odds + found[1] + prior).sigmoid()
-        fit = (mass * nn.functional.binary_cross_entropy(called, defect, reduction="none")).sum()
+        own = (found[0] * logits + (found[1] + prior) * defects).softmax(1).gather(1, label[:, None]).squeeze(1)
+        called = noise / others + (1 - noise - noise / others) * own
+        fit = -(mass * called.clamp_min(1e-30).log()).sum()
         value = fit + slope_prior / 2 * (found[0] - 1) ** 2 + _OFFSET_PRIOR / 2 * found[1] ** 2
         torch.autograd.backward(value)
         return value

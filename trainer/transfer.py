@@ -22,12 +22,13 @@ from trainer.bases.backbone import BaseModel
 from trainer.bases.catalogue import Listed
 from trainer.bases.verify import from_run
 from trainer.clock import now
-from trainer.contest import Outcome, cheapest, comparable_losses, shared_images
+from trainer.contest import Outcome, comparable_losses, shared_images
 from trainer.dataset import Example
 from trainer.evaluate import predict
 from trainer.evaluation import figures
 from trainer.evaluation.figures import Answers, estimate
 from trainer.evaluation.report import Estimate
+from trainer.evidence import cheapest
 from trainer.finish import Origin, finish
 from trainer.memory import kept_memory
 from trainer.progress import Progress, silent

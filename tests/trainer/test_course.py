@@ -204,6 +204,30 @@ def test_the_line_parts_the_averaged_answers_where_it_parted_those_of_the_rounds
     assert carried(Calibration(shift=-0.5), few[:2], few[2], torch.tensor([True, False])).shift == -0.5
 
 
+def test_several_kinds_of_defect_are_named_where_their_sum_decides() -> None:
+    """One good class against five: what the line takes off their sum must not be missing where one stands alone."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.cat([torch.zeros(300, dtype=torch.int64), torch.arange(1, 6).repeat(20)])
+    logits = 0.8 * torch.randn(400, 6, generator=generator) - 1.0
+    logits[:, 0] = 0.0
+    logits[range(300, 400), labels[300:]] += 2.0
+    good = torch.tensor([True, *[False] * 5])
+    found = calibrate(logits, torch.nn.functional.one_hot(labels, 6).float(), torch.ones(400), good)
+    said = found.probabilities(logits, good)
+    decided = said[:, 1:].sum(1) >= 0.5
+    assert float((decided == (labels > 0)).float().mean()) > 0.8
+    assert float((said[decided].argmax(1) == 0).float().mean()) < 0.1
+
+
+def test_a_head_that_is_sharpened_says_the_same_more_surely() -> None:
+    generator = torch.Generator().manual_seed(0)
+    embeddings = torch.randn(200, 4, generator=generator)
+    targets = torch.nn.functional.one_hot((embeddings[:, 0] > 0).long(), 2).float()
+    modest = fit_head(embeddings, targets, torch.ones(200), penalty=30.0)
+    sharp = modest.sharpened(0.1)
+    assert torch.allclose(sharp.logits(embeddings), modest.logits(embeddings) / 0.1, atol=1e-5)
+
+
 def test_no_held_out_image_leaves_the_threshold_to_the_costs() -> None:
     good = torch.tensor([True, False])
     assert calibrate(torch.empty(0, 2), torch.empty(0, 2), torch.empty(0), good).shift == 0.0

@@ -30,6 +30,7 @@ from trainer.dataset import Dataset, Example, read_manifest
 from trainer.marks import boxes_of, shown_defects, tile_lesson
 from trainer.network import Network
 from trainer.resolution import fitting_tiles, pixels_in_network, smallest_marked, too_coarse
+from trainer.rounds.head import Regularisation
 from trainer.run import load_run, train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import take_snapshot
@@ -120,7 +121,7 @@ def test_a_defect_that_nobody_marked_is_learned_all_the_same(bars: Dataset, smal
     material = Material(tuple(renamed), stem.features(renamed, (View(0),)))
     lesson = course.lesson(material)
     assert lesson.tiles is not None
-    said = course.says(course.head(lesson, 0.01), material.features).argmax(1)
+    said = course.says(course.head(lesson, Regularisation(0.01)), material.features).argmax(1)
     stains = [n for n, e in enumerate(renamed) if e.label == "stain"]
     assert sum(int(said[n]) == 2 for n in stains) > len(stains) / 4
 

@@ -56,7 +56,7 @@ def _again(stem: Stem, examples: tuple[Example, ...]) -> Material:
 
 def _probe(course: Course, train: Material, test: Material) -> dict[str, float | None]:
     plain = Material(train.examples, train.features.plain())
-    head = course.head(course.lesson(plain), course.best_penalty(plain))
+    head = course.head(course.lesson(plain), course.regularisation(plain))
     probabilities = course.says(head, test.features).softmax(1).numpy()
     rule = Rule(course.labels, course.good, Thresholds(ng=0.5, review_from=0.5))
     metrics = task_metrics(probabilities, [example.label for example in test.examples], rule)

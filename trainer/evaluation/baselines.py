@@ -19,6 +19,7 @@ from trainer.dataset import Example
 from trainer.evaluation.figures import Answers, accuracy, balanced_accuracy, estimate
 from trainer.evaluation.report import Baseline
 from trainer.raters import labels_of_raters
+from trainer.rounds.head import Regularisation
 from trainer.stem import Stem
 from trainer.views import View
 
@@ -50,11 +51,11 @@ def classical(train: Sequence[Example], test: Sequence[Example], rule: Rule) -> 
 
 
 def frozen_probe(
-    course: Course, stem: Stem, learned: Material, test: Sequence[Example], rule: Rule, *, penalty: float
+    course: Course, stem: Stem, learned: Material, test: Sequence[Example], rule: Rule, *, fit: Regularisation
 ) -> Baseline:
-    """A logistic head of that penalty on the pretrained network, which is not fine-tuned."""
+    """A logistic head, fitted so, on the pretrained network, which is not fine-tuned."""
     began = now()
-    head = course.head(course.lesson(learned), penalty)
+    head = course.head(course.lesson(learned), fit)
     seen = stem.features(tuple(test), (View(0),))
     said = course.says(head, seen).double().softmax(1).numpy()
     note = f"{len(learned.examples)} images; pretrained features, linear head"

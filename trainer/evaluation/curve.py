@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trainer.course import Course, Material
 from trainer.evaluation.report import LearningCurve
+from trainer.rounds.head import Regularisation
 from trainer.split import folds, group_of
 
 _SHARES = (0.25, 0.5, 0.75, 1.0)
@@ -20,9 +21,9 @@ _AHEAD = (2, 4)  # times the images
 _FEWEST = 40  # images, below which a curve is noise
 
 
-def learning_curve(course: Course, material: Material, *, penalty: float, seed: int = 0) -> LearningCurve | None:
+def learning_curve(course: Course, material: Material, *, fit: Regularisation, seed: int = 0) -> LearningCurve | None:
     """Balanced error 0..1 (mean of both kinds' error rates) out of three grouped folds, with a quarter, half, three
-    quarters and all of the other groups, under a head of that penalty; None for fewer than 40 images or where a fold
+    quarters and all of the other groups, under a head that is fitted so; None for fewer than 40 images or where a fold
     lacks a kind."""
     if len(material.examples) < _FEWEST:
         return None
@@ -32,7 +33,7 @@ def learning_curve(course: Course, material: Material, *, penalty: float, seed: 
         counts, errors = [], []
         for part in parts:
             learned = _some(material.without(part), share, seed)
-            error = _error(course, learned, material.rows(part), penalty)
+            error = _error(course, learned, material.rows(part), fit)
             if error is not None:
                 counts.append(len(learned.examples))
                 errors.append(error)
@@ -78,12 +79,12 @@ def _some(material: Material, share: float, seed: int) -> Material:
     return material.rows([row for row, example in enumerate(material.examples) if group_of(example) in chosen])
 
 
-def _error(course: Course, learned: Material, held_out: Material, penalty: float) -> float | None:
+def _error(course: Course, learned: Material, held_out: Material, fit: Regularisation) -> float | None:
     kinds = {example.label in course.good for example in learned.examples}
     good = np.array([example.label in course.good for example in held_out.examples], dtype=bool)
     if len(kinds) < 2 or good.all() or not good.any():
         return None
-    head = course.head(course.lesson(learned), penalty)
+    head = course.head(course.lesson(learned), fit)
     probabilities = course.says(head, held_out.features).softmax(1)
     passed = (probabilities[:, course.good_mask()].sum(1) > 0.5).numpy()
     return float(((~passed[good]).mean() + passed[~good].mean()) / 2)

@@ -144,10 +144,10 @@ def _beside(model: TrainedModel, rule: Rule, progress: Progress) -> tuple[tuple[
     course, stem = frozen
     progress("simpler means", 0.8, "frozen features")
     learned = Material(train, stem.features(train, (View(0),)))
-    penalty = course.best_penalty(learned)
-    probe = frozen_probe(course, stem, learned, test, rule, penalty=penalty)
+    fit = course.regularisation(learned)
+    probe = frozen_probe(course, stem, learned, test, rule, fit=fit)
     progress("learning curve", 0.95)
-    return (*found, probe), learning_curve(course, learned, penalty=penalty)
+    return (*found, probe), learning_curve(course, learned, fit=fit)
 
 
 def _frozen(model: TrainedModel, rule: Rule) -> tuple[Course, Stem] | None:

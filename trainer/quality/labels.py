@@ -26,11 +26,11 @@ def out_of_fold(course: Course, material: Material, *, seed: int = 0) -> NDArray
 def left_out(course: Course, material: Material, parts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
     """Probabilities [n, k] of the images of each part by a head that was fitted without that part; even ones for images
     of no part."""
-    penalty = course.best_penalty(material)
+    fit = course.regularisation(material)
     found = torch.full((len(material.examples), len(course.labels)), 1 / len(course.labels), dtype=torch.float64)
     for part in parts:
         if part:
-            head = course.head(course.lesson(material.without(part)), penalty)
+            head = course.head(course.lesson(material.without(part)), fit)
             logits = course.says(head, material.rows(part).features)
             found[torch.tensor(part)] = logits.double().softmax(1)
     return np.asarray((found / found.sum(1, keepdim=True)).numpy())

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Regularisation:
+    """How a head is fitted: the `penalty` on its weights, per example, and the `temperature` that its logits are then
+    divided by: a strong penalty finds the direction, and sounds more modest than it need be."""
+
+    penalty: float
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,10 @@ class Head:
     def logits(self, embeddings: Tensor) -> Tensor:
         """[n, d] -> [n, k]."""
         return (embeddings - self.centre) * self.scale @ self.weight.T + self.bias
+
+    def sharpened(self, temperature: float) -> Head:
+        """With logits divided by `temperature`."""
+        return replace(self, weight=self.weight / temperature, bias=self.bias / temperature)
 
 
 def fit_head(embeddings: Tensor, targets: Tensor, weights: Tensor, *, penalty: float) -> Head:
