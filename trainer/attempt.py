@@ -27,10 +27,9 @@ from trainer.snapshot import Snapshot
 from trainer.stem import Stem
 from trainer.strategy import PIXELS, recipe_of
 from trainer.symmetry import harmless_flips
-from trainer.views import FLIPS, View, grafting, views
+from trainer.views import FLIPS, KEPT_VIEWS, View, grafting, views
 
 GOOD_NAMES = ("good", "ok", "functional", "free", "normal", "mt_free", "pass", "passed", "healthy", "fine", "intact")
-_VIEWS = 5
 _LOOKS_AT_PIXELS = 2  # that the first head is fitted on, where every step draws its own
 _SETTLED_ON, _BATCH = 256, 32  # images for BatchNorm's averages, and of a batch
 _PLAIN = (View(0),)
@@ -125,7 +124,7 @@ class Task:
         """Train split under several views, validation split as it is."""
         flips = chosen.flips
         train, validation = self.snapshot.of("train"), self.snapshot.of("validation")
-        looks = views(FLIPS[flips], _VIEWS if stem.cut else _LOOKS_AT_PIXELS)
+        looks = views(FLIPS[flips], KEPT_VIEWS if stem.cut else _LOOKS_AT_PIXELS)
         donors = Donors(train, stem.spec, good_labels(self.snapshot.labels, chosen.good)) if chosen.graft else None
         if donors is not None and not donors.idle:
             looks = grafting(looks)

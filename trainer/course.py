@@ -262,7 +262,8 @@ def set_out(
     cut = 0 if settings.strategy in PIXELS else tail_start(network, spec)
     placed(network, device)
     weights = found or f"random weights, seed {settings.seed}"
-    stem = Stem(network, cut, spec, base=weights if device == CPU else f"{weights} on {device}", folder=folder)
+    where = weights if device == CPU else f"{weights} on {device}"
+    stem = Stem(network, cut, spec, base=where, folder=folder, jitter=settings.jitter)
     return Course(network, cut, labels, good, settings, spec), stem, found
 
 

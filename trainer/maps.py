@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from contracts.preprocessing import Preprocessing
 from trainer.grafts import Grafts
 from trainer.image import as_input
+from trainer.jitter import USUAL, Jitter
 from trainer.views import Flip, View, flipped, moved, moves_of
 
 
@@ -47,17 +48,20 @@ class Maps(Protocol):
 @dataclass(frozen=True)
 class Cached:
     """The frozen stem's answers `maps` [n, v, t, c, h, w] float16 for v views; the first view is the plain one. The
-    `looks` [v] and the inputs' `seeds` [n, t] int64 tell how each was moved; needed where that is asked."""
+    `looks` [v], the inputs' `seeds` [n, t] int64, their `jitter` and `ratio` of width to height tell how each was
+    moved; needed where that is asked."""
 
     maps: Tensor
     looks: tuple[View, ...] = ()
     seeds: Tensor | None = None
+    jitter: Jitter = USUAL
+    ratio: float = 1.0
 
     def __len__(self) -> int:
         return len(self.maps)
 
     def rows(self, index: Tensor) -> Cached:
-        return Cached(self.maps[index], self.looks, None if self.seeds is None else self.seeds[index])
+        return replace(self, maps=self.maps[index], seeds=None if self.seeds is None else self.seeds[index])
 
     def plain(self) -> Tensor:
         return entering(self.maps[:, 0].flatten(0, 1))
@@ -70,7 +74,7 @@ class Cached:
             raise ValueError("nobody has said how these maps were moved")
         numbers = self._draw()
         looks = [self.looks[number] for number in numbers.tolist() for _ in range(self.maps.shape[2])]
-        return self._under(numbers), moves_of(looks, self.seeds.flatten().tolist())
+        return self._under(numbers), moves_of(looks, self.seeds.flatten().tolist(), self.jitter, self.ratio)
 
     def _draw(self) -> Tensor:
         return torch.randint(0, self.maps.shape[1], (len(self),))
@@ -87,7 +91,8 @@ class Cached:
         if not isinstance(other, Cached):
             raise TypeError("cached maps are joined with cached maps only")
         seeds = None if self.seeds is None or other.seeds is None else torch.cat([self.seeds, other.seeds])
-        return Cached(torch.cat([self.maps[:, :1], other.maps[:, :1]]), self.looks[:1], seeds)
+        maps = torch.cat([self.maps[:, :1], other.maps[:, :1]])
+        return replace(self, maps=maps, looks=self.looks[:1], seeds=seeds)
 
 
 @dataclass(frozen=True)
@@ -99,13 +104,13 @@ class Pixels:
     spec: Preprocessing
     flips: tuple[Flip, ...]
     grafts: Grafts | None = None
+    jitter: Jitter = USUAL
 
     def __len__(self) -> int:
         return len(self.images)
 
     def rows(self, index: Tensor) -> Pixels:
-        grafts = self.grafts.rows(index) if self.grafts else None
-        return Pixels(self.images[index], self.spec, self.flips, grafts)
+        return replace(self, images=self.images[index], grafts=self.grafts.rows(index) if self.grafts else None)
 
     def plain(self) -> Tensor:
         return as_input(self.images.flatten(0, 1), self.spec)
@@ -115,17 +120,17 @@ class Pixels:
 
     def moved(self) -> tuple[Tensor, Tensor]:
         images = self.grafts.drawn(self.images) if self.grafts else self.images
-        seen, moves = moved(images.flatten(0, 1), self.flips)
+        seen, moves = moved(images.flatten(0, 1), self.flips, self.jitter)
         return as_input(seen, self.spec), moves
 
     def mirrored(self, flip: Flip) -> Pixels:
         seen = flipped(self.images.flatten(0, 1), flip)
-        return Pixels(seen.reshape(self.images.shape), self.spec, self.flips)
+        return replace(self, images=seen.reshape(self.images.shape), grafts=None)
 
     def plus(self, other: Maps) -> Pixels:
         if not isinstance(other, Pixels):
             raise TypeError("pixels are joined with pixels only")
-        return Pixels(torch.cat([self.images, other.images]), self.spec, self.flips)
+        return replace(self, images=torch.cat([self.images, other.images]), grafts=None)
 
 
 def entering(maps: Tensor) -> Tensor:

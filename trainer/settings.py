@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from contracts.preprocessing import Polygon, Tiles
 from contracts.settings import Settings
 from contracts.tasks import SeverityScale
+from trainer.jitter import USUAL, Jitter, jitter_said
 
 FlipsName = Literal["auto", "none", "horizontal", "vertical", "both", "square"]
 
@@ -75,6 +76,10 @@ class TrainingSettings(Settings):
     graft: bool = Field(
         default=False, description="while it learns, marked defects are also shown on good parts: a class is then not "
         "what the few parts that have it look like"
+    )  # fmt: skip
+    jitter: Annotated[Jitter, BeforeValidator(jitter_said)] = Field(
+        default=USUAL, description="what the camera may change from part to part, which training then shows: "
+        "'light=0.2 turn=5 blur=1'; place, light and contrast a little where it is not said"
     )  # fmt: skip
     strategy: StrategyName = Field(
         default="tail", description="probe: a head on the frozen backbone; tail: its last blocks too; full: all of it; "

@@ -21,6 +21,7 @@ from trainer.features import Features
 from trainer.folding import folded
 from trainer.grafts import Donors, Grafts
 from trainer.image import as_input, load_images
+from trainer.jitter import USUAL, Jitter
 from trainer.maps import Cached, Pixels, entering
 from trainer.marks import shown_defects
 from trainer.network import Network
@@ -42,14 +43,15 @@ class _Seen:
 
 @dataclass(frozen=True)
 class Stem:
-    """The frozen part of a network: stages before `cut`, none where it is 0. `base` (the weights' hash) and `spec` key
-    the cache."""
+    """The frozen part of a network: stages before `cut`, none where it is 0. `base` (the weights' hash), `spec` and
+    `jitter` key the cache."""
 
     network: Network
     cut: int
     spec: Preprocessing
     base: str
     folder: Path | None = None
+    jitter: Jitter = USUAL
 
     def features(
         self, examples: Sequence[Example], looks: Sequence[View], *, flips: tuple[Flip, ...] = ("",),
@@ -69,18 +71,21 @@ class Stem:
             done = min(1.0, (start + batch) / len(examples))
             progress("features", begin + (end - begin) * done, f"{len(seen)} of {len(examples)} images")
         maps, embeddings = torch.stack([each.maps for each in seen]), torch.stack([each.embeddings for each in seen])
-        known = Cached(maps, tuple(looks), torch.tensor(self._seeds(examples)).view(len(examples), -1))
+        seeds = seeds_of(examples, self.spec)
+        known = Cached(maps, tuple(looks), seeds, self.jitter, self.spec.width / self.spec.height)
         return Features(known, embeddings, shown_defects(examples, self.spec))
 
     def _pixels(
         self, examples: Sequence[Example], looks: Sequence[View], flips: tuple[Flip, ...], donors: Donors | None
     ) -> Features:
-        images, seeds = load_images(examples, self.spec), self._seeds(examples)
+        images, seeds = load_images(examples, self.spec), seeds_of(examples, self.spec).flatten().tolist()
         seen = [self._embed_pixels(images.flatten(0, 1), seeds, view) for view in looks]
         shape = len(images), self.spec.inputs, len(looks), self.network.head.in_features
         embeddings = torch.stack(seen, dim=1).view(shape).transpose(1, 2)
         grafts = Grafts.of(examples, self.spec, donors.good) if donors else None
-        return Features(Pixels(images, self.spec, flips, grafts), embeddings, shown_defects(examples, self.spec))
+        return Features(
+            Pixels(images, self.spec, flips, grafts, self.jitter), embeddings, shown_defects(examples, self.spec)
+        )
 
     @cached_property
     def _stages(self) -> nn.Sequential:
@@ -96,10 +101,6 @@ class Stem:
         nothing = Cached(maps, (View(0),) * looks, torch.empty(0, inputs, dtype=torch.int64))
         return Features(nothing, embeddings, torch.empty(0, inputs))
 
-    def _seeds(self, examples: Sequence[Example]) -> list[int]:
-        """One number for each input, from its image's content."""
-        return [int(example.sha256[:12], 16) + tile for example in examples for tile in range(self.spec.inputs)]
-
     def _batch(self, examples: Sequence[Example], looks: Sequence[View], donors: Donors | None) -> list[_Seen]:
         known = [self._recall(self._path(example, looks, donors)) for example in examples]
         missing = [example for example, seen in zip(examples, known, strict=True) if seen is None]
@@ -107,11 +108,11 @@ class Stem:
         return [next(fresh) if seen is None else seen for seen in known]
 
     def _compute(self, examples: Sequence[Example], looks: Sequence[View], donors: Donors | None) -> list[_Seen]:
-        images, seeds = load_images(examples, self.spec), self._seeds(examples)
+        images, seeds = load_images(examples, self.spec), seeds_of(examples, self.spec).flatten().tolist()
         with torch.inference_mode():
             shown = (donors.grafted(examples, images, v.number) if donors and v.graft else images for v in looks)
             looked = (
-                as_input(look(each.flatten(0, 1), view, seeds), self.spec)
+                as_input(look(each.flatten(0, 1), view, seeds, self.jitter), self.spec)
                 for each, view in zip(shown, looks, strict=True)
             )
             seen = [self._stages(inputs.to(device_of(self.network))).half().cpu() for inputs in looked]
@@ -128,7 +129,7 @@ class Stem:
         """[n, d] of inputs [n, 3, h, w] uint8 under a view; few at a time become float32 inputs."""
         parts = [torch.empty(0, self.network.head.in_features)]
         for start in range(0, len(images), _BATCH):
-            seen = look(images[start : start + _BATCH], view, seeds[start : start + _BATCH])
+            seen = look(images[start : start + _BATCH], view, seeds[start : start + _BATCH], self.jitter)
             parts.append(self._embed(as_input(seen, self.spec)))
         return torch.cat(parts)
 
@@ -153,6 +154,7 @@ class Stem:
             self.spec.model_dump_json(),
             list(looks),
             donors.key if donors else "",
+            *(() if self.jitter == USUAL else (self.jitter.model_dump_json(),)),
         )
         key = repr((_FORMAT, *how, example.sha256))
         name = hashlib.sha256(key.encode()).hexdigest()
@@ -169,6 +171,12 @@ class Stem:
             path.parent.mkdir(parents=True, exist_ok=True)
             tensors = {"maps": seen.maps.contiguous(), "embeddings": seen.embeddings.contiguous()}
             save_file(tensors, path)
+
+
+def seeds_of(examples: Sequence[Example], spec: Preprocessing) -> Tensor:
+    """[n, t] int64: a number for each input, from its image's content."""
+    seeds = [int(example.sha256[:12], 16) + tile for example in examples for tile in range(spec.inputs)]
+    return torch.tensor(seeds, dtype=torch.int64).view(len(examples), spec.inputs)
 
 
 def tail_start(network: Network, spec: Preprocessing) -> int:

@@ -1,4 +1,4 @@
-"""Several looks at each training image: a camera that moves by a few pixels, other light, allowed mirrorings.
+"""Several looks at each training image: what its camera may change (see `jitter`), and allowed mirrorings.
 
 A view depends on the image's content and the view's number alone, so that features of the frozen stem can be cached and
 training stays repeatable.
@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from trainer.jitter import USUAL, Jitter
 
 Flip = Literal["", "h", "v", "hv", "t", "th", "tv", "thv"]
 """h and v mirror left-right and top-bottom; t (transpose) first swaps the axes, which makes the quarter turns."""
@@ -25,10 +27,9 @@ FLIPS: dict[str, tuple[Flip, ...]] = {
     "both": ("", "h", "v", "hv"),
     "square": ("", "h", "v", "hv", "t", "th", "tv", "thv"),
 }
-_SHIFT = 0.025  # share of the image's width and height
-_ZOOM = 0.03
-_LIGHT = 0.06
-_CONTRAST = 0.10
+
+KEPT_VIEWS = 5
+"""Looks at each image of which the frozen part's answers are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,47 +55,56 @@ def grafting(looks: Sequence[View]) -> tuple[View, ...]:
     return tuple(replace(view, graft=view.number % 2 == 0 < view.number) for view in looks)
 
 
-def look(images: Tensor, view: View, seeds: list[int]) -> Tensor:
+def look(images: Tensor, view: View, seeds: list[int], jitter: Jitter = USUAL) -> Tensor:
     """The images [b, 3, h, w] (0..255) under this view, float32 0..255; `seeds` holds one number per image."""
     seen = images.float()
     if view.number:
-        seen = _jitter(seen, torch.stack([_draw(seed + view.number) for seed in seeds]))
+        generators = [_generator(seed + view.number) for seed in seeds]
+        drawn = torch.cat([jitter.draw(1, generator) for generator in generators])
+        noise = (
+            torch.stack([torch.randn(seen.shape[1:], generator=generator) for generator in generators])
+            if jitter.noise
+            else None
+        )
+        seen = jitter.changed(seen, drawn, noise)
     return flipped(seen, view.flip)
 
 
-def drawn(images: Tensor, flips: tuple[Flip, ...]) -> Tensor:
-    """The images [b, 3, h, w] (0..255) moved, lit and mirrored, each in its own way, drawn from torch's generator."""
-    return moved(images, flips)[0]
+def drawn(images: Tensor, flips: tuple[Flip, ...], jitter: Jitter = USUAL) -> Tensor:
+    """The images [b, 3, h, w] (0..255) as their camera may see them, and mirrored, each in its own way (of torch's
+    generator)."""
+    return moved(images, flips, jitter)[0]
 
 
-def moved(images: Tensor, flips: tuple[Flip, ...]) -> tuple[Tensor, Tensor]:
+def moved(images: Tensor, flips: tuple[Flip, ...], jitter: Jitter = USUAL) -> tuple[Tensor, Tensor]:
     """`drawn`, and where each place of the images went: [b, 2, 3] from -1..1 across and down to the same."""
-    jitter = torch.rand(len(images), 5) * 2 - 1
-    seen = _jitter(images.float(), jitter)
+    far = jitter.draw(len(images))
+    seen = jitter.changed(images.float(), far)
     kinds = torch.randint(0, len(flips), (len(images),))
     for kind, flip in enumerate(flips):
         seen[kinds == kind] = flipped(seen[kinds == kind], flip)
-    return seen, moves(jitter, [flips[kind] for kind in kinds.tolist()])
+    there = jitter.moves(far, images.shape[3] / images.shape[2])
+    return seen, mirrored(there, [flips[kind] for kind in kinds.tolist()])
 
 
-def moves_of(looks: Sequence[View], seeds: Sequence[int]) -> Tensor:
-    """[b, 2, 3] as `moved` gives them, of images that `look` shows with these seeds, each under its own view."""
-    still = torch.zeros(5)
-    jitter = [_draw(seed + view.number) if view.number else still for view, seed in zip(looks, seeds, strict=True)]
-    return moves(torch.stack(jitter), [view.flip for view in looks])
+def moves_of(looks: Sequence[View], seeds: Sequence[int], jitter: Jitter = USUAL, ratio: float = 1.0) -> Tensor:
+    """[b, 2, 3] as `moved` gives them, of images that `look` shows with these seeds, each under its own view; `ratio`
+    is their width over their height."""
+    far = [
+        jitter.draw(1, _generator(seed + view.number)) if view.number else jitter.still()
+        for view, seed in zip(looks, seeds, strict=True)
+    ]
+    return mirrored(jitter.moves(torch.cat(far), ratio), [view.flip for view in looks])
 
 
-def moves(drawn: Tensor, flips: Sequence[Flip]) -> Tensor:
-    """[b, 2, 3] of what `_jitter` does with `drawn` [b, 5] and then a mirroring each."""
-    there = torch.zeros(len(drawn), 2, 3)
-    zoom = 1 + _ZOOM * drawn[:, 0]
-    there[:, 0, 0] = there[:, 1, 1] = 1 / zoom
-    there[:, :, 2] = -2 * _SHIFT * drawn[:, 1:3] / zoom[:, None]
+def mirrored(there: Tensor, flips: Sequence[Flip]) -> Tensor:
+    """[b, 2, 3] of places that went `there` [b, 2, 3] and were then mirrored."""
+    found = there.clone()
     for flip in sorted(set(flips)):
         rows = torch.tensor([other == flip for other in flips])
         turned = there[rows].flip(1) if "t" in flip else there[rows]
-        there[rows] = turned * torch.tensor([-1.0 if sign in flip else 1.0 for sign in "hv"])[:, None]
-    return there
+        found[rows] = turned * torch.tensor([-1.0 if sign in flip else 1.0 for sign in "hv"])[:, None]
+    return found
 
 
 def flipped(images: Tensor, flip: Flip) -> Tensor:
@@ -105,18 +115,5 @@ def flipped(images: Tensor, flip: Flip) -> Tensor:
     return images.flip(axes) if axes else images
 
 
-def _draw(seed: int) -> Tensor:
-    """Five numbers in -1..1."""
-    return torch.rand(5, generator=torch.Generator().manual_seed(seed % 2**62)) * 2 - 1
-
-
-def _jitter(images: Tensor, drawn: Tensor) -> Tensor:
-    """[b, 3, h, w] moved, zoomed, lit and contrasted by `drawn` [b, 5]; the border repeats."""
-    theta = torch.zeros(len(images), 2, 3)
-    theta[:, 0, 0] = theta[:, 1, 1] = 1 + _ZOOM * drawn[:, 0]
-    theta[:, :, 2] = 2 * _SHIFT * drawn[:, 1:3]
-    grid = nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
-    moved = nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    gain, contrast = (1 + size * drawn[:, at].view(-1, 1, 1, 1) for size, at in ((_LIGHT, 3), (_CONTRAST, 4)))
-    middle = moved.mean((1, 2, 3), keepdim=True)
-    return (((moved - middle) * contrast + middle) * gain).clamp(0, 255)
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed % 2**62)

@@ -112,7 +112,8 @@ def _material(source: Source, examples: Sequence[Labelled], trained: TrainingSet
         )
     flips = FLIPS.get(trained.flips, AS_IT_IS)
     nothing = torch.zeros(len(known), 1, spec.inputs, 0)  # embeddings, which only the fitting of heads asks for
-    features = Features(Pixels(load_images(known, spec), spec, flips), nothing, shown_defects(known, spec))
+    pixels = Pixels(load_images(known, spec), spec, flips, jitter=trained.jitter)
+    features = Features(pixels, nothing, shown_defects(known, spec))
     return Material(tuple(known), features)
 
 

@@ -90,6 +90,13 @@ def train(
         bool,
         typer.Option("--average", help="The line averages over these mirrorings: steadier, as many times the compute."),
     ] = False,
+    jitter: Annotated[
+        str | None,
+        typer.Option(
+            help="What the camera may change from part to part, which training then shows: 'light=0.2 contrast=0.3 "
+            "turn=5 shift=0.05 zoom=0.1 blur=1.5 noise=8'; default: place, light and contrast a little."
+        ),
+    ] = None,
     graft: Annotated[
         bool,
         typer.Option("--graft", help="While it learns, marked defects (boxes or masks) are also shown on good parts."),
@@ -185,7 +192,7 @@ def train(
         settings={
             "strategy": strategy, "lora_rank": lora_rank, "resize": resize, "pooling": pooling,
             "max_seconds": max_seconds, "flips": flips, "average": average, "smallest_defect": smallest_defect,
-            "tiles": tiles, "graft": graft,
+            "tiles": tiles, "graft": graft, "jitter": jitter or {},
             "region_polygon": region_polygon, "hidden": hidden or (),
             "tasks": tuple(task or ()), "severity_column": severity_column, "severity_levels": severity_levels,
             "task_weights": task_weights, "compare_tasks": compare_tasks,

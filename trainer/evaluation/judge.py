@@ -34,6 +34,14 @@ from trainer.views import View
 _FAULTED_IMAGES = 120  # of the test split, under every fault
 _BATCH = 16
 _MOST_FAILURES = 24
+_SHOWN = {
+    "brightness": "light=0.3",
+    "contrast": "contrast=0.4",
+    "blur": "blur=1.6",
+    "noise": "noise=12",
+    "rotation": "turn=5",
+}
+"""What of a training's jitter is like the faults that it can show."""
 _BREAKS = 0.1  # balanced accuracy lost under a light fault
 _PASSES = 0.1  # share of pictures without a part that may be called good unnoticed
 _FEWEST = 20  # test images of good and of defect, below which no accuracy is claimed
@@ -220,6 +228,7 @@ def _behind(overall: Estimate, parts: Sequence[Slice]) -> list[str]:
 def _breaks(faults: Sequence[UnderFault]) -> list[str]:
     return [
         f"Breaks under light {found.fault}: {found.lost:.0%} of balanced accuracy lost."
+        + (f" Show it in training: --jitter {_SHOWN[found.fault]}." if found.fault in _SHOWN else "")
         for found in faults
         if found.severity == 1 and found.lost is not None and found.lost > _BREAKS
     ]

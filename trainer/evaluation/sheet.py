@@ -13,16 +13,19 @@ from trainer.grafts import Grafts
 from trainer.image import load_images
 from trainer.marks import shown_defects
 from trainer.settings import TrainingSettings
+from trainer.stem import seeds_of
+from trainer.strategy import PIXELS
 from trainer.trained import TrainedModel
-from trainer.views import FLIPS, drawn
+from trainer.views import FLIPS, KEPT_VIEWS, drawn, look, views
 
 _IMAGES, _LOOKS = 5, 7
 _SIDE, _GAP = 112, 4  # pixels on the sheet
 
 
 def contact_sheet(model: TrainedModel) -> bytes:
-    """PNG: a training image of each class in a row, first as it is, then as seven steps of a training may see it. Of an
-    image in tiles, the tile that shows the defect best. Raises DatasetError where an image is gone."""
+    """PNG: a training image of each class in a row, first as it is, then as seven steps of a training may see it (where
+    the frozen part's answers are kept, the few looks that it has of each image). Of an image in tiles, the tile that
+    shows the defect best. Raises DatasetError where an image is gone."""
     chosen, settings = _one_of_each_class(model), TrainingSettings.model_validate(model.record.lineage.training)
     spec = model.record.preprocessing
     tile = shown_defects(chosen, spec).nan_to_num().argmax(1)
@@ -35,7 +38,12 @@ def contact_sheet(model: TrainedModel) -> bytes:
             grafts = Grafts.of(chosen, spec, model.record.good_labels)
             shown = Grafts(grafts.marks[rows, tile][:, None], grafts.good).rows(rows.repeat_interleave(_LOOKS))
             images = shown.drawn(images[:, None])[:, 0]
-        looks = drawn(images, FLIPS[settings.flips]).view(len(plain), _LOOKS, *plain.shape[1:])
+        if settings.strategy in PIXELS or settings.graft:
+            looks = drawn(images, FLIPS[settings.flips], settings.jitter).view(len(plain), _LOOKS, *plain.shape[1:])
+        else:
+            seeds = seeds_of(chosen, spec)[rows, tile].tolist()
+            kept = views(FLIPS[settings.flips], KEPT_VIEWS)[1:]
+            looks = torch.stack([look(plain, view, seeds, settings.jitter) for view in kept], 1)
     return _png(torch.cat([plain[:, None].float(), looks], dim=1))
 
 
