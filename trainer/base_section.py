@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from trainer.bases.backbone import Described
-from trainer.trained import RunRecord
 
 
-def base_section(record: RunRecord) -> list[str]:
-    """Lines of Markdown, an empty one last. The model's own base first, then what that was made from, nearest first."""
-    base = record.base_model
-    if record.lineage.base_model_sha256 is None:
-        said = f"Random weights: the architecture is that of `{base.id}`, none of its weights were used."
+def base_section(name: str, line: Sequence[Described]) -> list[str]:
+    """Lines of Markdown, an empty one last. `line`: the base model first, then what it was made from, nearest first;
+    empty where random weights learned in the architecture of the base model `name`."""
+    if not line:
+        said = f"Random weights: the architecture is that of `{name}`, none of its weights were used."
         return ["## Base model", "", said, ""]
     lines = ["## Base model", ""]
-    for number, each in enumerate(base.line()):
+    for number, each in enumerate(line):
         lines += [_named(each, "" if number == 0 else "made from "), "", *_told(each), ""]
     return lines
 

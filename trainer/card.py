@@ -48,7 +48,7 @@ def card(record: RunRecord, snapshot: Snapshot, kept: Sequence[Kept] = ()) -> st
         *_restarts(record),
         f"- parent bundle: `{lineage.parent_bundle}`, order {lineage.order_id}" if lineage.parent_bundle else "",
         "",
-        *base_section(record),
+        *base_section(lineage.base_model, record.base_model.line() if lineage.base_model_sha256 else ()),
         f"## On {metrics.examples} test images that chose nothing",
         "",
         "| figure | value |",
