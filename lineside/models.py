@@ -9,17 +9,17 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from contracts.errors import ConfigurationError, DatasetError
+from lineside.describing import described, run_of, said_of_a_run, with_more
 from lineside.progress import shown_progress
 from lineside.toml import toml_text
 from trainer.bases.backbone import BaseModel, sha256_of
-from trainer.bases.catalogue import Catalogue, Entry, Listed, Override, fetched, read_catalogue
-from trainer.bases.policy import Judgement, choose, judge
+from trainer.bases.catalogue import Catalogue, Entry, Listed, Override, at_hand, fetched, read_catalogue
+from trainer.bases.policy import Judgement, choose, judge_line
 from trainer.bases.ranking import rank
 from trainer.bases.verify import from_run, verify
 from trainer.dataset import gather
@@ -54,19 +54,22 @@ def run_show(own: Path, name: str, *, as_json: bool) -> None:
         return
     console = Console(highlight=False, soft_wrap=True)
     for key, value in listed.entry.model_dump(mode="json").items():
-        if value not in (None, "", [], {}):
-            shown = "; ".join(map(str, value)) if key in ("limits", "biases") else str(value)
+        if value not in (None, "", [], {}) and key != "ancestors":
+            shown = "; ".join(map(str, value)) if key in ("limits", "biases", "parents") else str(value)
             console.print(f"[bold]{key:14}[/] {escape(shown)}")
     console.print(f"[bold]{'policy':14}[/] {_verdict(judgement)}")
-    for reason in judgement.reasons:
-        console.print(f"{'':14} - {escape(reason)}")
-    if judgement.accepted:
-        accepted = judgement.accepted
-        console.print(f"{'':14} accepted by {escape(accepted.by)} on {accepted.date}: {escape(accepted.risk)}")
+    _print_judgement(console, judgement, " " * 15)
+    for each in judgement.ancestors:
+        learned = each.training_data or "nobody knows what"
+        console.print(f"[bold]{'made from':14}[/] {escape(each.id)}, {escape(each.licence.licence)}: {escape(learned)}")
+        for what, sentences in (("limit", each.limits), ("bias", each.biases)):
+            for sentence in sentences:
+                console.print(f"{'':15}- {what}: {escape(sentence)}")
 
 
 def run_verify(own: Path, names: list[str], weights: Path | None) -> bool:
-    """`lineside models verify`: the file, its hash, that timm loads it and that it answers; True when all are right."""
+    """`lineside models verify`: the file, its hash, that timm loads it and that it answers; True when all are right.
+    Without names, a model whose weights are not on this machine is not wrong: it is told how they come here."""
     catalogue = read_catalogue(own)
     chosen = [catalogue.named(name) for name in names] or list(catalogue.models.values())
     if weights is not None and len(chosen) != 1:
@@ -74,6 +77,11 @@ def run_verify(own: Path, names: list[str], weights: Path | None) -> bool:
     console, right = Console(highlight=False, soft_wrap=True), True
     for listed in chosen:
         judgement = _judged(catalogue, listed)
+        if not names and weights is None and not at_hand(listed):
+            right = right and judgement.allowed
+            mark = "[dim]-[/]" if judgement.allowed else "[red]✗[/]"
+            console.print(f"{mark} {listed.entry.id}: not here; {_way_here(listed)}; policy: {_verdict(judgement)}")
+            continue
         try:
             facts = verify(listed, fetched(listed, weights=weights))
         except ConfigurationError as error:
@@ -87,6 +95,14 @@ def run_verify(own: Path, names: list[str], weights: Path | None) -> bool:
             f"policy: {_verdict(judgement)}"
         )
     return right
+
+
+def _way_here(listed: Listed) -> str:
+    entry = listed.entry
+    if entry.hub is not None:
+        return f"`lineside models verify {entry.id}` fetches it from {escape(entry.hub.repository)}"
+    place = f" (where it comes from: {escape(entry.documentation)})" if entry.documentation else ""
+    return f"with its file{place}: `lineside models verify {entry.id} --weights FILE`"
 
 
 def run_rank(own: Path, data: Path, *, weights: Path | None, seed: int) -> None:
@@ -124,39 +140,50 @@ def _usable(catalogue: Catalogue, weights: Path | None) -> list[BaseModel]:
     return bases
 
 
-def run_add(own: Path, source: Path, said: Mapping[str, Any]) -> None:
-    """`lineside models add`: weights that timm can load, or a run folder of this site's own. `said` holds the keys of
-    an `Entry` that a person describes; the rest is measured."""
-    entry = _described(said)
-    if entry.id in read_catalogue(own).models:
-        raise ConfigurationError(f"the catalogue has a model {entry.id!r} already; choose another --id")
+def run_add(own: Path, source: Path | None, said: Mapping[str, Any]) -> None:
+    """`lineside models add`: weights that timm can load, from a file or a hub, or a run of this site's own, by its
+    folder or by a bundle made from it. `said` is what a person says (see `describing`); the rest is measured."""
+    catalogue = read_catalogue(own)
+    if said["id"] in catalogue.models:
+        raise ConfigurationError(f"the catalogue has a model {said['id']!r} already; choose another --id")
+    entry = described({"id": said["id"]}, today=_today())
     place = own.parent / "models" / f"{entry.id}.safetensors"
-    if (source / "run.json").exists():
-        entry = from_run(source, entry.id, place, reviewer=entry.reviewer, today=_today())
+    run = run_of(source, own.parent) if source is not None else None
+    if run is not None:
+        more = said_of_a_run(said, today=_today())
+        entry = with_more(from_run(run, entry.id, place, reviewer="", today=_today()), more)
         facts = verify(Listed(entry, own.parent), place)
     else:
-        entry = entry.model_copy(update={"sha256": sha256_of(source)})
-        facts = verify(Listed(entry, own.parent), source)
+        entry, file = _from_elsewhere(catalogue, source, said)
+        facts = verify(Listed(entry, own.parent), file)
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, place)
+        shutil.copyfile(file, place)
     counted = {"parameters": facts.parameters, "multiplications": facts.multiplications}
     entry = entry.model_copy(update={"weights": f"models/{place.name}", **counted})
     _append(own, "model", entry.model_dump(mode="json", exclude_defaults=True))
     catalogue = read_catalogue(own)
     judgement = _judged(catalogue, catalogue.named(entry.id))
     console = Console(highlight=False, soft_wrap=True)
+    if run is not None and run != source:
+        console.print(f"the run behind {escape(str(source))} is {escape(str(run))}")
     console.print(f"{entry.id} is in {own} ({facts.parameters:,} parameters); policy: {_verdict(judgement)}")
-    for reason in judgement.reasons:
-        console.print(f"  - {escape(reason)}")
+    _print_judgement(console, judgement, "  ")
 
 
-def _described(said: Mapping[str, Any]) -> Entry:
-    reviewed = _today() if said["reviewer"] else None
-    try:
-        return Entry.model_validate({**said, "model_args": _arguments(said["model_args"]), "reviewed": reviewed})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigurationError(f"--{'-'.join(map(str, first['loc']))}: {first['msg']}") from error
+def _from_elsewhere(catalogue: Catalogue, source: Path | None, said: Mapping[str, Any]) -> tuple[Entry, Path]:
+    """The entry, with its file's hash where nobody said one, and the file."""
+    entry = described(said, today=_today())
+    if source is None and entry.hub is None:
+        raise ConfigurationError("which weights? Give a .safetensors file, a run's folder or a bundle, or --hub")
+    file = source or fetched(Listed(entry, Path()))
+    found = sha256_of(file)
+    for known in catalogue.models.values():
+        if known.entry.sha256 == found:
+            raise ConfigurationError(
+                f"{file} is {known.entry.id}, which the catalogue has already, with its terms; train with "
+                f"--base {known.entry.id}"
+            )
+    return (entry if entry.sha256 else entry.model_copy(update={"sha256": found})), file
 
 
 def run_accept(own: Path, name: str, *, by: str, risk: str, until: datetime | None) -> None:
@@ -184,26 +211,28 @@ def _append(own: Path, table: str, values: dict[str, Any]) -> None:
     own.write_text(f"{text.rstrip()}\n{toml_text({table: [values]})}", encoding="utf-8")
 
 
-def _arguments(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(f"--model-args {text!r} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ConfigurationError(f"--model-args {text!r} is not a JSON object")
-    return value
-
-
 def _judged(catalogue: Catalogue, listed: Listed) -> Judgement:
-    return judge(listed.entry, catalogue.policy, catalogue.overrides, today=_today())
+    return judge_line(catalogue, listed, today=_today())
 
 
 def _verdict(judgement: Judgement) -> str:
-    if not judgement.reasons:
-        return "[green]allowed[/]"
     if judgement.accepted:
         return f"[yellow]risk accepted by {escape(judgement.accepted.by)}[/]"
-    return "[red]refused[/]"
+    if judgement.reasons:
+        return "[red]refused[/]"
+    if judgement.inherited:
+        names = ", ".join(escape(each.id) for each in judgement.inherited)
+        return f"[yellow]allowed with the accepted risk of {names}[/]"
+    return "[green]allowed[/]"
+
+
+def _print_judgement(console: Console, judgement: Judgement, indent: str) -> None:
+    for reason in judgement.reasons:
+        console.print(f"{indent}- {escape(reason)}")
+    if accepted := judgement.accepted:
+        console.print(f"{indent}accepted by {escape(accepted.by)} on {accepted.date}: {escape(accepted.risk)}")
+    for each in judgement.inherited:
+        console.print(f"{indent}- accepted risk of {escape(each.id)}: {escape(each.accepted_risk)}")
 
 
 def _as_json(listed: Listed, judgement: Judgement) -> dict[str, Any]:
@@ -213,6 +242,7 @@ def _as_json(listed: Listed, judgement: Judgement) -> dict[str, Any]:
             "allowed": judgement.allowed,
             "reasons": list(judgement.reasons),
             "accepted": judgement.accepted.model_dump(mode="json") if judgement.accepted else None,
+            "inherited": [{"model": each.id, "risk": each.accepted_risk} for each in judgement.inherited],
         },
     }
 

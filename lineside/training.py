@@ -23,7 +23,7 @@ from lineside.progress import shown_progress
 from lineside.train_options import TrainOptions, settings_of
 from runtime.bundle import Bundle
 from trainer.dataset import Dataset, checked, read
-from trainer.licence import found, stated
+from trainer.licence import found, said_of, stated
 from trainer.rounds import ranks
 from trainer.run import TrainedModel, train
 from trainer.settings import DeviceName
@@ -40,7 +40,7 @@ def train_model(options: TrainOptions, progress: Callable[..., None]) -> Trained
     licence = (
         stated(options.licence, owner=options.owner, permitted_use=options.permitted_use)
         if options.licence
-        else found(options.data)
+        else said_of(found(options.data), owner=options.owner, permitted_use=options.permitted_use)
     )
     snapshot = take_snapshot(dataset, licence=licence, seed=options.seed)
     settings = settings_of(options)

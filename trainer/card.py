@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trainer.base_section import base_section
 from trainer.evaluation.report import TaskFigures
 from trainer.evaluation.text import task_lines
 from trainer.forgetting import Kept, in_words
@@ -32,7 +33,6 @@ def card(record: RunRecord, snapshot: Snapshot, kept: Sequence[Kept] = ()) -> st
         f"- permission: {record.licence.licence} (owner {record.licence.owner}; use: {record.licence.permitted_use})",
         f"- backbone: {lineage.base_model} ({lineage.base_model_licence}), SHA-256 "
         f"`{lineage.base_model_sha256 or 'random weights'}`",
-        *([f"- **accepted risk of the backbone**: {risk}"] if (risk := record.base_model.accepted_risk) else []),
         *(
             [f"- every answer is the mean over {len(record.looks)} mirrorings of the image"]
             if len(record.looks) > 1
@@ -48,6 +48,7 @@ def card(record: RunRecord, snapshot: Snapshot, kept: Sequence[Kept] = ()) -> st
         *_restarts(record),
         f"- parent bundle: `{lineage.parent_bundle}`, order {lineage.order_id}" if lineage.parent_bundle else "",
         "",
+        *base_section(lineage.base_model, record.base_model.line() if lineage.base_model_sha256 else ()),
         f"## On {metrics.examples} test images that chose nothing",
         "",
         "| figure | value |",

@@ -42,14 +42,34 @@ def found(source: Path) -> Licence:
     return Licence()
 
 
+def said_of(beside: Licence, *, owner: str = "", permitted_use: str = "") -> Licence:
+    """What lies `beside` the images, with what a user says besides: an owner instead of the file's, a use on top of it.
+    It may forbid production and never permit it.
+
+    >>> said_of(Licence(licence="MIT License"), owner="plant 1", permitted_use="evaluation only")
+    Licence(owner='plant 1', licence='MIT License', permitted_use='evaluation only', production=False)
+    """
+    uses = [use for use in (beside.permitted_use, permitted_use) if use not in ("", "unknown")]
+    return Licence(
+        owner=owner if owner not in ("", "unknown") else beside.owner,
+        licence=beside.licence,
+        permitted_use="; ".join(dict.fromkeys(uses)) or "unknown",
+        production=beside.production and not _NOT_FOR_PRODUCTION.search(permitted_use),
+    )
+
+
 def strictest(licences: Iterable[Licence]) -> Licence:
-    """The licence of something made from all of these: not for production as soon as one is not, all of them named."""
+    """The licence of something made from all of these: not for production as soon as one is not, all of them named.
+
+    >>> strictest([Licence(licence="MIT; Apache-2.0"), Licence(licence="MIT")]).licence
+    'MIT; Apache-2.0'
+    """
     several = list(dict.fromkeys(licences))
     if len(several) == 1:
         return several[0]
 
     def join(values: Iterable[str]) -> str:
-        return "; ".join(dict.fromkeys(values)) or "unknown"
+        return "; ".join(dict.fromkeys(part for value in values for part in value.split("; "))) or "unknown"
 
     return Licence(
         owner=join(item.owner for item in several),

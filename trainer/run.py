@@ -119,12 +119,13 @@ def _for_these_images(settings: TrainingSettings, base: BaseModel, snapshot: Sna
 
 
 def _refuse_leak(snapshot: Snapshot, base: BaseModel) -> None:
-    """A base model that has learned images of this test would make the test too kind."""
-    if base.snapshot is None:
-        return
-    known = learned_images(base.snapshot)
-    if leaked := [example for example in snapshot.of("test", "gate") if example.sha256 in known]:
-        raise DatasetError(
-            f"the base model {base.id} was trained on {len(leaked)} images of this test split (first: "
-            f"{leaked[0].path}); start from its snapshot, so that its split stays, or from another base model"
-        )
+    """A base model that has learned images of this test, it or one it was made from, would make the test too kind."""
+    for each in (base, *base.ancestors):
+        if each.snapshot is None:
+            continue
+        known = learned_images(each.snapshot)
+        if leaked := [example for example in snapshot.of("test", "gate") if example.sha256 in known]:
+            raise DatasetError(
+                f"the base model {each.id} was trained on {len(leaked)} images of this test split (first: "
+                f"{leaked[0].path}); start from its snapshot, so that its split stays, or from another base model"
+            )

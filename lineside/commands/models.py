@@ -55,29 +55,55 @@ def models_rank(
 
 @models_app.command("add")
 def models_add(
-    weights: Annotated[Path, typer.Argument(help="A .safetensors file with timm's names, or a folder of a run.")],
     name: Annotated[str, typer.Option("--id", help="What the model is called from now on.")],
+    weights: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A .safetensors file with timm's names; a run's folder; or a bundle whose run the catalogue's "
+            "workspace knows. None: fetched from --hub."
+        ),
+    ] = None,
+    hub: Annotated[str, typer.Option(help="OWNER/NAME on the Hugging Face hub from which the weights come.")] = "",
+    revision: Annotated[str, typer.Option(help="With --hub: the commit, all 40 digits of its hash.")] = "",
+    hub_file: Annotated[str, typer.Option(help="With --hub: its file; default: model.safetensors.")] = "",
+    sha256: Annotated[str, typer.Option(help="What the file's SHA-256 has to be; default: what it is.")] = "",
     architecture: Annotated[str, typer.Option(help="Its name in timm.")] = "",
-    model_args: Annotated[str, typer.Option(help="More arguments of the architecture, as JSON.")] = "{}",
+    model_args: Annotated[str, typer.Option(help="More arguments of the architecture, as JSON.")] = "",
     licence: Annotated[str, typer.Option(help="SPDX identifier of the weights' licence.")] = "",
-    owner: Annotated[str, typer.Option(help="Who owns the weights.")] = "unknown",
+    owner: Annotated[str, typer.Option(help="Who owns the weights; default: unknown.")] = "",
+    permitted_use: Annotated[str, typer.Option(help="What they may be used for; default: unknown.")] = "",
     training_data: Annotated[str, typer.Option(help="What they were learned from.")] = "",
-    documentation: Annotated[str, typer.Option(help="Where that is described.")] = "",
+    documentation: Annotated[str, typer.Option(help="Where that is described; of a run: besides its card.")] = "",
     limit: Annotated[list[str] | None, typer.Option(help="A known limit; may be given more than once.")] = None,
     bias: Annotated[list[str] | None, typer.Option(help="A known bias; may be given more than once.")] = None,
     reviewer: Annotated[str, typer.Option(help="Who has read all this; a pseudonym will do.")] = "",
-    size: Annotated[int, typer.Option(help="Pixels a side of its input.", min=32, max=1024)] = 224,
-    mean: Annotated[float, typer.Option(help="Taken from every channel (of values in 0..1).")] = 0.5,
-    std: Annotated[float, typer.Option(help="Every channel is divided by it.")] = 0.5,
+    expires: Annotated[
+        datetime | None,
+        typer.Option(help="Last day of the review; default: as the policy says.", formats=["%Y-%m-%d"]),
+    ] = None,
+    size: Annotated[str, typer.Option(help="Pixels a side of its input, or WIDTHxHEIGHT; default: 224.")] = "",
+    mean: Annotated[
+        str,
+        typer.Option(
+            help="Taken from the channels, of values in 0..1: a number, or three as in 0.485,0.456,0.406; default: 0.5."
+        ),
+    ] = "",
+    std: Annotated[
+        str,
+        typer.Option(help="The channels are divided by it: a number, or three as in 0.229,0.224,0.225; default: 0.5."),
+    ] = "",
     catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
 ) -> None:
-    """Weights, or a site's own run, become a base model; the policy says what is still missing."""
+    """Weights, or a site's own run, become a base model; the policy says what is still missing. A run tells all but
+    --limit, --bias, --documentation, --reviewer and --expires itself, and inherits what its base model says."""
     from lineside.models import run_add
 
     said = {
-        "id": name, "architecture": architecture, "model_args": model_args, "licence": licence, "owner": owner,
-        "training_data": training_data, "documentation": documentation, "limits": limit or (), "biases": bias or (),
-        "reviewer": reviewer, "width": size, "height": size, "mean": (mean,) * 3, "std": (std,) * 3,
+        "id": name, "hub": hub, "revision": revision, "hub_file": hub_file, "sha256": sha256,
+        "architecture": architecture, "model_args": model_args, "licence": licence, "owner": owner,
+        "permitted_use": permitted_use, "training_data": training_data, "documentation": documentation,
+        "limits": tuple(limit or ()), "biases": tuple(bias or ()), "reviewer": reviewer, "expires": expires,
+        "size": size, "mean": mean, "std": std,
     }  # fmt: skip
     carry_out(run_add, catalogue, weights, said)
 
@@ -88,7 +114,8 @@ def models_verify(
     weights: Annotated[Path | None, typer.Option(help="The file of a model that comes without one.")] = None,
     catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
 ) -> None:
-    """The file is the one described, timm loads it, it answers, and the policy allows it; else exit status 1."""
+    """The file is the one described, timm loads it, it answers, and the policy allows it; else exit status 1. Of all
+    models, one whose weights are not on this machine is told with the way to get them, and is no fault."""
     from lineside.models import run_verify
 
     if not carry_out(run_verify, catalogue, list(model or ()), weights):

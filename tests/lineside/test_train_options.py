@@ -8,6 +8,10 @@ from typer.testing import CliRunner
 
 from lineside.main import app
 from lineside.progress import PlainProgress
+from lineside.train_options import TrainOptions
+from lineside.training import train_model
+from tests.trainer.conftest import draw_plate
+from trainer.snapshot import Snapshot
 
 
 @pytest.fixture
@@ -54,6 +58,24 @@ def test_folder_tells_of_no_task(tmp_path: Path) -> None:
     (tmp_path / "ground_truth").mkdir()
     result = CliRunner().invoke(app, ["train", str(tmp_path), "--out", str(tmp_path / "run"), "--task", "location"])
     assert "has no sub-folder with images" in result.output, "the words were clear, now the images are looked for"
+
+
+def test_owner_and_use_stand_where_no_licence_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(12):
+        place = tmp_path / "images" / ("crack" if number % 2 else "good") / f"{number}.png"
+        draw_plate(place, spotted=number % 2 == 1, seed=number)
+    (tmp_path / "images" / "LICENSE").write_text("MIT License\n")
+    seen: list[Snapshot] = []
+    monkeypatch.setattr("lineside.training.train", lambda snapshot, *_, **__: seen.append(snapshot))
+    options = TrainOptions(
+        data=tmp_path / "images", out=tmp_path / "run", workspace=tmp_path / "workspace", owner="Example Castings",
+        permitted_use="evaluation only",
+    )  # fmt: skip
+    train_model(options, lambda *_: None)
+    licence = seen[0].licence
+    assert (licence.owner, licence.licence) == ("Example Castings", "MIT License")
+    assert licence.permitted_use == "as its licence file says; evaluation only"
+    assert not licence.production
 
 
 def ticks(*seconds: float) -> Iterator[float]:

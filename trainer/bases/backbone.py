@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,36 @@ from contracts.names import Sha256, Wire
 from trainer.bases.torchvision_shim import prepare
 
 
-class BaseModel(Wire):
-    """A timm architecture, its weights (None: random, for comparisons) and the input they were trained with."""
+class Described(Wire):
+    """What is known of weights: of a base model, and of each model that it was made from."""
 
     id: str
+    sha256: Sha256 | None = None
+    licence: Licence = Licence()
+    training_data: str = Field(default="", description="what the weights were learned from")
+    documentation: str = Field(default="", description="where that is described")
+    limits: tuple[str, ...] = ()
+    biases: tuple[str, ...] = ()
+    accepted_risk: str = Field(default="", description="what somebody accepted by name; empty: the policy allows it")
+    accepted_until: date | None = Field(default=None, description="last day of that; None: no end was set")
+    snapshot: Path | None = Field(default=None, description="of a site's own release: what it was trained on")
+
+
+class BaseModel(Described):
+    """A timm architecture, its weights (None: random, for comparisons) and the input they were trained with."""
+
+    ancestors: tuple[Described, ...] = Field(default=(), description="the models it was made from, nearest first")
     architecture: str = "mobilenetv2_100"
     model_args: dict[str, Any] = Field(default={})
     weights: Path | None = None
-    sha256: Sha256 | None = None
-    licence: Licence = Licence()
-    accepted_risk: str = Field(default="", description="what somebody accepted by name; empty: the policy allows it")
-    snapshot: Path | None = Field(default=None, description="of a site's own release: what it was trained on")
     width: int = 224
     height: int = 224
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def line(self) -> tuple[Described, ...]:
+        """Itself and the models it was made from, nearest first, as the descriptions that a descendant carries."""
+        return (Described.model_validate(self.model_dump()), *self.ancestors)
 
 
 def load_base_model(base: BaseModel, *, seed: int = 0) -> tuple[nn.Module, str | None]:

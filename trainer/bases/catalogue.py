@@ -17,7 +17,7 @@ from contracts.bundle import Licence
 from contracts.errors import ConfigurationError
 from contracts.names import Sha256
 from contracts.settings import Settings, read_settings
-from trainer.bases.backbone import BaseModel, sha256_of
+from trainer.bases.backbone import BaseModel, Described, sha256_of
 
 SHIPPED = Path(__file__).parents[1] / "catalogue.toml"
 DEFAULT_MODEL = "lineside_small"
@@ -44,6 +44,7 @@ class Entry(Settings):
     owner: str = "unknown"
     licence: str = ""
     permitted_use: str = "unknown"
+    production: bool = Field(default=True, description="false: nothing that is made from it is for production")
     training_data: str = Field(default="", description="what the weights were learned from")
     documentation: str = Field(default="", description="where that is described")
     synthetic: bool = Field(default=False, description="no photograph was used: its review does not expire")
@@ -60,10 +61,31 @@ class Entry(Settings):
     expires: datetime.date | None = Field(default=None, description="default: `policy.review_days` after the review")
     parents: tuple[str, ...] = Field(default=(), description="the models it was made from, nearest first")
     snapshot: str = Field(default="", description="folder of the snapshot it was trained on, of a site's own release")
+    ancestors: tuple[Described, ...] = Field(
+        default=(), description="what was known of its parents when it was added, nearest first"
+    )
 
     def licensed(self) -> Licence:
         """As bundles inherit it."""
-        return Licence(owner=self.owner, licence=self.licence or "unknown", permitted_use=self.permitted_use)
+        return Licence(
+            owner=self.owner,
+            licence=self.licence or "unknown",
+            permitted_use=self.permitted_use,
+            production=self.production,
+        )
+
+    def described(self) -> Described:
+        """As its descendants carry it."""
+        return Described(
+            id=self.id,
+            sha256=self.sha256,
+            licence=self.licensed(),
+            training_data=self.training_data,
+            documentation=self.documentation,
+            limits=self.limits,
+            biases=self.biases,
+            snapshot=Path(self.snapshot) if self.snapshot else None,
+        )
 
 
 class Override(Settings):
@@ -74,6 +96,10 @@ class Override(Settings):
     date: datetime.date
     risk: str = Field(min_length=10, description="what is accepted, in a sentence")
     expires: datetime.date | None = None
+
+    def told(self) -> str:
+        """For a card."""
+        return f"{self.risk} (accepted by {self.by}, {self.date})"
 
 
 class Policy(Settings):
@@ -94,6 +120,11 @@ class CatalogueFile(Settings):
     override: tuple[Override, ...] = ()
 
 
+def acceptance(override: Override | None) -> dict[str, Any]:
+    """What an override says, as keys of a `Described`; nothing without one."""
+    return {} if override is None else {"accepted_risk": override.told(), "accepted_until": override.expires}
+
+
 @dataclass(frozen=True)
 class Listed:
     """An entry and the folder against which its paths are read."""
@@ -106,23 +137,22 @@ class Listed:
         """Where the file should be; None where the entry names none."""
         return self.folder / self.entry.weights if self.entry.weights else None
 
-    def base_model(self, weights: Path, *, accepted_risk: str = "") -> BaseModel:
-        """What the trainer takes."""
+    def base_model(
+        self, weights: Path, *, accepted: Override | None = None, ancestors: tuple[Described, ...] | None = None
+    ) -> BaseModel:
+        """What the trainer takes; `ancestors`: as they are judged today (None: as the entry carries them)."""
         entry = self.entry
         return BaseModel(
-            id=entry.id,
+            **dict(entry.described()),
+            ancestors=entry.ancestors if ancestors is None else ancestors,
             architecture=entry.architecture,
             model_args=entry.model_args,
             weights=weights,
-            sha256=entry.sha256,
-            licence=entry.licensed(),
-            accepted_risk=accepted_risk,
-            snapshot=Path(entry.snapshot) if entry.snapshot else None,
             width=entry.width,
             height=entry.height,
             mean=entry.mean,
             std=entry.std,
-        )
+        ).model_copy(update=acceptance(accepted))
 
 
 @dataclass(frozen=True)
@@ -182,12 +212,23 @@ def fetched(listed: Listed, *, weights: Path | None = None) -> Path:
     if entry.hub is None:
         raise ConfigurationError(f"{entry.id} comes without its weights; give the file with --weights")
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(hf_hub_download(entry.hub.repository, entry.hub.file, revision=entry.hub.revision))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ConfigurationError(
             f"cannot fetch {entry.hub.file} of {entry.hub.repository} at {entry.hub.revision[:12]}: {error}; "
-            "fetch it on a machine with a network and give it with --weights"
+            "fetch it on a machine with a network and give it with --weights (with `models add`: as the file)"
         ) from error
+
+
+def at_hand(listed: Listed) -> bool:
+    """Whether its weights are on this machine as far as the catalogue promises them: a file that the entry names counts
+    as here, so that one that has gone is noticed; a hub's is looked for in the cache only."""
+    hub = listed.entry.hub
+    if listed.weights is not None or hub is None:
+        return listed.weights is not None
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(hub.repository, hub.file, revision=hub.revision), str)

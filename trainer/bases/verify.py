@@ -49,7 +49,8 @@ def verify(listed: Listed, weights: Path) -> Facts:
 
 def from_run(folder: Path, name: str, weights: Path, *, reviewer: str, today: date) -> Entry:
     """A finished run as a base model for a sister site or a later product; its backbone is written to the file
-    `weights` under timm's names. Licence and permission are the strictest of what the run was made from."""
+    `weights` under timm's names. Licence and permission are the strictest of what the run was made from; its line is
+    that of its base model, with every limit, bias and accepted risk. From random weights nothing is inherited."""
     model = load_run(folder)
     record = model.record
     backbone, _ = load_base_model(record.base_model.model_copy(update={"weights": None}))
@@ -58,6 +59,8 @@ def from_run(folder: Path, name: str, weights: Path, *, reviewer: str, today: da
     weights.parent.mkdir(parents=True, exist_ok=True)
     save_file({key: value.contiguous() for key, value in backbone.state_dict().items()}, weights)
     spec, licence, base = record.preprocessing, record.licence, record.base_model
+    ancestors = base.line() if record.lineage.base_model_sha256 else ()
+    learned = f"snapshot {record.lineage.snapshot_hash} of site {record.site}"
     return Entry(
         id=name,
         architecture=base.architecture,
@@ -66,7 +69,8 @@ def from_run(folder: Path, name: str, weights: Path, *, reviewer: str, today: da
         owner=licence.owner,
         licence=licence.licence,
         permitted_use=licence.permitted_use,
-        training_data=f"snapshot {record.lineage.snapshot_hash} of site {record.site}, on top of {base.id}",
+        production=licence.production,
+        training_data=f"{learned}, on top of {base.id}" if ancestors else learned,
         documentation=str((folder / "card.md").resolve()),
         limits=record.cannot_promise,
         width=spec.width,
@@ -75,6 +79,7 @@ def from_run(folder: Path, name: str, weights: Path, *, reviewer: str, today: da
         std=spec.std,
         reviewer=reviewer,
         reviewed=today if reviewer else None,
-        parents=(base.id,),
+        parents=tuple(each.id for each in ancestors),
+        ancestors=ancestors,
         snapshot=str(record.snapshot),
     )
