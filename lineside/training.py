@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from contracts.certificate import TaskMetrics
 from contracts.errors import ConfigurationError, OrderError
@@ -22,6 +23,7 @@ from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from lineside.train_options import TrainOptions, settings_of
 from runtime.bundle import Bundle
+from trainer.bases.worth import worth_of
 from trainer.dataset import Dataset, checked, read
 from trainer.licence import found, stated
 from trainer.rounds import ranks
@@ -42,7 +44,7 @@ def train_model(options: TrainOptions, progress: Callable[..., None]) -> Trained
         if options.licence
         else found(options.data)
     )
-    snapshot = take_snapshot(dataset, licence=licence, seed=options.seed)
+    snapshot = take_snapshot(dataset, licence=licence, seed=options.seed, split_by=options.split_by)
     settings = settings_of(options)
     return train(
         snapshot,
@@ -190,6 +192,9 @@ def print_trained(model: TrainedModel) -> None:
     console.print(f"[green]✓[/] trained in {record.seconds:.0f} s: {model.folder}")
     console.print(f"  test split, {metrics.examples} images nobody trained on: {_quality(metrics)}")
     console.print(f"  (always giving the commoner answer would reach an accuracy of {_share(metrics.best_constant)})")
+    worth = worth_of(record)
+    if not worth.loud:  # which is the first of what cannot be promised
+        console.print(f"  {escape(worth.sentence())}")
     for sentence in record.cannot_promise:
         console.print(f"  [yellow]cannot promise[/] {sentence}")
     console.print(f"  model card: {model.folder / 'card.md'}")

@@ -25,6 +25,13 @@ FLIPS: dict[str, tuple[Flip, ...]] = {
     "both": ("", "h", "v", "hv"),
     "square": ("", "h", "v", "hv", "t", "th", "tv", "thv"),
 }
+FLIPS_IN_WORDS = {
+    "none": "not mirrored",
+    "horizontal": "mirrored left-right",
+    "vertical": "mirrored top-bottom",
+    "both": "mirrored both ways",
+    "square": "mirrored and turned by quarters",
+}
 _SHIFT = 0.025  # share of the image's width and height
 _ZOOM = 0.03
 _LIGHT = 0.06
@@ -47,6 +54,14 @@ def views(flips: tuple[Flip, ...], count: int) -> tuple[View, ...]:
     ['', 'h', '', 'h']
     """
     return tuple(View(number, flips[number % len(flips)]) for number in range(count))
+
+
+def in_words() -> str:
+    """How far every look but the plain one may vary, for the card."""
+    return (
+        f"moved by up to {_SHIFT:.1%} of their sides, zoomed by {_ZOOM:.0%}, varied in light by {_LIGHT:.0%} and in "
+        f"contrast by {_CONTRAST:.0%}"
+    )
 
 
 def grafting(looks: Sequence[View]) -> tuple[View, ...]:
