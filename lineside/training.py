@@ -19,6 +19,7 @@ from contracts.errors import ConfigurationError, OrderError
 from contracts.orders import Retrain
 from contracts.quantisation import Quantisation
 from contracts.settings import parse_settings, read_settings
+from lineside.evaluation import judge_run
 from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from lineside.train_options import TrainOptions, settings_of
@@ -167,16 +168,20 @@ def run_retrain(
     threads: int,
     config: Path | None,
     components: int | None,
+    evaluate: bool = True,
     changes: Mapping[str, object] = {},
 ) -> None:
     """`lineside retrain`: writes `out/run` and `out/bundle`; one line of JSON a step on standard output. `config` and
-    `components` are about the export, `changes` about the training."""
+    `components` are about the export, `changes` about the training; `evaluate` judges the model before it is exported,
+    so that the card says how good it is."""
     settings = export_settings(config, components=components)
 
     def say(stage: str, fraction: float | None = None, note: str = "") -> None:
         print(json.dumps({"stage": stage, "fraction": fraction, "note": note}), flush=True)
 
     model = obey(order_file, workspace, out / "run", threads=threads, changes=changes, progress=say)
+    if evaluate:
+        judge_run(model, baselines=True, progress=say)
     bundle = export_model(model, out / "bundle", threads=threads, settings=settings, progress=say)
     say("done", 1.0, bundle.hash)
 

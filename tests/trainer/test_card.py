@@ -1,5 +1,6 @@
 """The card carries all that has to be known of a model, says what is unknown, and goes with its weights."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from contracts.errors import ConfigurationError
+from contracts.bundle import CARD_NAME
+from contracts.errors import BundleError, ConfigurationError
 from contracts.preprocessing import Tiles
 from contracts.quality import Finding, QualityReport, RaterAgreement
+from exporter.export import export
+from exporter.settings import ExportSettings
 from lineside.main import app
+from runtime.bundle import open_bundle
 from trainer.bases.worth import worth_of
 from trainer.card.facts import card_of, with_evaluation
 from trainer.card.file import read_card, write_card
@@ -104,6 +109,22 @@ def test_card_of_other_weights_is_not_taken_over(run: TrainedModel, evaluation: 
     other = replace(run, record=changed(run.record, model_sha256="b" * 64))
     assert read_card(other).evaluation is None
     assert read_card(other).model_sha256 == "b" * 64
+
+
+def test_card_travels_in_the_bundle_and_is_covered_by_its_hash(
+    run: TrainedModel, evaluation: Evaluation, tmp_path: Path
+) -> None:
+    write_card(run.folder, with_evaluation(read_card(run), evaluation))
+    bundle = export(run, tmp_path / "bundle", settings=ExportSettings(latency_runs=10, fault_images=0))
+    assert {CARD_NAME, "card.json"} <= set(bundle.manifest.files)
+    assert ModelCard.model_validate_json(bundle.read("card.json")) == read_card(run)
+    text = bundle.read(CARD_NAME).decode("utf-8")
+    assert "## Evaluation on" in text
+    links = set(re.findall(r"\]\((\S+?)\)", text))
+    assert links == {"manifest.json", "model.int8.onnx", "model.fp32.onnx"}, "what lies beside it there"
+    (bundle.path / CARD_NAME).write_text(text.replace("NEGATIVE", "POSITIVE"), encoding="utf-8")
+    with pytest.raises(BundleError, match=r"card\.md differs"):
+        open_bundle(bundle.path)
 
 
 def test_broken_card_is_named_with_the_remedy(run: TrainedModel) -> None:

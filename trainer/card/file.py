@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from contracts.bundle import CARD_NAME
 from contracts.errors import ConfigurationError
 from contracts.quality import QualityReport
 from trainer.card.facts import card_of
@@ -14,7 +15,7 @@ from trainer.card.text import markdown
 from trainer.card.values import ModelCard
 from trainer.trained import MODEL_NAME, TrainedModel
 
-CARD_JSON, CARD_TEXT = "card.json", "card.md"
+CARD_JSON = "card.json"
 _QUALITY = "quality.json"
 
 
@@ -22,7 +23,7 @@ def write_card(folder: Path, card: ModelCard, files: Mapping[str, str] | None = 
     """Both files. `files`: what lies beside them, by name, with what it is; None: the files of a run."""
     text = markdown(card, _run_files(card) if files is None else files)
     (folder / CARD_JSON).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (folder / CARD_TEXT).write_text(text, encoding="utf-8")
+    (folder / CARD_NAME).write_text(text, encoding="utf-8")
 
 
 def read_card(model: TrainedModel) -> ModelCard:
