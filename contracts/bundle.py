@@ -23,6 +23,8 @@ Precision = Literal["fp32", "int8", "bf16", "fp16"]
 """What a variant computes in. The last two are for hardware that has them; the weights then lie in the file as fp32."""
 
 MANIFEST_NAME = "manifest.json"
+CARD_NAME = "card.md"
+"""The model card, for people. It is a file like any other, and bundles that are older than this have none."""
 
 
 def _empty(value: Sized) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from contracts.names import Wire
+from contracts.names import Wire, absent
 
 Weight = Literal["error", "warning", "note"]
 ORDER: dict[Weight, int] = {"error": 0, "warning": 1, "note": 2}
@@ -36,6 +36,18 @@ class Finding(Wire):
     day: OddDay | None = Field(default=None, description="where it is about one")
 
 
+class RaterAgreement(Wire):
+    """How far several raters of the same images agree; kappa and its 95 % interval: None where chance explains all."""
+
+    raters: int = Field(ge=0)
+    images: int = Field(ge=0, description="with two ratings or more")
+    share: float | None = Field(default=None, description="of pairs of ratings that agree")
+    kappa: float | None = None
+    low: float | None = None
+    high: float | None = None
+    method: str = Field(default="", description="Cohen (two raters) or Fleiss")
+
+
 class QualityReport(Wire):
     """`quality.json`."""
 
@@ -44,6 +56,9 @@ class QualityReport(Wire):
     examples: int = Field(ge=0, description="images that can be used")
     classes: dict[str, dict[str, int]] = Field(description="split -> class -> images")
     findings: tuple[Finding, ...]
+    agreement: RaterAgreement | None = Field(
+        default=None, exclude_if=absent, description="of its raters; None: nobody was asked twice, or it is older"
+    )
 
     def worst(self) -> Weight | None:
         """The weight of the gravest finding."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from contracts.bundle import DriftReference, Precision, Variant
+from contracts.bundle import MANIFEST_NAME, DriftReference, Precision, Variant
 from contracts.certificate import Certificate
 from contracts.errors import BundleError
 from contracts.names import FilePath
@@ -32,6 +32,7 @@ from runtime.choice import fastest
 from runtime.latency import fair_clock, interleaved_by_clocks, summary
 from runtime.probe import probe
 from runtime.session import Session
+from trainer.card.file import write_card
 from trainer.trained import TrainedModel, load_run
 
 Progress = Callable[[str], None]
@@ -121,6 +122,8 @@ def _write(
     progress("choosing golden samples")
     chosen = balanced(source.test, settings.golden_samples, seed=settings.seed)
     golden = write_golden_samples(chosen, sessions, source.preprocessing, draft)
+    if source.card is not None:
+        write_card(draft, source.card, _beside_card((*variants, *unproven)))
     write_bundle_manifest(
         draft,
         {
@@ -145,6 +148,14 @@ def _write(
             "lineage": source.lineage,
         },
     )
+
+
+def _beside_card(variants: Sequence[Variant]) -> dict[str, str]:
+    """Files of the bundle that a reader of its card may want, with what they are."""
+    models: dict[str, str] = {}
+    for variant in variants:
+        models[variant.file] = f"{models[variant.file]}, {variant.name}" if variant.file in models else variant.name
+    return {MANIFEST_NAME: "hashes, certificates of every variant", **models}
 
 
 def _for_tensorrt(scratch: Path, draft: Path, progress: Progress) -> tuple[Variant, ...]:

@@ -19,6 +19,8 @@ from contracts.tasks import Tasks
 from contracts.thresholds import Thresholds
 from runtime.preprocessing import prepare
 from runtime.session import Signature
+from trainer.card.file import read_card
+from trainer.card.values import ModelCard
 from trainer.image import pixels_of
 from trainer.network import Everything, Network
 from trainer.trained import TrainedModel
@@ -53,6 +55,7 @@ class Source:
     validation: Sequence[Labelled]
     test: Sequence[Labelled]
     tasks: Tasks | None = None
+    card: ModelCard | None = None
 
     @property
     def signature(self) -> Signature:
@@ -69,7 +72,8 @@ class Source:
 
 
 def source_of(model: TrainedModel) -> Source:
-    """The parts of a training run that an export needs. Raises DatasetError when it has no training or test images."""
+    """The parts of a training run that an export needs. Raises DatasetError when it has no training or test images,
+    and ConfigurationError where its model card cannot be read."""
     record, snapshot = model.record, model.snapshot
     source = Source(
         module=Everything(model.module) if isinstance(model.module, Network) and record.tasks else model.module,
@@ -87,6 +91,7 @@ def source_of(model: TrainedModel) -> Source:
         validation=snapshot.of("validation"),
         test=[example for example in snapshot.of("test") if example.label in record.labels],
         tasks=record.tasks,
+        card=read_card(model),
     )
     if not source.train or not source.test:
         raise DatasetError(f"{model.folder}: its snapshot has no training or no test images; train again with more")

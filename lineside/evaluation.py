@@ -4,36 +4,47 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from lineside.progress import shown_progress
+from trainer.card.facts import with_evaluation
+from trainer.card.file import read_card, write_card
 from trainer.evaluation.foreign import pictures_in
 from trainer.evaluation.judge import evaluate
 from trainer.evaluation.page import curves, page
 from trainer.evaluation.report import Estimate, Evaluation
 from trainer.evaluation.sheet import contact_sheet
-from trainer.evaluation.text import add_to_card
 from trainer.trained import TrainedModel, load_run
 
 
 def run_evaluate(run: Path, *, baselines: bool, foreign: Path | None = None, as_json: bool = False) -> Evaluation:
-    """Judge the run, write `evaluation.json` and `report.html` beside it and the figures into its card, and print the
-    gist."""
+    """`lineside evaluate`: judge the run, write everything beside it, and print the gist."""
     model = load_run(run)
     pictures = pictures_in(foreign) if foreign is not None else []
     with shown_progress(quiet=as_json) as progress:
-        evaluation = evaluate(model, baselines=baselines, foreign=pictures, progress=progress)
-    (run / "evaluation.json").write_text(evaluation.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    write_report(model, evaluation)
-    card = run / "card.md"
-    card.write_text(add_to_card(card.read_text(encoding="utf-8"), evaluation), encoding="utf-8")
+        evaluation = judge_run(model, baselines=baselines, foreign=pictures, progress=progress)
     if as_json:
         print(json.dumps(evaluation.model_dump(mode="json"), indent=1))
     else:
         _print(evaluation, run)
+    return evaluation
+
+
+def judge_run(
+    model: TrainedModel, *, baselines: bool, foreign: Sequence[Path] = (), progress: Callable[..., None]
+) -> Evaluation:
+    """Evaluate, and write `evaluation.json`, `report.html` and the card anew beside the run. Raises DatasetError and
+    ConfigurationError."""
+    card = read_card(model)
+    evaluation = evaluate(model, baselines=baselines, foreign=foreign, progress=progress)
+    text = evaluation.model_dump_json(indent=1) + "\n"
+    (model.folder / "evaluation.json").write_text(text, encoding="utf-8")
+    write_report(model, evaluation)
+    write_card(model.folder, with_evaluation(card, evaluation))
     return evaluation
 
 

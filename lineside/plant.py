@@ -102,6 +102,7 @@ class Plant:
     def start_monitor(self, settings: Mapping[str, Any]) -> None:
         """The monitor; `settings` are those that differ from its defaults, by table."""
         retrain = [*_lineside(), "retrain", "--workspace", str(self.workspace), "--threads", str(self.training_threads)]
+        retrain.append("--no-evaluate")  # as the plant's first model: nobody waits here for more than a candidate
         if self.components is not None:
             retrain += ["--components", str(self.components)]
         own = {

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from contracts.certificate import TaskMetrics
 from contracts.errors import ConfigurationError, OrderError
 from contracts.orders import Retrain
 from contracts.quantisation import Quantisation
 from contracts.settings import parse_settings, read_settings
+from lineside.evaluation import judge_run
 from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from lineside.train_options import TrainOptions, settings_of
 from runtime.bundle import Bundle
+from trainer.bases.worth import worth_of
 from trainer.dataset import Dataset, checked, read
 from trainer.licence import found, said_of, stated
 from trainer.rounds import ranks
@@ -42,7 +45,7 @@ def train_model(options: TrainOptions, progress: Callable[..., None]) -> Trained
         if options.licence
         else said_of(found(options.data), owner=options.owner, permitted_use=options.permitted_use)
     )
-    snapshot = take_snapshot(dataset, licence=licence, seed=options.seed)
+    snapshot = take_snapshot(dataset, licence=licence, seed=options.seed, split_by=options.split_by)
     settings = settings_of(options)
     return train(
         snapshot,
@@ -165,16 +168,20 @@ def run_retrain(
     threads: int,
     config: Path | None,
     components: int | None,
+    evaluate: bool = True,
     changes: Mapping[str, object] = {},
 ) -> None:
     """`lineside retrain`: writes `out/run` and `out/bundle`; one line of JSON a step on standard output. `config` and
-    `components` are about the export, `changes` about the training."""
+    `components` are about the export, `changes` about the training; `evaluate` judges the model before it is exported,
+    so that the card says how good it is."""
     settings = export_settings(config, components=components)
 
     def say(stage: str, fraction: float | None = None, note: str = "") -> None:
         print(json.dumps({"stage": stage, "fraction": fraction, "note": note}), flush=True)
 
     model = obey(order_file, workspace, out / "run", threads=threads, changes=changes, progress=say)
+    if evaluate:
+        judge_run(model, baselines=True, progress=say)
     bundle = export_model(model, out / "bundle", threads=threads, settings=settings, progress=say)
     say("done", 1.0, bundle.hash)
 
@@ -190,6 +197,9 @@ def print_trained(model: TrainedModel) -> None:
     console.print(f"[green]✓[/] trained in {record.seconds:.0f} s: {model.folder}")
     console.print(f"  test split, {metrics.examples} images nobody trained on: {_quality(metrics)}")
     console.print(f"  (always giving the commoner answer would reach an accuracy of {_share(metrics.best_constant)})")
+    worth = worth_of(record)
+    if not worth.loud:  # which is the first of what cannot be promised
+        console.print(f"  {escape(worth.sentence())}")
     for sentence in record.cannot_promise:
         console.print(f"  [yellow]cannot promise[/] {sentence}")
     console.print(f"  model card: {model.folder / 'card.md'}")

@@ -7,6 +7,7 @@ import secrets
 import shutil
 from pathlib import Path
 
+from contracts.bundle import CARD_NAME, Manifest
 from contracts.errors import BundleError
 from runtime.bundle import Bundle, open_bundle
 
@@ -23,6 +24,13 @@ class BundleShelf:
     def path(self, bundle_hash: str) -> Path:
         """Where that bundle lies."""
         return self.folder / bundle_hash
+
+    def card(self, bundle_hash: str, manifest: Manifest) -> str | None:
+        """The model card of a bundle with this manifest, in Markdown; None where it came without. Raises BundleError
+        where the file is gone or another one by now."""
+        if CARD_NAME not in manifest.files:
+            return None
+        return Bundle(self.path(bundle_hash), bundle_hash, manifest).read(CARD_NAME).decode("utf-8", "replace")
 
     def take(self, source: Path) -> Bundle:
         """Copy a bundle in, verified before and after. Raises BundleError; then nothing was kept."""

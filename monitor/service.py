@@ -125,7 +125,7 @@ class Monitor:
             max_image_bytes=web.max_image_bytes,
             trouble=self._trouble,
         )
-        Pages(works.store, works.blobs, people=works.people, expiries=works.registry.expiries).attach(app)
+        Pages(works.store, works.blobs, works.shelf, people=works.people, expiries=works.registry.expiries).attach(app)
         return app
 
     def _trouble(self) -> list[str]:

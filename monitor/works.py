@@ -41,6 +41,7 @@ class Works:
     registry: Registry
     store: Store
     blobs: Blobs
+    shelf: BundleShelf
     rulebook: Rulebook
     orders: OrderDesk
     ingest: Ingest
@@ -92,6 +93,7 @@ def make_works(
         registry=registry,
         store=store,
         blobs=blobs,
+        shelf=shelf,
         rulebook=rulebook,
         orders=orders,
         ingest=ingest,

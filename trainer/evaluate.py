@@ -12,9 +12,19 @@ from contracts.preprocessing import Preprocessing
 from runtime.metrics import wilson_interval
 from trainer.dataset import Example
 from trainer.device import device_of
+from trainer.evaluation import figures
+from trainer.evaluation.figures import Answers, Statistic, estimate
+from trainer.evaluation.report import Estimate
 from trainer.image import load_inputs
 from trainer.snapshot import Snapshot
 
+_MEASURED: dict[str, Statistic] = {
+    "balanced_accuracy": figures.balanced_accuracy,
+    "auroc": figures.area,
+    "accuracy": figures.accuracy,
+    "recall_good": figures.recall_good,
+    "recall_defect": figures.recall_defect,
+}
 _BATCH = 16  # network inputs
 _FEW = 20  # images of a class below which its figure is called a guess
 
@@ -27,6 +37,11 @@ def predict(network: nn.Module, examples: Sequence[Example], spec: Preprocessing
         for start in range(0, len(examples), batch):
             parts.append(network(load_inputs(examples[start : start + batch], spec).to(device))[0].cpu())
     return torch.cat(parts).clone()
+
+
+def intervals(answers: Answers) -> dict[str, Estimate]:
+    """The figures of the test with their intervals over groups, by the metric's name."""
+    return {name: estimate(answers, statistic) for name, statistic in _MEASURED.items()}
 
 
 def cannot_promise(snapshot: Snapshot, metrics: TaskMetrics, good: Sequence[str]) -> tuple[str, ...]:

@@ -16,13 +16,15 @@ from runtime.decision import Rule
 from runtime.metrics import task_metrics
 from trainer.attempt import Attempt, Task, code_version
 from trainer.bases.yardstick import compare_with_random, negative_transfer
-from trainer.card import card
+from trainer.card.facts import card_of
+from trainer.card.file import quality_in, write_card
 from trainer.clock import now
 from trainer.contest import Outcome
 from trainer.course import Material, Taught
 from trainer.dataset import Example
 from trainer.device import device_of
-from trainer.evaluate import cannot_promise, predict
+from trainer.evaluate import cannot_promise, intervals, predict
+from trainer.evaluation.figures import Answers
 from trainer.evaluation.tasks import judge_tasks, weak_tasks
 from trainer.forgetting import UNKNOWN, Judge, forgetting, losses_in_words
 from trainer.licence import strictest
@@ -35,7 +37,7 @@ from trainer.snapshot import Snapshot
 from trainer.stem import Stem
 from trainer.threshold import Calibration
 from trainer.together import compare_alone
-from trainer.trained import RunRecord, TrainedModel, load_run, save_run
+from trainer.trained import RunRecord, TrainedModel, load_run, save_run, save_weights
 from trainer.views import View
 
 
@@ -70,10 +72,14 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     forgot = losses_in_words(kept) if kept or origin.order_id is None else [UNKNOWN]
     negative = negative_transfer(details.get("yardstick", {}))
     loud = filter(None, [*forgot, *weak, negative, _hurried(taught, settings), coarse, *_idle(held.attempt)])
-    metrics = _test(taught.network, snapshot, stem.spec, calibration, rule)
+    answers = _test(taught.network, snapshot, stem.spec, calibration, rule)
+    metrics = task_metrics(answers.probabilities, [example.label for example in answers.examples], rule)
+    details["intervals"] = {name: each.model_dump() for name, each in intervals(answers).items()}
     promises = (*loud, *cannot_promise(snapshot, metrics, course.good))
     record = _record(task, held.attempt, origin, thresholds, calibration, metrics, promises, details, began=began)
-    save_run(task.out, record, taught.network, taught.rounds, card(record, snapshot, kept))
+    record = record.model_copy(update={"model_sha256": save_weights(task.out, taught.network)})
+    write_card(task.out, card_of(record, snapshot, quality_in(task.out)))
+    save_run(task.out, record, taught.rounds)
     task.forget()
     said = f"balanced accuracy {metrics.balanced_accuracy or 0:.3f} on {metrics.examples} test images"
     task.progress("done", 1.0, said)
@@ -162,12 +168,10 @@ def _plain(stem: Stem, examples: tuple[Example, ...]) -> Material:
     return Material(examples, stem.features(examples, (View(0),)))
 
 
-def _test(
-    network: Network, snapshot: Snapshot, spec: Preprocessing, calibration: Calibration, rule: Rule
-) -> TaskMetrics:
+def _test(network: Network, snapshot: Snapshot, spec: Preprocessing, calibration: Calibration, rule: Rule) -> Answers:
     test = snapshot.of("test")
     probabilities = (predict(network, test, spec) / calibration.temperature).softmax(1).numpy()
-    return task_metrics(probabilities, [example.label for example in test], rule)
+    return Answers(test, probabilities, rule)
 
 
 def _details(held: Outcome, calibration: Calibration) -> dict[str, Any]:

@@ -30,6 +30,22 @@ class Jitter(Settings):
         """Whether more than place and light changes."""
         return max(self.turn, self.blur, self.noise) > 0
 
+    def in_words(self) -> str:
+        """For the card."""
+        further = {
+            "turned by up to {:g} degrees": self.turn,
+            "blurred by up to {:g} pixels": self.blur,
+            "with noise of up to {:g} grey levels": self.noise,
+        }
+        return ", ".join(
+            [
+                f"moved by up to {self.shift:.1%} of their sides",
+                f"zoomed by {self.zoom:.0%}",
+                f"varied in light by {self.light:.0%} and in contrast by {self.contrast:.0%}",
+                *(words.format(much) for words, much in further.items() if much),
+            ]
+        )
+
     def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """[count, 8] of -1..1: how far each image goes, of zoom, shift across and down, light, contrast, turn, blur and
         noise. What is not asked for takes nothing from the generator."""

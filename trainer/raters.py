@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import drift.agreement
+from contracts.quality import RaterAgreement
 from trainer.dataset import Example
 
 COLUMN = "rater"
@@ -55,6 +56,19 @@ def agreement(images: Sequence[Sequence[Example]], disputed: tuple[Example, ...]
     """Over the ratings of each image; images with one rating do not count."""
     ratings = [[(example.attributes.get(COLUMN, "?"), example.label) for example in image] for image in images]
     return Agreement(**vars(drift.agreement.agreement(ratings)), disputed=disputed)
+
+
+def told(found: drift.agreement.Agreement) -> RaterAgreement:
+    """As reports and cards hold it."""
+    return RaterAgreement.model_validate({name: getattr(found, name) for name in RaterAgreement.model_fields})
+
+
+def agreement_in(examples: Sequence[Example]) -> RaterAgreement | None:
+    """Of the ratings that merged images still carry; None without any. What had no majority is no longer among them,
+    so that it is a little too kind."""
+    said = [example.attributes["ratings"].split(";") for example in examples if "ratings" in example.attributes]
+    ratings = [[(rater, label) for rater, _, label in (one.rpartition("=") for one in image)] for image in said]
+    return told(drift.agreement.agreement(ratings)) if ratings else None
 
 
 def _majority(ratings: Sequence[Example]) -> str | None:

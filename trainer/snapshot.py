@@ -11,15 +11,18 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from contracts.bundle import Licence
 from contracts.errors import DatasetError
 from trainer.dataset import KNOWN_COLUMNS, SPLITS, Dataset, Example, Split, read_manifest
 from trainer.licence import strictest
 from trainer.split import group_of, split
+
+SplitWay = Literal["", "group", "time", "stated"]
+"""What the first split of a line of snapshots went by; `stated`: the manifest said it; empty: nobody wrote it down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Snapshot:
     examples: tuple[Example, ...]
     licence: Licence
     parent: str | None = None
+    split_by: SplitWay = field(default="", compare=False)
 
     @property
     def hash(self) -> str:
@@ -74,7 +78,7 @@ class Snapshot:
         folder.mkdir(parents=True, exist_ok=True)
         write_manifest(folder / "manifest.csv", self.examples, (*KNOWN_COLUMNS, "sha256"))
         about = {"schema_version": 1, "hash": self.hash, "split_hash": self.split_hash, "parent": self.parent,
-                 "licence": self.licence.model_dump(), "counts": self.counts()}  # fmt: skip
+                 "split_by": self.split_by, "licence": self.licence.model_dump(), "counts": self.counts()}  # fmt: skip
         (folder / "snapshot.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         return folder
 
@@ -88,9 +92,12 @@ def write_manifest(path: Path, examples: Sequence[Example], columns: Sequence[st
         writer.writerows(_row(example) for example in examples)
 
 
-def take_snapshot(dataset: Dataset, *, licence: Licence, seed: int, parent: Snapshot | None = None) -> Snapshot:
-    """The dataset, split 70/15/15 by group. With a parent its groups keep their split and its licence is inherited.
-    Raises DatasetError when a class has no image to train on."""
+def take_snapshot(
+    dataset: Dataset, *, licence: Licence, seed: int, parent: Snapshot | None = None, split_by: SplitWay = "group"
+) -> Snapshot:
+    """The dataset, split 70/15/15 by group where it states no split; `split_by` is for the card. With a parent its
+    groups keep their split, and its licence and the name of its split are inherited. Raises DatasetError when a class
+    has no image to train on."""
     examples = split(dataset.examples, seed=seed, pinned=parent.pinned() if parent else None)
     trained = {example.label for example in examples if example.split == "train"}
     if missing := sorted(set(dataset.labels()) - trained):
@@ -101,8 +108,11 @@ def take_snapshot(dataset: Dataset, *, licence: Licence, seed: int, parent: Snap
     if not any(example.split == "test" for example in examples):
         raise DatasetError(f"{dataset.source}: no image is left for the test; add images, at least three of each class")
     if parent is None:
-        return Snapshot(examples, licence=licence)
-    grown = Snapshot(examples, licence=strictest([parent.licence, licence]), parent=parent.hash)
+        stated = split_by == "group" and all(example.split is not None for example in dataset.examples)
+        return Snapshot(examples, licence=licence, split_by="stated" if stated else split_by)
+    grown = Snapshot(
+        examples, licence=strictest([parent.licence, licence]), parent=parent.hash, split_by=parent.split_by
+    )
     return parent if grown.hash == parent.hash else grown  # nothing new: no snapshot is its own parent
 
 
@@ -113,7 +123,12 @@ def load_snapshot(folder: Path) -> Snapshot:
     except (OSError, json.JSONDecodeError) as error:
         raise DatasetError(f"{folder} is not a snapshot: {error}") from error
     examples = _verified(read_manifest(folder / "manifest.csv", masks=False).examples)
-    snapshot = Snapshot(examples, licence=Licence.model_validate(about["licence"]), parent=about["parent"])
+    snapshot = Snapshot(
+        examples,
+        licence=Licence.model_validate(about["licence"]),
+        parent=about["parent"],
+        split_by=about.get("split_by", ""),
+    )
     if snapshot.hash != about["hash"]:
         raise DatasetError(f"{folder} was changed after it was saved (hash {snapshot.hash}); take a new snapshot")
     return snapshot

@@ -1,6 +1,7 @@
 """A run folder: what training leaves behind and everything that the exporter needs.
 
-`model.safetensors` (the state of `network.Network`), `run.json` (`RunRecord`), `metrics.json`, `curves.csv`, `card.md`.
+`model.safetensors` (the state of `network.Network`), `run.json` (`RunRecord`), `metrics.json`, `curves.csv`; what has
+to be known of it in `card.json` and `card.md` (see `card`).
 """
 
 from __future__ import annotations
@@ -70,12 +71,15 @@ class TrainedModel:
     snapshot: Snapshot
 
 
-def save_run(folder: Path, record: RunRecord, module: Network, rounds: Sequence[Tuned], card: str) -> None:
-    """Write everything; the record last, so that a folder with `run.json` is complete."""
+def save_weights(folder: Path, module: Network) -> str:
+    """Write the weights, the first file of a run; returns their SHA-256, which the record names."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / MODEL_NAME)
-    record = record.model_copy(update={"model_sha256": sha256_of(folder / MODEL_NAME)})
-    (folder / "card.md").write_text(card, encoding="utf-8")
+    return sha256_of(folder / MODEL_NAME)
+
+
+def save_run(folder: Path, record: RunRecord, rounds: Sequence[Tuned]) -> None:
+    """Write figures and record; the record last, so that a folder with `run.json` is complete."""
     (folder / "metrics.json").write_text(_metrics(record), encoding="utf-8")
     _write_curves(folder / "curves.csv", rounds)
     (folder / RUN_NAME).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")

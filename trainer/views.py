@@ -27,6 +27,13 @@ FLIPS: dict[str, tuple[Flip, ...]] = {
     "both": ("", "h", "v", "hv"),
     "square": ("", "h", "v", "hv", "t", "th", "tv", "thv"),
 }
+FLIPS_IN_WORDS = {
+    "none": "not mirrored",
+    "horizontal": "mirrored left-right",
+    "vertical": "mirrored top-bottom",
+    "both": "mirrored both ways",
+    "square": "mirrored and turned by quarters",
+}
 
 KEPT_VIEWS = 5
 """Looks at each image of which the frozen part's answers are kept."""

@@ -283,6 +283,12 @@ def retrain(
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where networks compute; default: as the first model.")
     ] = None,
+    evaluate: Annotated[
+        bool,
+        typer.Option(
+            help="Judge the model, too, about as long as it is exported: faults of the camera, simpler means."
+        ),
+    ] = True,
 ) -> None:
     """Obey a retrain order: base snapshot + new labels -> candidate bundle. Started by the monitor."""
     from lineside.training import run_retrain
@@ -290,5 +296,5 @@ def retrain(
     changes = {name: value for name, value in {"replay": replay, "device": device}.items() if value is not None}
     carry_out(
         run_retrain, order, out, workspace=workspace, threads=threads, config=config, components=components,
-        changes=changes,
+        evaluate=evaluate, changes=changes,
     )  # fmt: skip

@@ -14,8 +14,9 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from PIL import Image, UnidentifiedImageError
 
-from contracts.errors import LinkError
+from contracts.errors import BundleError, LinkError
 from monitor.blobs import Blobs
+from monitor.bundles import BundleShelf
 from monitor.label_desk import report
 from monitor.people import People
 from monitor.store import Store
@@ -28,7 +29,7 @@ from monitor.web.reading.fleet import CameraKey, attention, fleet
 from monitor.web.reading.happened import happened
 from monitor.web.reading.incidents import fleet_incidents, incidents, incidents_of
 from monitor.web.reading.labels import progress
-from monitor.web.reading.releases import releases
+from monitor.web.reading.releases import manifest_of, releases
 from monitor.web.reading.thresholds import Look, history, look, subject, subjects
 from monitor.web.rendering import environment, rendered
 from monitor.web.security import HEADERS
@@ -43,19 +44,21 @@ _YEAR_SECONDS = 365 * 24 * 3600
 
 
 class Pages:
-    """The pages over one store and its images. `people`: who labels. `expiries`: when the registry's signatures
-    end, by role."""
+    """The pages over one store, its images and bundles. `people`: who labels. `expiries`: when the registry's
+    signatures end, by role."""
 
     def __init__(
         self,
         store: Store,
         blobs: Blobs,
+        shelf: BundleShelf,
         *,
         people: People,
         expiries: Callable[[], Mapping[str, datetime]] | None = None,
     ) -> None:
         self._store = store
         self._blobs = blobs
+        self._shelf = shelf
         self._people = people
         self._expiries = expiries
         self._templates = environment()
@@ -72,6 +75,7 @@ class Pages:
         router.add_api_route("/labels/images/{image_id}", self.image)
         router.add_api_route("/incidents", self.incidents)
         router.add_api_route("/releases", self.releases)
+        router.add_api_route("/releases/{bundle_hash}/card", self.card)
         router.add_api_route("/changes", self.changes)
         router.add_api_route("/changes/{site}/{number}", self.change)
         router.add_api_route("/thresholds", self.thresholds)
@@ -173,6 +177,18 @@ class Pages:
         """Releases and candidates with their reasons."""
         with self._store.read() as session:
             return self._page(request, "releases.html", waits=attention(session), sites=releases(session))
+
+    def card(self, bundle_hash: str) -> Response:
+        """The model card that a bundle came with, as the text it is."""
+        with self._store.read() as session:
+            manifest = manifest_of(session, bundle_hash)
+        try:
+            text = None if manifest is None else self._shelf.card(bundle_hash, manifest)
+        except BundleError as error:
+            raise HTTPException(410, str(error)) from error
+        if text is None:
+            raise HTTPException(404, f"no model card of a bundle {bundle_hash}")
+        return Response(text, media_type="text/plain", headers=HEADERS)
 
     def changes(self, request: Request) -> Response:
         """Every activation with its record."""

@@ -30,7 +30,7 @@ def test_model_learns_to_tell_spotted_plates(first_model: TrainedModel) -> None:
 
 def test_run_folder_holds_everything(first_model: TrainedModel) -> None:
     names = {path.name for path in first_model.folder.iterdir()}
-    assert names == {"model.safetensors", "run.json", "metrics.json", "curves.csv", "card.md"}
+    assert names == {"model.safetensors", "run.json", "metrics.json", "curves.csv", "card.md", "card.json"}
     record = first_model.record
     assert record.good_labels == ("good",)
     assert record.labels == ("good", "spot")

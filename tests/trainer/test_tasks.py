@@ -15,7 +15,8 @@ from contracts.preprocessing import Preprocessing, Tiles
 from contracts.tasks import LocationGrid, SeverityScale, Tasks
 from tests.trainer.conftest import draw_plate, shorten
 from trainer.bases.backbone import BaseModel, load_base_model
-from trainer.card import _beside_alone
+from trainer.card.text import beside_alone
+from trainer.card.values import Together
 from trainer.course import heads_for, set_out
 from trainer.dataset import Example, read_manifest
 from trainer.evaluation.report import Estimate, TaskFigures
@@ -356,9 +357,9 @@ def test_what_is_worse_by_more_than_its_standard_error_is_said() -> None:
 def test_a_task_that_no_image_tells_of_is_no_number() -> None:
     unknown = Compared("location", math.nan, math.nan, math.inf).figures()
     assert unknown == {"together": None, "alone": None, "error": None}
-    assert _beside_alone(**unknown) == "not compared, no image tells"
-    assert _beside_alone(0.5, 0.4, 0.05).endswith("**worse together**")
-    assert _beside_alone(0.5, 0.4, 0.2).endswith("alone, not worse together")
+    assert beside_alone(Together(**unknown)) == "not compared, no image tells"
+    assert beside_alone(Together(together=0.5, alone=0.4, error=0.05)).endswith("**worse together**")
+    assert beside_alone(Together(together=0.5, alone=0.4, error=0.2)).endswith("alone, not worse together")
 
 
 def test_alone_nothing_else_is_learned() -> None:

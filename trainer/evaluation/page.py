@@ -7,12 +7,14 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
+from trainer.bases.worth import worth_of
 from trainer.evaluation.plots import more_images, reliability, training_curves, tuning_trials
 from trainer.evaluation.report import Estimate, Evaluation
 from trainer.evaluation.text import task_rows
 from trainer.marks import placed
 from trainer.thumbnail import data_address, thumbnail
 from trainer.trained import TrainedModel
+from trainer.views import FLIPS_IN_WORDS
 
 _FIGURES = (
     ("balanced accuracy", "balanced_accuracy"),
@@ -24,14 +26,6 @@ _FIGURES = (
     ("cost of errors a part", "cost_per_part"),
 )
 
-FLIPS_IN_WORDS = {
-    "none": "not mirrored",
-    "horizontal": "mirrored left-right",
-    "vertical": "mirrored top-bottom",
-    "both": "mirrored both ways",
-    "square": "mirrored and turned by quarters",
-}
-
 
 def page(model: TrainedModel, evaluation: Evaluation, pictures: Mapping[str, bytes], sheet: bytes) -> str:
     """HTML of a run and its evaluation, with these PNG curves and the contact sheet of what the training saw. Reads the
@@ -41,6 +35,7 @@ def page(model: TrainedModel, evaluation: Evaluation, pictures: Mapping[str, byt
     return environment.get_template("page.html.jinja").render(
         record=model.record,
         evaluation=evaluation,
+        worth=worth_of(model.record),
         figures=[(name, getattr(evaluation, key)) for name, key in _FIGURES] + _beside(evaluation),
         pictures=[(name, data_address("image/png", data)) for name, data in pictures.items()],
         sheet=data_address("image/png", sheet),

@@ -5,18 +5,11 @@ from __future__ import annotations
 from contracts.tasks import Tasks
 from trainer.evaluation.report import Estimate, Evaluation, TaskFigures
 
-_HEAD = "## Evaluation on "
-
-
-def add_to_card(card: str, evaluation: Evaluation) -> str:
-    """The card with this evaluation as its last part, in place of an earlier one."""
-    return card.split(_HEAD)[0].rstrip() + "\n\n" + card_part(evaluation)
-
 
 def card_part(evaluation: Evaluation) -> str:
     """Sections with tables; what is undefined says so."""
     lines = [
-        f"{_HEAD}{evaluation.images} test images in {evaluation.groups} groups",
+        f"## Evaluation on {evaluation.images} test images in {evaluation.groups} groups",
         "",
         *(f"- **{sentence}**" for sentence in evaluation.warnings),
         *([] if evaluation.warnings else ["Nothing in it calls for a warning."]),

@@ -17,7 +17,7 @@ from trainer.quality.days import odd_days
 from trainer.quality.labels import label_errors, out_of_fold
 from trainer.quality.report import by_weight
 from trainer.quality.survey import Measured, survey
-from trainer.raters import merge
+from trainer.raters import merge, told
 from trainer.split import split
 from trainer.stem import Stem
 from trainer.views import View
@@ -61,7 +61,11 @@ def inspect(
         *(_labels(examples, *judge, days, progress) if judge else []),
     ]
     return QualityReport(
-        source=gathered.source, examples=len(examples), classes=_counts(parted), findings=by_weight(findings)
+        source=gathered.source,
+        examples=len(examples),
+        classes=_counts(parted),
+        findings=by_weight(findings),
+        agreement=told(agreement) if agreement is not None and agreement.images else None,
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from contracts.bundle import Manifest
+from contracts.bundle import CARD_NAME, Manifest
 from contracts.certificate import Certificate
 from contracts.channel import Channel
 from monitor.store.rollout_tables import (
@@ -95,6 +95,11 @@ class Entry:
         if self.manifest is None:
             return ()
         return tuple(sorted(self.manifest.certificates, key=lambda item: not item.variant.endswith("fp32")))
+
+    @property
+    def has_card(self) -> bool:
+        """Its bundle came with a model card."""
+        return self.manifest is not None and CARD_NAME in self.manifest.files
 
     @property
     def reason(self) -> str:
@@ -217,6 +222,12 @@ def _shadow_counts(session: Session, candidate: CandidateRow | None) -> ShadowCo
     for replay in candidate.shadow.get("replays", {}).values():
         counts = counts.add(replay.get("summary"))
     return counts
+
+
+def manifest_of(session: Session, bundle_hash: str) -> Manifest | None:
+    """Of a bundle that was handed in; None where there is none, or a newer version wrote it."""
+    row = session.get(BundleRow, bundle_hash)
+    return None if row is None else _manifest(row)
 
 
 def _manifest(row: BundleRow) -> Manifest | None:

@@ -30,7 +30,7 @@ def make_pages(works: Works, *, password: str | None = None, raters: dict[str, s
     app = make_app(
         works.store, works.blobs, works.desk, works.registry, CollectorRegistry(), door=door, max_image_bytes=10**7
     )
-    Pages(works.store, works.blobs, people=works.people).attach(app)
+    Pages(works.store, works.blobs, works.shelf, people=works.people).attach(app)
     return app
 
 

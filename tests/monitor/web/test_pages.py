@@ -8,6 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -15,10 +16,12 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from monitor.store.label_tables import ImageRow
+from monitor.store.rollout_tables import BundleRow
 from monitor.store.rule_tables import CameraRow, EventRow, IncidentRow
 from monitor.web.pages import STATIC_FOLDER, Pages
 from monitor.works import Works
 from tests.monitor.web.conftest import make_pages
+from tests.simulators.paper_bundle import write_paper_bundle
 from tests.simulators.seeded_store import HASHES, SITE
 
 CAMERA = f"/cameras/{SITE}/press-4/cam-b/cap"
@@ -241,6 +244,34 @@ def test_releases_show_certificates_gate_and_refusals(reader: TestClient) -> Non
         assert words in text, words
 
 
+def test_model_card_is_shown_as_the_text_that_the_bundle_came_with(
+    client: TestClient, works: Works, tmp_path: Path
+) -> None:
+    assert "/card" not in client.get("/releases").text, "bundles that are older than cards"
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "card.md").write_text("# Model of <script>", encoding="utf-8")
+    write_paper_bundle(folder, SITE)
+    bundle = works.shelf.take(folder)
+    with works.store.write() as session:
+        manifest = bundle.manifest.model_dump(mode="json")
+        row = BundleRow(
+            bundle_hash=bundle.hash, site=SITE, product="cap", manifest=manifest, stored_at=datetime.now(UTC)
+        )
+        session.add(row)
+        session.get_one(BundleRow, HASHES[3]).manifest = manifest
+    assert f'href="/releases/{HASHES[3]}/card"' in client.get("/releases").text
+    answer = client.get(f"/releases/{bundle.hash}/card")
+    assert (answer.status_code, answer.text) == (200, "# Model of <script>")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert client.get(f"/releases/{HASHES[3]}/card").status_code == 410, "its files are not here"
+    (works.shelf.path(bundle.hash) / "card.md").write_text("# Model of nobody....", encoding="utf-8")
+    assert client.get(f"/releases/{bundle.hash}/card").status_code == 410, "changed on the shelf"
+    for unknown in ("f" * 64, "..", HASHES[1]):
+        assert client.get(f"/releases/{unknown}/card").status_code == 404
+
+
 def test_only_releases_that_served_and_are_not_refused_are_offered_for_going_back(reader: TestClient) -> None:
     page = reader.get("/releases").text
     assert re.findall(r'<option value="(\d+)">', page) == ["1"]
@@ -358,7 +389,7 @@ def test_signatures_that_end_soon_are_told_in_time(works: Works) -> None:
     soon, later = datetime.now(UTC) + timedelta(days=80), datetime.now(UTC) + timedelta(days=100)
     ends = {"root": later, "targets": soon, "timestamp": datetime.now(UTC) + timedelta(days=1)}
     app = FastAPI()
-    Pages(works.store, works.blobs, people=works.people, expiries=lambda: ends).attach(app)
+    Pages(works.store, works.blobs, works.shelf, people=works.people, expiries=lambda: ends).attach(app)
     with TestClient(app) as client:
         told = re.findall(r"signature of (\w+) ends", client.get("/").text)
         assert told == ["targets"]
@@ -368,8 +399,6 @@ def test_signatures_that_end_soon_are_told_in_time(works: Works) -> None:
 
 
 def test_a_manifest_of_a_newer_version_does_not_hide_the_release(client: TestClient, works: Works) -> None:
-    from monitor.store.rollout_tables import BundleRow
-
     with works.store.write() as session:
         session.get_one(BundleRow, HASHES[3]).manifest = {"schema_version": 2}
     answer = client.get("/releases")
