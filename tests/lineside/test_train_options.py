@@ -1,13 +1,11 @@
 """`lineside train` as a person at a terminal meets it before anything is computed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from lineside.main import app
-from lineside.progress import PlainProgress
 
 
 @pytest.fixture
@@ -54,20 +52,3 @@ def test_folder_tells_of_no_task(tmp_path: Path) -> None:
     (tmp_path / "ground_truth").mkdir()
     result = CliRunner().invoke(app, ["train", str(tmp_path), "--out", str(tmp_path / "run"), "--task", "location"])
     assert "has no sub-folder with images" in result.output, "the words were clear, now the images are looked for"
-
-
-def ticks(*seconds: float) -> Iterator[float]:
-    yield from seconds
-
-
-def test_log_gets_a_line_for_a_stage_a_twentieth_and_half_a_minute() -> None:
-    said: list[str] = []
-    progress = PlainProgress(said.append, ticks(0, 1, 2, 3, 4, 50, 51).__next__)
-    progress("looking", 0.0)
-    progress("looking", 0.01)
-    progress("looking", 0.06)
-    progress("training", 0.07)
-    progress("training", 0.08)
-    progress("training", 0.09)
-    progress("training", 0.02)  # it begins anew
-    assert said == ["  0% looking", "  6% looking", "  7% training", "  9% training", "  2% training"]
