@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from contracts.errors import ConfigurationError, DatasetError
+from contracts.names import Name
 from lineside.models import chosen_base
 from trainer.attempt import refuse_unfit
 from trainer.dataset import BOXES_COLUMN, MASK_COLUMN, columns_of
@@ -93,12 +96,26 @@ def refuse_early(options: TrainOptions) -> None:
     """What is wrong whatever the images are, before anybody waits for them to be read. Raises ConfigurationError and
     DatasetError."""
     settings = settings_of(options)
-    refuse_unfit(settings)
-    chosen_base(options.workspace, name=options.base, weights=options.weights)
+    _refuse_name("site", options.site)
+    _refuse_name("product", options.product)
+    refuse_unfit(settings, chosen_base(options.workspace, name=options.base, weights=options.weights))
     if not options.data.exists():
         raise DatasetError(f"there is no manifest or folder {options.data}; look at the path")
     _refuse_idle(settings)
     _refuse_untold(settings, options.data)
+
+
+def _refuse_name(option: str, said: str) -> None:
+    """Names of sites and products become part of topics, paths and addresses."""
+    try:
+        TypeAdapter(Name).validate_python(said)
+    except ValidationError as error:
+        plain = unicodedata.normalize("NFKD", said).encode("ascii", "ignore").decode().lower()
+        near = re.sub("[^a-z0-9]+", "-", plain).strip("-")[:64] or f"{option}-1"
+        raise ConfigurationError(
+            f"--{option}: a name has small letters, digits and hyphens, 64 at most, not {said!r}; say, for example, "
+            f"{near}"
+        ) from error
 
 
 def _refuse_idle(settings: TrainingSettings) -> None:

@@ -135,7 +135,9 @@ def obey(
 
     try:
         order = Retrain.model_validate_json(order_file.read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
+    except OSError as error:
+        raise OrderError(f"the order {order_file} cannot be read: {error.strerror}; look at the path") from error
+    except ValidationError as error:
         raise OrderError(f"{order_file} is not a retrain order: {error}") from error
     if use_gate_labels:
         order = order.model_copy(update={"labels_manifest": str(_without_gate(Path(order.labels_manifest), out))})

@@ -26,7 +26,7 @@ from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.stem import Stem
 from trainer.strategy import PIXELS, recipe_of
-from trainer.symmetry import harmless_flips
+from trainer.symmetry import harmless_flips, refuse_turned
 from trainer.views import FLIPS, View, grafting, views
 
 GOOD_NAMES = ("good", "ok", "functional", "free", "normal", "mt_free", "pass", "passed", "healthy", "fine", "intact")
@@ -73,7 +73,7 @@ class Task:
     def attempt(self, settings: TrainingSettings) -> Attempt:
         """Train with the strategy that the settings name. Raises ConfigurationError and DatasetError."""
         began = now()
-        refuse_unfit(settings)
+        refuse_unfit(settings, self.base)
         course, stem, found = self.begin(settings)
         course.network.heads = heads_for(course, self.snapshot.of("train"), self.snapshot.of("validation", "test"))
         if course.network.heads is not None:
@@ -135,10 +135,11 @@ class Task:
         return Material(train, features), Material(validation, stem.features(validation, _PLAIN))
 
 
-def refuse_unfit(settings: TrainingSettings) -> None:
-    """Raises ConfigurationError for what no images can make right: a strategy that cannot do what else the settings ask
-    for, a device that is not there."""
+def refuse_unfit(settings: TrainingSettings, base: BaseModel) -> None:
+    """Raises ConfigurationError for what no images can make right: a strategy or an input that cannot do what else the
+    settings ask for, a device that is not there."""
     device_for(settings.device)
+    refuse_turned(settings.flips, settings.input_width or base.width, settings.input_height or base.height)
     if settings.average and settings.strategy not in PIXELS:
         raise ConfigurationError(
             f"averaging over mirrorings needs a strategy that sees the images anew, not {settings.strategy}: "

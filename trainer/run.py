@@ -57,7 +57,7 @@ def train(
     torch.set_num_threads(settings.threads)
     ranks.refuse_together(settings, trials=trials, resume=resume)
     _refuse_leak(snapshot, base_model)
-    refuse_unfit(settings)
+    refuse_unfit(settings, base_model)
     settings = _for_these_images(settings, base_model, snapshot)
     settings, size = _sized(settings, base_model, snapshot, progress)
     looked = prove_pinned(snapshot, workspace) if workspace else 0

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from contracts.errors import DatasetError
+from lineside.correct import read_corrections
 from lineside.main import app
 
 
@@ -32,6 +34,9 @@ def manifest(tmp_path: Path) -> Path:
         ("--size wide", "--size: say pixels a side, WIDTHxHEIGHT as in 352x144, or auto, not 'wide'"),
         ("--size 352x", "--size: say pixels a side, WIDTHxHEIGHT as in 352x144, or auto, not '352x'"),
         ("--size 352x16", "--size: Input should be greater than or equal to 32, not 16"),
+        ("--site Hall_3", "--site: a name has small letters, digits and hyphens, 64 at most, not 'Hall_3'; say, for"),
+        ("--product Deckel", "--product: a name has small letters, digits and hyphens, 64 at most, not 'Deckel'"),
+        ("--flips square --size 96x64", "flips 'square' turns images, but the input has 96 x 64 pixels; say 'both'"),
         ("--base nobody", "no base model is called 'nobody'"),
     ],
 )
@@ -52,3 +57,32 @@ def test_folder_tells_of_no_task(tmp_path: Path) -> None:
     (tmp_path / "ground_truth").mkdir()
     result = CliRunner().invoke(app, ["train", str(tmp_path), "--out", str(tmp_path / "run"), "--task", "location"])
     assert "has no sub-folder with images" in result.output, "the words were clear, now the images are looked for"
+
+
+def test_site_is_refused_with_a_name_that_would_do(manifest: Path, tmp_path: Path) -> None:
+    arguments = ["train", str(manifest), "--out", str(tmp_path / "run"), "--site", "Hall 3 (Süd)"]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert result.exit_code == 1
+    assert "say, for example, hall-3-sud" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("evaluate nowhere", "nowhere is not a finished training run: it is not there; name the folder that"),
+        ("evaluate {folder}", "is not a finished training run: it has no run.json; name the folder that"),
+        ("correct nowhere some.csv --out other.csv", "nowhere is not a finished training run: it is not there"),
+        ("export nowhere --out {folder}/bundle", "nowhere is not a finished training run: it is not there"),
+        ("retrain --order nope.json --out {folder}/out", "the order nope.json cannot be read: No such file"),
+    ],
+)
+def test_what_is_not_there_is_named_with_its_remedy(words: str, said: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, words.format(folder=tmp_path).split(), env={"COLUMNS": "200"})
+    assert result.exit_code == 1, result.output
+    assert said in result.output
+    assert "Errno" not in result.output
+
+
+def test_corrections_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"nope.csv cannot be read: No such file or directory; name the CSV"):
+        read_corrections(tmp_path / "nope.csv")
