@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from contracts.errors import ConfigurationError
@@ -139,7 +140,12 @@ def refuse_unfit(settings: TrainingSettings, base: BaseModel) -> None:
     """Raises ConfigurationError for what no images can make right: a strategy or an input that cannot do what else the
     settings ask for, a device that is not there."""
     device_for(settings.device)
-    refuse_turned(settings.flips, settings.input_width or base.width, settings.input_height or base.height)
+    sized = settings.model_copy(update={"source_size": settings.source_size or (1, 1)})  # known when images are read
+    try:
+        spec = preprocessing(base, sized)
+    except ValidationError as error:
+        raise ConfigurationError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+    refuse_turned(settings.flips, spec.width, spec.height)
     if settings.average and settings.strategy not in PIXELS:
         raise ConfigurationError(
             f"averaging over mirrorings needs a strategy that sees the images anew, not {settings.strategy}: "
@@ -147,10 +153,9 @@ def refuse_unfit(settings: TrainingSettings, base: BaseModel) -> None:
         )
     if settings.average and settings.tasks:
         raise ConfigurationError("--average is for the class alone: a mirrored image has another box; leave one out")
-    if settings.choose_size and (settings.tiles is not None or settings.smallest_defect is not None):
+    if settings.choose_size and settings.tiles is not None:
         raise ConfigurationError(
-            "the size of the input and tiles are two answers to small defects: leave --size auto out, or --tiles and "
-            "--smallest-defect"
+            "the size of the input and tiles are two answers to small defects: leave --size auto out, or --tiles"
         )
     if settings.tasks and settings.strategy == "probe":
         raise ConfigurationError(

@@ -100,11 +100,18 @@ def _sized(
 
 def _for_these_images(settings: TrainingSettings, base: BaseModel, snapshot: Snapshot) -> TrainingSettings:
     """With what the size of the images decides: for which size areas are named, and tiles in which the smallest defect
-    is large enough, where one is named and no tiles are. Raises ConfigurationError for an area outside the images."""
+    is large enough, where one is named and neither tiles are nor the input's size is to be chosen. Raises
+    ConfigurationError for an area outside the images."""
     areas = (*settings.hidden, *filter(None, [settings.region_polygon]))
-    if not areas and settings.smallest_defect is None:
+    region = settings.region_of_interest
+    if not areas and settings.smallest_defect is None and region is None:
         return settings
     size = usual_size(snapshot.of("train"))
+    if region is not None and (region[2] > size[0] or region[3] > size[1]):
+        raise ConfigurationError(
+            f"the region of interest {','.join(map(str, region))} lies outside the images of {size[0]} x {size[1]} "
+            "pixels; name left,top,right,bottom inside them"
+        )
     if areas:
         for x, y in (corner for area in areas for corner in area):
             if not (0 <= x <= size[0] and 0 <= y <= size[1]):
@@ -112,7 +119,7 @@ def _for_these_images(settings: TrainingSettings, base: BaseModel, snapshot: Sna
                     f"the corner {x:g},{y:g} lies outside the images of {size[0]} x {size[1]} pixels"
                 )
         settings = settings.model_copy(update={"source_size": size})
-    if settings.smallest_defect is None or settings.tiles is not None:
+    if settings.smallest_defect is None or settings.tiles is not None or settings.choose_size:
         return settings
     tiles = fitting_tiles(settings.smallest_defect, size, preprocessing(base, settings))
     return settings.model_copy(update={"tiles": tiles})

@@ -71,7 +71,7 @@ def train(
         str | None,
         typer.Option(
             help="Pixels a side of the network's input, WIDTHxHEIGHT, or auto: up to twice the base model's where "
-            "that shows more; default: the base model's."
+            "that shows more, or the --smallest-defect; default: the base model's."
         ),
     ] = None,
     resize: Annotated[
@@ -96,10 +96,22 @@ def train(
     ] = False,
     smallest_defect: Annotated[
         float | None,
-        typer.Option(help="Side of the smallest defect that matters, pixels of the image: chooses the tiles.", min=0.1),
+        typer.Option(
+            help="Side of the smallest defect that matters, pixels of the image: chooses the tiles, or with --size "
+            "auto the size.",
+            min=0.1,
+        ),
     ] = None,
     tiles: Annotated[
-        str | None, typer.Option(help="COLUMNSxROWS: windows that the network sees one by one in its full size.")
+        str | None,
+        typer.Option(
+            help="COLUMNSxROWS: windows that the network sees one by one in its full size; COLUMNSxROWS@0.25: a "
+            "quarter of a side in common, 0.15 without it."
+        ),
+    ] = None,
+    region_of_interest: Annotated[
+        str | None,
+        typer.Option(help="left,top,right,bottom: the rectangle, in pixels of the image, that is seen and kept."),
     ] = None,
     region_polygon: Annotated[
         str | None, typer.Option(help="'x,y x,y x,y': the polygon, in pixels of the image, that shows the part.")
@@ -186,7 +198,7 @@ def train(
             "strategy": strategy, "lora_rank": lora_rank, "resize": resize, "pooling": pooling,
             "max_seconds": max_seconds, "flips": flips, "average": average, "smallest_defect": smallest_defect,
             "tiles": tiles, "graft": graft,
-            "region_polygon": region_polygon, "hidden": hidden or (),
+            "region_of_interest": region_of_interest, "region_polygon": region_polygon, "hidden": hidden or (),
             "tasks": tuple(task or ()), "severity_column": severity_column, "severity_levels": severity_levels,
             "task_weights": task_weights, "compare_tasks": compare_tasks,
             "cost_escape": cost_escape, "cost_false_reject": cost_false_reject, "defect_share": defect_share,

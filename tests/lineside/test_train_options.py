@@ -1,5 +1,6 @@
 """`lineside train` as a person at a terminal meets it before anything is computed."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,15 @@ def manifest(tmp_path: Path) -> Path:
         ("--site Hall_3", "--site: a name has small letters, digits and hyphens, 64 at most, not 'Hall_3'; say, for"),
         ("--product Deckel", "--product: a name has small letters, digits and hyphens, 64 at most, not 'Deckel'"),
         ("--flips square --size 96x64", "flips 'square' turns images, but the input has 96 x 64 pixels; say 'both'"),
+        (
+            "--tiles 4x2@much",
+            "--tiles: say COLUMNSxROWS, for example 4x2, or COLUMNSxROWS@OVERLAP, for example 4x2@0.25",
+        ),
+        ("--tiles 4x2@0.6", "--tiles: Input should be less than or equal to 0.5"),
+        ("--tiles 2x2 --size auto", "two answers to small defects: leave --size auto out, or --tiles"),
+        ("--region-of-interest 1,2,3", "--region-of-interest: say left,top,right,bottom in whole pixels of the image"),
+        ("--region-of-interest 9,0,3,4", "--region-of-interest: right must be more than left and bottom more than top"),
+        ("--hidden '0,0 9,9 9,0 0,9'", "cross each other; name its corners in order"),
         ("--base nobody", "no base model is called 'nobody'"),
     ],
 )
@@ -44,7 +54,11 @@ def test_contradiction_is_refused_before_an_image_is_read(
     words: str, said: str, manifest: Path, tmp_path: Path
 ) -> None:
     arguments = ["train", str(manifest), "--out", str(tmp_path / "run"), "--workspace", str(tmp_path / "workspace")]
-    result = CliRunner().invoke(app, [*arguments, *words.split()], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(
+        app,
+        [*arguments, *shlex.split(words)],
+        env={"COLUMNS": "200"},
+    )
     assert result.exit_code == 1, result.output
     assert said in result.output
     assert not (tmp_path / "run").exists()
