@@ -10,22 +10,27 @@ from rich.console import Console
 from rich.markup import escape
 
 from lineside.progress import shown_progress
+from trainer.device import device_for
 from trainer.evaluation.foreign import pictures_in
 from trainer.evaluation.judge import evaluate
 from trainer.evaluation.page import curves, page
 from trainer.evaluation.report import Estimate, Evaluation
 from trainer.evaluation.sheet import contact_sheet
 from trainer.evaluation.text import add_to_card
+from trainer.settings import DeviceName
 from trainer.trained import TrainedModel, load_run
 
 
-def run_evaluate(run: Path, *, baselines: bool, foreign: Path | None = None, as_json: bool = False) -> Evaluation:
+def run_evaluate(
+    run: Path, *, baselines: bool, foreign: Path | None = None, device: DeviceName = "cpu", as_json: bool = False
+) -> Evaluation:
     """Judge the run, write `evaluation.json` and `report.html` beside it and the figures into its card, and print the
-    gist."""
+    gist. Raises ConfigurationError for a run or a device that is not there."""
+    device_for(device)
     model = load_run(run)
     pictures = pictures_in(foreign) if foreign is not None else []
     with shown_progress(quiet=as_json) as progress:
-        evaluation = evaluate(model, baselines=baselines, foreign=pictures, progress=progress)
+        evaluation = evaluate(model, baselines=baselines, foreign=pictures, device=device, progress=progress)
     (run / "evaluation.json").write_text(evaluation.model_dump_json(indent=1) + "\n", encoding="utf-8")
     write_report(model, evaluation)
     card = run / "card.md"

@@ -15,7 +15,9 @@ from contracts.names import Name
 from lineside.models import chosen_base
 from trainer.attempt import refuse_unfit
 from trainer.dataset import BOXES_COLUMN, MASK_COLUMN, columns_of
+from trainer.device import device_for
 from trainer.layout import MASKS
+from trainer.rounds import ranks
 from trainer.settings import TrainingSettings
 
 _OPTIONS = {
@@ -99,6 +101,7 @@ def refuse_early(options: TrainOptions) -> None:
     _refuse_name("site", options.site)
     _refuse_name("product", options.product)
     refuse_unfit(settings, chosen_base(options.workspace, name=options.base, weights=options.weights))
+    ranks.refuse_crowded(device_for(settings.device))
     if not options.data.exists():
         raise DatasetError(f"there is no manifest or folder {options.data}; look at the path")
     _refuse_idle(settings)

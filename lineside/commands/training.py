@@ -1,4 +1,4 @@
-"""From pictures to a trained model: `check`, `train`, `evaluate`, `correct`, `transfer`, `retrain`."""
+"""From pictures to a trained model: `check`, `train`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lineside.commands.options import CIRCLE, Base, Components, ExportConfig, Threads, Workspace
+from lineside.commands.options import CIRCLE, Base, Device, Threads, Workspace
 from lineside.group import carry_out
 
 training_app = typer.Typer()
@@ -26,14 +26,16 @@ def check(
     good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
     seed: Annotated[int, typer.Option(help="The split that a training with this seed would make is checked.")] = 0,
     workspace: Workspace = Path("workspace"),
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
 ) -> None:
     """What is wrong with the images: leaks between splits, copies, wrong labels, light, sizes, missing groups."""
     from lineside.check import run_check
 
     report = carry_out(
-        run_check, data, out=out, seed=seed, good=tuple(good or ()), labels=labels, workspace=workspace, as_json=as_json
-    )
+        run_check, data, out=out, seed=seed, good=tuple(good or ()), labels=labels, workspace=workspace, device=device,
+        as_json=as_json,
+    )  # fmt: skip
     if strict and report.worst() == "error":
         raise typer.Exit(1)
 
@@ -169,8 +171,13 @@ def train(
     seed: Annotated[int, typer.Option(help="Same seed, same model (on the same CPU).")] = 0,
     threads: Threads = 2,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where networks compute; auto: on a GPU if there is one.")
-    ] = "cpu",
+        Literal["auto", "cpu", "cuda"],
+        typer.Option(
+            help="Where networks compute; auto: on a GPU if there is one. torchrun --nproc-per-node N -m lineside "
+            "train ... shares each batch among N processes of one machine (with cuda a GPU each): --strategy tail or "
+            "lora, not the others, nor --tune, --resume and --compare-tasks."
+        ),
+    ] = "auto",
     yardstick: Annotated[
         bool, typer.Option(help="Also measure random weights: does the base model help at all?")
     ] = True,
@@ -213,87 +220,4 @@ def train(
             carry_out(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
         carry_out(run_train, options)
         if evaluate and leads:
-            carry_out(run_evaluate, out, baselines=True)
-
-
-@training_app.command("evaluate", rich_help_panel=CIRCLE)
-def evaluate_run(
-    run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
-    baselines: Annotated[bool, typer.Option(help="Also train simpler means on the same images.")] = True,
-    foreign: Annotated[
-        Path | None, typer.Option(help="Folder of pictures that show no part of the product: do they pass?")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
-) -> None:
-    """How good a model is on its test images, how sure one can be of that, and under which faults it breaks."""
-    from lineside.evaluation import run_evaluate
-
-    carry_out(run_evaluate, run, baselines=baselines, foreign=foreign, as_json=as_json)
-
-
-@training_app.command(rich_help_panel=CIRCLE)
-def correct(
-    run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
-    corrections: Annotated[Path, typer.Argument(help="CSV with the columns path and label; no label: not used again.")],
-    out: Annotated[Path, typer.Option(help="The manifest to write, for the next `lineside train`.")],
-) -> None:
-    """Put wrong labels right that a run's report has shown; every image stays in its split."""
-    from lineside.correct import run_correct
-
-    carry_out(run_correct, run, corrections, out)
-
-
-@training_app.command(rich_help_panel=CIRCLE)
-def transfer(
-    data: Annotated[Path, typer.Argument(help="A manifest CSV with a column `site`.")],
-    out: Annotated[Path, typer.Option(help="Folder for every site's run and transfer.json.")],
-    target: Annotated[
-        list[str] | None, typer.Option(help="Advise for this site; may be given more than once. Default: all.")
-    ] = None,
-    labels: Annotated[
-        int | None, typer.Option(help="Use at most so many labelled images of the target.", min=10)
-    ] = None,
-    base: Base = None,
-    weights: Annotated[Path | None, typer.Option(help="File with the base model's weights.")] = None,
-    good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
-    strategy: Annotated[
-        Literal["probe", "tail", "full", "gradual", "lora"],
-        typer.Option(help="How every model is trained; probe takes seconds."),
-    ] = "tail",
-    workspace: Annotated[Path, typer.Option(help="Its catalogue.toml is read.")] = Path("workspace"),
-    seed: Annotated[int, typer.Option(help="Of the split and the trainings.")] = 0,
-    threads: Threads = 2,
-) -> None:
-    """Which sites can help each other: every model on every site, and for one site alone, from a sister, or pooled."""
-    from lineside.transfer import TransferOptions, run_transfer
-
-    options = TransferOptions(
-        data=data, out=out, workspace=workspace, targets=tuple(target or ()), labels=labels, base=base,
-        weights=weights, good_labels=tuple(good or ()), strategy=strategy, seed=seed, threads=threads,
-    )  # fmt: skip
-    carry_out(run_transfer, options)
-
-
-@training_app.command(rich_help_panel=CIRCLE)
-def retrain(
-    order: Annotated[Path, typer.Option(help="The order's JSON file.")],
-    out: Annotated[Path, typer.Option(help="Folder for run/ and bundle/.")],
-    workspace: Workspace = Path("workspace"),
-    threads: Threads = 2,
-    config: ExportConfig = None,
-    components: Components = None,
-    replay: Annotated[
-        int | None, typer.Option(help="Learn about so many old images again, whole groups; default: all.", min=1)
-    ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where networks compute; default: as the first model.")
-    ] = None,
-) -> None:
-    """Obey a retrain order: base snapshot + new labels -> candidate bundle. Started by the monitor."""
-    from lineside.training import run_retrain
-
-    changes = {name: value for name, value in {"replay": replay, "device": device}.items() if value is not None}
-    carry_out(
-        run_retrain, order, out, workspace=workspace, threads=threads, config=config, components=components,
-        changes=changes,
-    )  # fmt: skip
+            carry_out(run_evaluate, out, baselines=True, device=device)
