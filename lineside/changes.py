@@ -73,6 +73,8 @@ def _lines(body: dict[str, Any], later: list[dict[str, Any]]) -> list[tuple[str,
         lines.append(("certificate", f"{item['variant']}: {passed}, {agreement}"))
     lineage = body["bundle"]["lineage"]
     lines.append(("made from", f"snapshot {lineage['snapshot_hash']}, {lineage['base_model']}"))
+    if told := lineage.get("changed"):
+        lines.append(("told otherwise", ", ".join(f"{name} = {json.dumps(value)}" for name, value in told.items())))
     after = later[0]["body"] if later else None
     ended = f"{after['kind']} {after['at']}: {after['reason']}" if after else "it serves"
     return [*lines, ("afterwards", ended)]

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from contracts.errors import ConfigurationError, DatasetError
 from contracts.names import Name
 from lineside.models import chosen_base
+from lineside.train_file import kept_training
 from trainer.attempt import refuse_unfit
 from trainer.dataset import BOXES_COLUMN, MASK_COLUMN, columns_of
 from trainer.device import device_for
@@ -30,7 +31,8 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What `lineside train` was asked for."""
+    """What `lineside train` was asked for. `unsaid`: options at their default, before which goes what the file `config`
+    says."""
 
     data: Path
     out: Path
@@ -51,11 +53,14 @@ class TrainOptions:
     resume: bool = False
     tune: int = 0
     size: str | None = None
+    config: Path | None = None
+    unsaid: frozenset[str] = frozenset()
     settings: dict[str, object] = field(default_factory=dict)
 
 
 def settings_of(options: TrainOptions) -> TrainingSettings:
-    """Raises ConfigurationError naming the option."""
+    """Raises ConfigurationError naming the option, or the file and its key."""
+    kept = kept_training(options.config)
     auto = (options.size or "").lower() == "auto"
     width, height = (None, None) if auto else sides(options.size)
     given = {
@@ -68,8 +73,9 @@ def settings_of(options: TrainOptions) -> TrainingSettings:
         "yardstick": options.yardstick,
         **options.settings,
     }
+    kept = {n: v for n, v in kept.items() if n not in given or _OPTIONS.get(n, n) in options.unsaid}
     try:
-        return TrainingSettings.model_validate(given)
+        return TrainingSettings.model_validate({**given, **kept})
     except ValidationError as error:
         first = error.errors()[0]
         if not first["loc"]:
@@ -94,9 +100,9 @@ def sides(said: str | None) -> tuple[int | None, int | None]:
     return int(width), int(height or width)
 
 
-def refuse_early(options: TrainOptions) -> None:
-    """What is wrong whatever the images are, before anybody waits for them to be read. Raises ConfigurationError and
-    DatasetError."""
+def refuse_early(options: TrainOptions) -> TrainingSettings:
+    """What is wrong whatever the images are, before anybody waits for them to be read; the settings where nothing is.
+    Raises ConfigurationError and DatasetError."""
     settings = settings_of(options)
     _refuse_name("site", options.site)
     _refuse_name("product", options.product)
@@ -106,6 +112,7 @@ def refuse_early(options: TrainOptions) -> None:
         raise DatasetError(f"there is no manifest or folder {options.data}; look at the path")
     _refuse_idle(settings)
     _refuse_untold(settings, options.data)
+    return settings
 
 
 def _refuse_name(option: str, said: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from contracts.quantisation import Quantisation
 from contracts.settings import parse_settings, read_settings
 from lineside.models import chosen_base
 from lineside.progress import shown_progress
+from lineside.train_file import retold, said_in, set_by
 from lineside.train_options import TrainOptions, settings_of
 from runtime.bundle import Bundle
 from trainer.dataset import Dataset, checked, read
@@ -36,14 +37,14 @@ if TYPE_CHECKING:
 
 def train_model(options: TrainOptions, progress: Callable[..., None]) -> TrainedModel:
     """Read, check, split and snapshot the images, train, and write the run folder."""
+    settings = settings_of(options)
     dataset = _dataset(options)
     licence = (
         stated(options.licence, owner=options.owner, permitted_use=options.permitted_use)
         if options.licence
         else found(options.data)
     )
-    snapshot = take_snapshot(dataset, licence=licence, seed=options.seed)
-    settings = settings_of(options)
+    snapshot = take_snapshot(dataset, licence=licence, seed=settings.seed)
     return train(
         snapshot,
         chosen_base(options.workspace, name=options.base, weights=options.weights),
@@ -104,7 +105,23 @@ def export_settings(config: Path | None = None, **changes: Any) -> ExportSetting
     ConfigurationError where it cannot be read, or where the two contradict."""
     from exporter.settings import ExportSettings
 
-    kept = read_settings(config, ExportSettings).model_dump(exclude_unset=True) if config is not None else {}
+    kept = said_in(read_settings(config, ExportSettings)) if config is not None else {}
+    return _with(kept, changes)
+
+
+def retrain_settings(config: Path | None = None, **changes: Any) -> tuple[ExportSettings, dict[str, Any]]:
+    """As `export_settings`, of a file that may also have a table `[training]`; and what that says. Raises
+    ConfigurationError."""
+    from lineside.retrain_file import RetrainFile
+
+    kept = said_in(read_settings(config, RetrainFile)) if config is not None else {}
+    told = kept.pop("training", {})
+    return _with(kept, changes), told
+
+
+def _with(kept: Mapping[str, Any], changes: Mapping[str, Any]) -> ExportSettings:
+    from exporter.settings import ExportSettings
+
     said = {name: value for name, value in changes.items() if value is not None}
     return parse_settings({**kept, **said}, ExportSettings, source="export")
 
@@ -124,12 +141,12 @@ def obey(
     *,
     threads: int,
     use_gate_labels: bool = False,
-    changes: Mapping[str, object] = {},
+    changes: Mapping[str, Any] = {},
     progress: Callable[..., None] = lambda *_, **__: None,
 ) -> TrainedModel:
     """The model that the retrain order in `order_file` asks for. `use_gate_labels` trains on the gate's labels as well,
     for a comparison only: such a model must never meet the gate. `changes`: other settings than the first
-    model's. Raises OrderError when the order cannot be read."""
+    model's. Raises OrderError when the order cannot be read, ConfigurationError for what cannot be changed."""
     from trainer.retrain import retrain
     from trainer.workspace import recall_site
 
@@ -141,7 +158,7 @@ def obey(
         raise OrderError(f"{order_file} is not a retrain order: {error}") from error
     if use_gate_labels:
         order = order.model_copy(update={"labels_manifest": str(_without_gate(Path(order.labels_manifest), out))})
-    settings = recall_site(workspace).settings.model_copy(update={"threads": threads, **changes})
+    settings = retold(recall_site(workspace).settings, changes).model_copy(update={"threads": threads})
     return retrain(order, workspace, out, settings=settings, progress=progress)
 
 
@@ -167,11 +184,14 @@ def run_retrain(
     threads: int,
     config: Path | None,
     components: int | None,
-    changes: Mapping[str, object] = {},
+    words: Sequence[str] = (),
+    changes: Mapping[str, Any] = {},
 ) -> None:
-    """`lineside retrain`: writes `out/run` and `out/bundle`; one line of JSON a step on standard output. `config` and
-    `components` are about the export, `changes` about the training."""
-    settings = export_settings(config, components=components)
+    """`lineside retrain`: writes `out/run` and `out/bundle`; one line of JSON a step on standard output. `components`
+    is about the export, `words` (KEY=VALUE) and `changes` are about the training, `config` about both. What is named
+    last goes first."""
+    settings, told = retrain_settings(config, components=components)
+    changes = {**told, **set_by(words), **changes}
 
     def say(stage: str, fraction: float | None = None, note: str = "") -> None:
         print(json.dumps({"stage": stage, "fraction": fraction, "note": note}), flush=True)

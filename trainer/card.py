@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
+from contracts.bundle import Lineage
 from trainer.evaluation.report import TaskFigures
 from trainer.evaluation.text import task_lines
 from trainer.forgetting import Kept, in_words
@@ -47,6 +49,7 @@ def card(record: RunRecord, snapshot: Snapshot, kept: Sequence[Kept] = ()) -> st
         *_contest(record),
         *_restarts(record),
         f"- parent bundle: `{lineage.parent_bundle}`, order {lineage.order_id}" if lineage.parent_bundle else "",
+        *_changed(lineage),
         "",
         f"## On {metrics.examples} test images that chose nothing",
         "",
@@ -97,6 +100,12 @@ def _beside_alone(together: float | None, alone: float | None, error: float | No
     if error is None:
         return f"{means}; a single group of images does not tell which is better"
     return f"{means}, {'**worse together**' if together - alone > error else 'not worse together'}"
+
+
+def _changed(lineage: Lineage) -> list[str]:
+    """What a retrain was told."""
+    said = ", ".join(f"{name} = {json.dumps(value)}" for name, value in sorted(lineage.changed.items()))
+    return [f"- otherwise than in the site's first training: {said}"] if said else []
 
 
 def _size(record: RunRecord) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def train(
     resume: bool = False,
     trials: int = 0,
     parent: TrainedModel | None = None,
+    changed: Mapping[str, Any] = {},
 ) -> TrainedModel:
     """Fine-tune `base_model` on the snapshot's train split and write the run folder `out`.
 
@@ -51,7 +53,8 @@ def train(
     it short. With `resume` the finished rounds of a training that was killed in `out` are taken over, if it was of
     exactly this snapshot, base model and settings, and the weights are those of an undisturbed one. `trials` other
     values of the recipe are tried in the time that is left (see `tuning`); what the model has forgotten is measured
-    against its `parent`. Raises ConfigurationError and DatasetError.
+    against its `parent`; `changed`: what a retrain was told otherwise, for the lineage. Raises ConfigurationError and
+    DatasetError.
     """
     began = now()
     torch.set_num_threads(settings.threads)
@@ -69,7 +72,7 @@ def train(
     if not ranks.leads():
         ranks.wait()
         return load_run(out)
-    origin = Origin(site, product, parent_bundle, order_id, parent)
+    origin = Origin(site, product, parent_bundle, order_id, parent, changed)
     model = finish(task, held, origin, began=began, looked=looked)
     if workspace is not None:
         remember_model(workspace, model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from typing import Annotated, Literal, get_args
 
@@ -36,7 +37,12 @@ def _pulls(said: object) -> object:
 
 
 def _grid(said: object) -> object:
-    """`4x2`, or `4x2@0.25` with the overlap, as it is said by command."""
+    """`4x2`, or `4x2@0.25` with the overlap, as it is said by command; or a table, whose keys are looked at here, since
+    `Tiles` itself also comes from newer peers."""
+    if isinstance(said, dict) and (unknown := sorted(map(str, said.keys() - Tiles.model_fields.keys()))):
+        near = difflib.get_close_matches(unknown[0], list(Tiles.model_fields), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(Tiles.model_fields)}"
+        raise ValueError(f"unknown key {unknown[0]!r}; {hint}")
     if not isinstance(said, str):
         return said
     grid, at, overlap = said.partition("@")

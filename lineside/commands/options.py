@@ -24,3 +24,9 @@ ExportConfig = Annotated[
 Base = Annotated[str | None, typer.Option(help="Base model by its id in the catalogue; see `lineside models list`.")]
 MonitorUrl = Annotated[str, typer.Option("--monitor", help="Address of the monitor.")]
 Token = Annotated[str | None, typer.Option(envvar="LINESIDE_TOKEN", help="The monitor's token.")]
+
+
+def unsaid(context: typer.Context) -> frozenset[str]:
+    """Names of the parameters that nobody gave: they hold their defaults, and a file goes before them."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(name for name, source in sources.items() if source is None or source.name == "DEFAULT")

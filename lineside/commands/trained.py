@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lineside.commands.options import CIRCLE, Base, Components, Device, ExportConfig, Threads, Workspace
+from lineside.commands.options import CIRCLE, Base, Components, Device, Threads, Workspace
 from lineside.group import carry_out
 
 trained_app = typer.Typer()
@@ -80,7 +80,19 @@ def retrain(
     out: Annotated[Path, typer.Option(help="Folder for run/ and bundle/.")],
     workspace: Workspace = Path("workspace"),
     threads: Threads = 2,
-    config: ExportConfig = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="A TOML file: how the bundle is made, as in export.toml, and in [training] what is trained otherwise "
+            "than in the first training, as in train.toml; see docs/settings.md."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="KEY=VALUE: a key of [training] with another value than in the first training; repeatable."
+        ),
+    ] = None,
     components: Components = None,
     replay: Annotated[
         int | None, typer.Option(help="Learn about so many old images again, whole groups; default: all.", min=1)
@@ -89,11 +101,15 @@ def retrain(
         Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where networks compute; default: as the first model.")
     ] = None,
 ) -> None:
-    """Obey a retrain order: base snapshot + new labels -> candidate bundle. Started by the monitor."""
+    """Obey a retrain order: base snapshot + new labels -> candidate bundle. Started by the monitor.
+
+    It trains as the site's first training did unless it is told otherwise: by an option, else by `--set`, else by the
+    file of `--config`. The bundle's lineage and the run's card say what it was told.
+    """
     from lineside.training import run_retrain
 
     changes = {name: value for name, value in {"replay": replay, "device": device}.items() if value is not None}
     carry_out(
         run_retrain, order, out, workspace=workspace, threads=threads, config=config, components=components,
-        changes=changes,
+        words=settings or (), changes=changes,
     )  # fmt: skip

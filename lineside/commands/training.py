@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lineside.commands.options import CIRCLE, Base, Device, Threads, Workspace
+from lineside.commands.options import CIRCLE, Base, Device, Threads, Workspace, unsaid
 from lineside.group import carry_out
 
 training_app = typer.Typer()
@@ -42,6 +42,7 @@ def check(
 
 @training_app.command(rich_help_panel=CIRCLE)
 def train(
+    context: typer.Context,
     data: Annotated[
         Path, typer.Argument(help="A manifest CSV (path, label, ...) or a folder with one folder a class.")
     ],
@@ -50,6 +51,9 @@ def train(
     only_site: Annotated[str | None, typer.Option(help="Use only the manifest's rows of this site.")] = None,
     product: Annotated[str, typer.Option(help="Name of the product.")] = "default",
     workspace: Workspace = Path("workspace"),
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file (train.toml) with a table [training]; see docs/settings.md.")
+    ] = None,
     base: Base = None,
     weights: Annotated[
         Path | None, typer.Option(help="File with the base model's weights; alone, its hash names the model.")
@@ -191,7 +195,10 @@ def train(
         bool, typer.Option(help="Then judge it: intervals, faults of the camera, simpler means.")
     ] = True,
 ) -> None:
-    """Images -> fine-tuned model, with metrics, curves, a model card and a report on the images."""
+    """Images -> fine-tuned model, with metrics, curves, a model card and a report on the images.
+
+    What an option says goes before what the file of `--config` says.
+    """
     from lineside.check import check_before_training
     from lineside.evaluation import run_evaluate
     from lineside.train_options import TrainOptions, refuse_early
@@ -201,6 +208,7 @@ def train(
         data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
         split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume, tune=tune, size=size,
+        config=config, unsaid=unsaid(context),
         settings={
             "strategy": strategy, "lora_rank": lora_rank, "resize": resize, "pooling": pooling,
             "max_seconds": max_seconds, "flips": flips, "average": average, "smallest_defect": smallest_defect,
@@ -214,10 +222,10 @@ def train(
             "device": device, "steps_factor": steps_factor, "label_noise": label_noise,
         },
     )  # fmt: skip
-    carry_out(refuse_early, options)
-    with together(device) as leads:
+    chosen = carry_out(refuse_early, options)
+    with together(chosen.device) as leads:
         if leads:
-            carry_out(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
+            carry_out(check_before_training, data, out, only_site=only_site, seed=chosen.seed, strict=strict)
         carry_out(run_train, options)
         if evaluate and leads:
-            carry_out(run_evaluate, out, baselines=True, device=device)
+            carry_out(run_evaluate, out, baselines=True, device=chosen.device)
