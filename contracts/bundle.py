@@ -104,6 +104,9 @@ class Lineage(Wire):
     parent_bundle: Sha256 | None = None
     order_id: str | None = Field(default=None, description="the retrain order that asked for it")
     training: dict[str, Any] = Field(default={}, description="the training configuration as run, with the seed")
+    changed: dict[str, Any] = Field(
+        default={}, exclude_if=_empty, description="what a retrain was told otherwise than the site's first training"
+    )
     code_version: str
 
 

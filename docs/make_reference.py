@@ -21,6 +21,7 @@ from edge_agent.settings import AgentSettings  # noqa: E402
 from exporter.settings import ExportSettings  # noqa: E402
 from lineside.broker import BrokerSettings  # noqa: E402
 from lineside.main import app  # noqa: E402
+from lineside.train_file import TrainFile  # noqa: E402
 from monitor.settings import MonitorSettings  # noqa: E402
 from trainer.bases.catalogue import CatalogueFile  # noqa: E402
 
@@ -28,6 +29,10 @@ MADE = "<!-- Made by docs/make_reference.py: change the code, then run `make ref
 FILES: dict[str, tuple[str, type[Settings]]] = {
     "agent.toml": ("`lineside agent --config agent.toml`", AgentSettings),
     "monitor.toml": ("`lineside monitor run --config monitor.toml`", MonitorSettings),
+    "train.toml": (
+        "`lineside train DATA --config train.toml`; `[training]` may also stand in the file of `lineside retrain`",
+        TrainFile,
+    ),
     "export.toml": ("`lineside export RUN --config export.toml`, and by `lineside retrain`", ExportSettings),
     "catalogue.toml": ("base models of a trainer's workspace, see `lineside models`", CatalogueFile),
     "broker.toml": ("`lineside broker --config broker.toml --folder FOLDER` (one machine)", BrokerSettings),

@@ -73,9 +73,20 @@ def _lines(body: dict[str, Any], later: list[dict[str, Any]]) -> list[tuple[str,
         lines.append(("certificate", f"{item['variant']}: {passed}, {agreement}"))
     lineage = body["bundle"]["lineage"]
     lines.append(("made from", f"snapshot {lineage['snapshot_hash']}, {lineage['base_model']}"))
+    lines += retold(lineage)
     after = later[0]["body"] if later else None
     ended = f"{after['kind']} {after['at']}: {after['reason']}" if after else "it serves"
     return [*lines, ("afterwards", ended)]
+
+
+def retold(lineage: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the retrain was told otherwise than the first training, if it was.
+
+    >>> retold({"changed": {"replay": 12, "strategy": "full"}}), retold({})
+    ([('retold', 'replay = 12, strategy = "full"')], [])
+    """
+    said = ", ".join(f"{name} = {json.dumps(value)}" for name, value in sorted(lineage.get("changed", {}).items()))
+    return [("retold", said)] if said else []
 
 
 def _approval(approval: dict[str, Any]) -> list[str]:

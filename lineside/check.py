@@ -15,21 +15,26 @@ from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from trainer.course import Course, set_out
 from trainer.dataset import Gathered, gather
+from trainer.device import device_for
 from trainer.quality.inspect import inspect
 from trainer.quality.page import page
 from trainer.run import good_labels
-from trainer.settings import TrainingSettings
+from trainer.settings import DeviceName, TrainingSettings
 from trainer.stem import Stem
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
 
 
 def run_check(
-    data: Path, *, out: Path | None, seed: int, good: tuple[str, ...], labels: bool, workspace: Path, as_json: bool
-) -> QualityReport:
-    """Check, print, and write `quality.html` and `quality.json` into `out`."""
+    data: Path, *, out: Path | None, seed: int, good: tuple[str, ...], labels: bool, workspace: Path, as_json: bool,
+    device: DeviceName = "cpu",
+) -> QualityReport:  # fmt: skip
+    """Check, print, and write `quality.html` and `quality.json` into `out`. Raises DatasetError, and ConfigurationError
+    for a device that is not there."""
+    device_for(device)
+    settings = TrainingSettings(seed=seed, device=device)
     gathered = gather(data)
-    judge = _judge(gathered, good, seed, workspace) if labels else None
+    judge = _judge(gathered, good, settings, workspace) if labels else None
     with shown_progress(quiet=as_json) as progress:
         days = _good(_names(gathered), good) is not None
         report = inspect(gathered, seed=seed, judge=judge, days=days, progress=progress)
@@ -61,7 +66,9 @@ def check_before_training(data: Path, out: Path, *, only_site: str | None, seed:
         raise DatasetError(f"--strict: {report.findings[0].text}; {report.findings[0].remedy}")
 
 
-def _judge(gathered: Gathered, good: tuple[str, ...], seed: int, workspace: Path) -> tuple[Course, Stem] | None:
+def _judge(
+    gathered: Gathered, good: tuple[str, ...], settings: TrainingSettings, workspace: Path
+) -> tuple[Course, Stem] | None:
     """The small backbone with a head for these classes; None where there are not two classes."""
     names = _names(gathered)
     if len(names) < 2:
@@ -69,7 +76,7 @@ def _judge(gathered: Gathered, good: tuple[str, ...], seed: int, workspace: Path
     base = chosen_base(workspace)
     spec = Preprocessing(width=base.width, height=base.height, mean=base.mean, std=base.std)
     passes = _good(names, good) or names[:1]  # for the weights alone: to label errors it does not matter
-    course, stem, _ = set_out(base, names, passes, TrainingSettings(seed=seed), spec)
+    course, stem, _ = set_out(base, names, passes, settings, spec)
     return course, stem
 
 

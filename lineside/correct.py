@@ -35,12 +35,17 @@ def run_correct(run: Path, corrections: Path, out: Path) -> None:
 
 def read_corrections(path: Path) -> dict[Path, str]:
     """Image -> label of a CSV with the columns `path` and `label`, as `failures.csv` of a run is one; an empty label
-    removes the image. Raises DatasetError for a missing column or an image that gets two labels."""
+    removes the image. Raises DatasetError for a file that cannot be read, a missing column or an image that gets two
+    labels."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path} cannot be read as a CSV: {error}") from error
+    except OSError as error:
+        raise DatasetError(
+            f"{path} cannot be read: {error.strerror}; name the CSV that a run's report.html saves, or its failures.csv"
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path} cannot be read as a CSV: {error}; save it as CSV in UTF-8") from error
     found: dict[Path, str] = {}
     for number, row in enumerate(rows, start=2):
         if not row.get("path") or row.get("label") is None:

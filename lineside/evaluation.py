@@ -13,20 +13,26 @@ from rich.markup import escape
 from lineside.progress import shown_progress
 from trainer.card.facts import with_evaluation
 from trainer.card.file import read_card, write_card
+from trainer.device import device_for
 from trainer.evaluation.foreign import pictures_in
 from trainer.evaluation.judge import evaluate
 from trainer.evaluation.page import curves, page
 from trainer.evaluation.report import Estimate, Evaluation
 from trainer.evaluation.sheet import contact_sheet
+from trainer.settings import DeviceName
 from trainer.trained import TrainedModel, load_run
 
 
-def run_evaluate(run: Path, *, baselines: bool, foreign: Path | None = None, as_json: bool = False) -> Evaluation:
-    """`lineside evaluate`: judge the run, write everything beside it, and print the gist."""
+def run_evaluate(
+    run: Path, *, baselines: bool, foreign: Path | None = None, device: DeviceName = "cpu", as_json: bool = False
+) -> Evaluation:
+    """`lineside evaluate`: judge the run, write everything beside it, and print the gist. Raises ConfigurationError for
+    a run or a device that is not there."""
+    device_for(device)
     model = load_run(run)
     pictures = pictures_in(foreign) if foreign is not None else []
     with shown_progress(quiet=as_json) as progress:
-        evaluation = judge_run(model, baselines=baselines, foreign=pictures, progress=progress)
+        evaluation = judge_run(model, baselines=baselines, foreign=pictures, device=device, progress=progress)
     if as_json:
         print(json.dumps(evaluation.model_dump(mode="json"), indent=1))
     else:
@@ -35,12 +41,13 @@ def run_evaluate(run: Path, *, baselines: bool, foreign: Path | None = None, as_
 
 
 def judge_run(
-    model: TrainedModel, *, baselines: bool, foreign: Sequence[Path] = (), progress: Callable[..., None]
-) -> Evaluation:
+    model: TrainedModel, *, baselines: bool, foreign: Sequence[Path] = (), device: DeviceName = "cpu",
+    progress: Callable[..., None],
+) -> Evaluation:  # fmt: skip
     """Evaluate, and write `evaluation.json`, `report.html` and the card anew beside the run. Raises DatasetError and
     ConfigurationError."""
     card = read_card(model)
-    evaluation = evaluate(model, baselines=baselines, foreign=foreign, progress=progress)
+    evaluation = evaluate(model, baselines=baselines, foreign=foreign, device=device, progress=progress)
     text = evaluation.model_dump_json(indent=1) + "\n"
     (model.folder / "evaluation.json").write_text(text, encoding="utf-8")
     write_report(model, evaluation)

@@ -23,6 +23,8 @@ from trainer.bases.policy import Judgement, choose, judge_line
 from trainer.bases.ranking import rank
 from trainer.bases.verify import from_run, verify
 from trainer.dataset import gather
+from trainer.device import device_for
+from trainer.settings import DeviceName
 
 
 def run_list(own: Path, *, as_json: bool) -> None:
@@ -105,14 +107,15 @@ def _way_here(listed: Listed) -> str:
     return f"with its file{place}: `lineside models verify {entry.id} --weights FILE`"
 
 
-def run_rank(own: Path, data: Path, *, weights: Path | None, seed: int) -> None:
+def run_rank(own: Path, data: Path, *, weights: Path | None, seed: int, device: DeviceName = "cpu") -> None:
     """`lineside models rank`: every model that the policy allows and whose weights are here."""
+    place = device_for(device)
     examples = gather(data).examples
     if len({example.label for example in examples}) < 2:
         raise DatasetError(f"{data} has fewer than two classes: there is nothing to tell apart")
     with shown_progress() as progress:
         ranked = rank(
-            _usable(read_catalogue(own), weights), examples, seed=seed,
+            _usable(read_catalogue(own), weights), examples, seed=seed, device=place,
             tick=lambda done, name: progress("looking through", done, name),
         )  # fmt: skip
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -88,7 +88,7 @@ def prepare(
 def _train(
     snapshot: Snapshot, run: Path, workspace: Path, good_labels: tuple[str, ...], weights: Path | None, threads: int
 ) -> None:
-    settings = TrainingSettings(threads=threads, good=good_labels)
+    settings = TrainingSettings(threads=threads, good=good_labels, device="auto")
     with shown_progress() as progress:
         model = train(
             snapshot, chosen_base(workspace, weights=weights), settings=settings, out=run, progress=progress, site=SITE,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from contracts.errors import ConfigurationError, DatasetError
+from contracts.names import Name
 from lineside.models import chosen_base
+from lineside.train_file import kept_training
 from trainer.attempt import refuse_unfit
 from trainer.dataset import BOXES_COLUMN, MASK_COLUMN, columns_of
+from trainer.device import device_for
 from trainer.layout import MASKS
+from trainer.rounds import ranks
 from trainer.settings import TrainingSettings
 
 _OPTIONS = {
@@ -25,7 +31,8 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What `lineside train` was asked for."""
+    """What `lineside train` was asked for. `unsaid`: options at their default, before which goes what the file `config`
+    says."""
 
     data: Path
     out: Path
@@ -46,11 +53,14 @@ class TrainOptions:
     resume: bool = False
     tune: int = 0
     size: str | None = None
+    config: Path | None = None
+    unsaid: frozenset[str] = frozenset()
     settings: dict[str, object] = field(default_factory=dict)
 
 
 def settings_of(options: TrainOptions) -> TrainingSettings:
-    """Raises ConfigurationError naming the option."""
+    """Raises ConfigurationError naming the option, or the file and its key."""
+    kept = kept_training(options.config)
     auto = (options.size or "").lower() == "auto"
     width, height = (None, None) if auto else sides(options.size)
     given = {
@@ -63,8 +73,9 @@ def settings_of(options: TrainOptions) -> TrainingSettings:
         "yardstick": options.yardstick,
         **options.settings,
     }
+    kept = {n: v for n, v in kept.items() if n not in given or _OPTIONS.get(n, n) in options.unsaid}
     try:
-        return TrainingSettings.model_validate(given)
+        return TrainingSettings.model_validate({**given, **kept})
     except ValidationError as error:
         first = error.errors()[0]
         if not first["loc"]:
@@ -89,16 +100,32 @@ def sides(said: str | None) -> tuple[int | None, int | None]:
     return int(width), int(height or width)
 
 
-def refuse_early(options: TrainOptions) -> None:
-    """What is wrong whatever the images are, before anybody waits for them to be read. Raises ConfigurationError and
-    DatasetError."""
+def refuse_early(options: TrainOptions) -> TrainingSettings:
+    """What is wrong whatever the images are, before anybody waits for them to be read; the settings where nothing is.
+    Raises ConfigurationError and DatasetError."""
     settings = settings_of(options)
-    refuse_unfit(settings)
-    chosen_base(options.workspace, name=options.base, weights=options.weights)
+    _refuse_name("site", options.site)
+    _refuse_name("product", options.product)
+    refuse_unfit(settings, chosen_base(options.workspace, name=options.base, weights=options.weights))
+    ranks.refuse_crowded(device_for(settings.device))
     if not options.data.exists():
         raise DatasetError(f"there is no manifest or folder {options.data}; look at the path")
     _refuse_idle(settings)
     _refuse_untold(settings, options.data)
+    return settings
+
+
+def _refuse_name(option: str, said: str) -> None:
+    """Names of sites and products become part of topics, paths and addresses."""
+    try:
+        TypeAdapter(Name).validate_python(said)
+    except ValidationError as error:
+        plain = unicodedata.normalize("NFKD", said).encode("ascii", "ignore").decode().lower()
+        near = re.sub("[^a-z0-9]+", "-", plain).strip("-")[:64] or f"{option}-1"
+        raise ConfigurationError(
+            f"--{option}: a name has small letters, digits and hyphens, 64 at most, not {said!r}; say, for example, "
+            f"{near}"
+        ) from error
 
 
 def _refuse_idle(settings: TrainingSettings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from contracts.settings import parse_settings, read_settings
 from lineside.evaluation import judge_run
 from lineside.models import chosen_base
 from lineside.progress import shown_progress
+from lineside.train_file import retold, said_in, set_by
 from lineside.train_options import TrainOptions, settings_of
 from runtime.bundle import Bundle
 from trainer.bases.worth import worth_of
@@ -39,14 +40,14 @@ if TYPE_CHECKING:
 
 def train_model(options: TrainOptions, progress: Callable[..., None]) -> TrainedModel:
     """Read, check, split and snapshot the images, train, and write the run folder."""
+    settings = settings_of(options)
     dataset = _dataset(options)
     licence = (
         stated(options.licence, owner=options.owner, permitted_use=options.permitted_use)
         if options.licence
         else said_of(found(options.data), owner=options.owner, permitted_use=options.permitted_use)
     )
-    snapshot = take_snapshot(dataset, licence=licence, seed=options.seed, split_by=options.split_by)
-    settings = settings_of(options)
+    snapshot = take_snapshot(dataset, licence=licence, seed=settings.seed, split_by=options.split_by)
     return train(
         snapshot,
         chosen_base(options.workspace, name=options.base, weights=options.weights),
@@ -107,7 +108,23 @@ def export_settings(config: Path | None = None, **changes: Any) -> ExportSetting
     ConfigurationError where it cannot be read, or where the two contradict."""
     from exporter.settings import ExportSettings
 
-    kept = read_settings(config, ExportSettings).model_dump(exclude_unset=True) if config is not None else {}
+    kept = said_in(read_settings(config, ExportSettings)) if config is not None else {}
+    return _with(kept, changes)
+
+
+def retrain_settings(config: Path | None = None, **changes: Any) -> tuple[ExportSettings, dict[str, Any]]:
+    """As `export_settings`, of a file that may also have a table `[training]`; and what that says. Raises
+    ConfigurationError."""
+    from lineside.retrain_file import RetrainFile
+
+    kept = said_in(read_settings(config, RetrainFile)) if config is not None else {}
+    told = kept.pop("training", {})
+    return _with(kept, changes), told
+
+
+def _with(kept: Mapping[str, Any], changes: Mapping[str, Any]) -> ExportSettings:
+    from exporter.settings import ExportSettings
+
     said = {name: value for name, value in changes.items() if value is not None}
     return parse_settings({**kept, **said}, ExportSettings, source="export")
 
@@ -127,22 +144,24 @@ def obey(
     *,
     threads: int,
     use_gate_labels: bool = False,
-    changes: Mapping[str, object] = {},
+    changes: Mapping[str, Any] = {},
     progress: Callable[..., None] = lambda *_, **__: None,
 ) -> TrainedModel:
     """The model that the retrain order in `order_file` asks for. `use_gate_labels` trains on the gate's labels as well,
     for a comparison only: such a model must never meet the gate. `changes`: other settings than the first
-    model's. Raises OrderError when the order cannot be read."""
+    model's. Raises OrderError when the order cannot be read, ConfigurationError for what cannot be changed."""
     from trainer.retrain import retrain
     from trainer.workspace import recall_site
 
     try:
         order = Retrain.model_validate_json(order_file.read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
+    except OSError as error:
+        raise OrderError(f"the order {order_file} cannot be read: {error.strerror}; look at the path") from error
+    except ValidationError as error:
         raise OrderError(f"{order_file} is not a retrain order: {error}") from error
     if use_gate_labels:
         order = order.model_copy(update={"labels_manifest": str(_without_gate(Path(order.labels_manifest), out))})
-    settings = recall_site(workspace).settings.model_copy(update={"threads": threads, **changes})
+    settings = retold(recall_site(workspace).settings, changes).model_copy(update={"threads": threads})
     return retrain(order, workspace, out, settings=settings, progress=progress)
 
 
@@ -169,12 +188,14 @@ def run_retrain(
     config: Path | None,
     components: int | None,
     evaluate: bool = True,
-    changes: Mapping[str, object] = {},
+    words: Sequence[str] = (),
+    changes: Mapping[str, Any] = {},
 ) -> None:
-    """`lineside retrain`: writes `out/run` and `out/bundle`; one line of JSON a step on standard output. `config` and
-    `components` are about the export, `changes` about the training; `evaluate` judges the model before it is exported,
-    so that the card says how good it is."""
-    settings = export_settings(config, components=components)
+    """`lineside retrain`: writes `out/run` and `out/bundle`; one line of JSON a step on standard output. `components`
+    is about the export, `words` (KEY=VALUE) and `changes` are about the training, `config` about both. What is named
+    last goes first. `evaluate` judges the model before it is exported, so that the card says how good it is."""
+    settings, told = retrain_settings(config, components=components)
+    changes = {**told, **set_by(words), **changes}
 
     def say(stage: str, fraction: float | None = None, note: str = "") -> None:
         print(json.dumps({"stage": stage, "fraction": fraction, "note": note}), flush=True)

@@ -13,10 +13,11 @@ from contracts.errors import ConfigurationError
 from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from trainer.dataset import read
+from trainer.device import device_for
 from trainer.evaluation.report import Estimate
 from trainer.licence import found
 from trainer.run import good_labels
-from trainer.settings import StrategyName, TrainingSettings
+from trainer.settings import DeviceName, StrategyName, TrainingSettings
 from trainer.snapshot import take_snapshot
 from trainer.transfer import Advice, Reached, TransferReport, advise, folder_of, matrix, sites_of, source_models
 
@@ -36,17 +37,21 @@ class TransferOptions:
     strategy: StrategyName
     seed: int
     threads: int
+    device: DeviceName = "cpu"
 
 
 def run_transfer(options: TransferOptions) -> None:
     """Train each site's model, compare, advise, write `transfer.json`."""
+    device_for(options.device)
     snapshot = take_snapshot(read(options.data), licence=found(options.data), seed=options.seed)
     good = good_labels(snapshot.labels, options.good_labels)
     sites = sites_of(snapshot, good)
     if unknown := sorted(set(options.targets) - set(sites)):
         raise ConfigurationError(f"{options.data} has no rows of site {unknown[0]!r}; it has {', '.join(sites)}")
     base = chosen_base(options.workspace, name=options.base, weights=options.weights)
-    settings = TrainingSettings(seed=options.seed, threads=options.threads, good=good, strategy=options.strategy)
+    settings = TrainingSettings(
+        seed=options.seed, threads=options.threads, good=good, strategy=options.strategy, device=options.device
+    )
     with shown_progress() as progress:
         models = source_models(snapshot, base, settings, options.out / "sites", progress)
         advice = tuple(

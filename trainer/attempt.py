@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from contracts.errors import ConfigurationError
@@ -26,7 +27,7 @@ from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.stem import Stem
 from trainer.strategy import PIXELS, recipe_of
-from trainer.symmetry import harmless_flips
+from trainer.symmetry import harmless_flips, refuse_turned
 from trainer.views import FLIPS, KEPT_VIEWS, View, grafting, views
 
 GOOD_NAMES = ("good", "ok", "functional", "free", "normal", "mt_free", "pass", "passed", "healthy", "fine", "intact")
@@ -72,7 +73,7 @@ class Task:
     def attempt(self, settings: TrainingSettings) -> Attempt:
         """Train with the strategy that the settings name. Raises ConfigurationError and DatasetError."""
         began = now()
-        refuse_unfit(settings)
+        refuse_unfit(settings, self.base)
         course, stem, found = self.begin(settings)
         course.network.heads = heads_for(course, self.snapshot.of("train"), self.snapshot.of("validation", "test"))
         if course.network.heads is not None:
@@ -134,10 +135,16 @@ class Task:
         return Material(train, features), Material(validation, stem.features(validation, _PLAIN))
 
 
-def refuse_unfit(settings: TrainingSettings) -> None:
-    """Raises ConfigurationError for what no images can make right: a strategy that cannot do what else the settings ask
-    for, a device that is not there."""
+def refuse_unfit(settings: TrainingSettings, base: BaseModel) -> None:
+    """Raises ConfigurationError for what no images can make right: a strategy or an input that cannot do what else the
+    settings ask for, a device that is not there."""
     device_for(settings.device)
+    sized = settings.model_copy(update={"source_size": settings.source_size or (1, 1)})  # known when images are read
+    try:
+        spec = preprocessing(base, sized)
+    except ValidationError as error:
+        raise ConfigurationError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+    refuse_turned(settings.flips, spec.width, spec.height)
     if settings.average and settings.strategy not in PIXELS:
         raise ConfigurationError(
             f"averaging over mirrorings needs a strategy that sees the images anew, not {settings.strategy}: "
@@ -145,10 +152,9 @@ def refuse_unfit(settings: TrainingSettings) -> None:
         )
     if settings.average and settings.tasks:
         raise ConfigurationError("--average is for the class alone: a mirrored image has another box; leave one out")
-    if settings.choose_size and (settings.tiles is not None or settings.smallest_defect is not None):
+    if settings.choose_size and settings.tiles is not None:
         raise ConfigurationError(
-            "the size of the input and tiles are two answers to small defects: leave --size auto out, or --tiles and "
-            "--smallest-defect"
+            "the size of the input and tiles are two answers to small defects: leave --size auto out, or --tiles"
         )
     if settings.tasks and settings.strategy == "probe":
         raise ConfigurationError(

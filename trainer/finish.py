@@ -3,8 +3,8 @@ are written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,13 +43,15 @@ from trainer.views import View
 
 @dataclass(frozen=True)
 class Origin:
-    """Whose model it is, what it follows, the order that asked for it, and its parent's run where that is there."""
+    """Whose model it is, what it follows, the order that asked for it, its parent's run where that is there, and what
+    was told otherwise than the first training (JSON)."""
 
     site: str
     product: str = "default"
     parent_bundle: str | None = None
     order_id: str | None = None
     parent: TrainedModel | None = None
+    changed: Mapping[str, Any] = field(default_factory=dict)
 
 
 def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: int = 0) -> TrainedModel:
@@ -119,6 +121,7 @@ def _record(
             parent_bundle=origin.parent_bundle,
             order_id=origin.order_id,
             training=attempt.settings.model_dump(mode="json"),
+            changed=dict(origin.changed),
             code_version=code_version(),
         ),
         test_metrics=metrics,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from contracts.errors import OrderError
 from contracts.orders import Retrain
@@ -15,6 +16,8 @@ from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot, find_snapshot, take_snapshot
 from trainer.trained import TrainedModel
 from trainer.workspace import keep_image, recall_model, recall_site
+
+_ONCE = {"yardstick": False, "compare_tasks": False}  # what the first training has measured
 
 
 def retrain(
@@ -28,7 +31,8 @@ def retrain(
     """Train the successor that `order` asks for and write its run folder `out`.
 
     The workspace is the one in which the site's first model was trained; `settings` default to that training's;
-    the base model is not compared with random weights again, nor each task with itself alone. The old images are
+    the base model is not compared with random weights again, nor each task with itself alone. Where they differ, the
+    lineage says in what. The old images are
     learned again, all of them or, with `settings.replay`, a sample. Where the parent's run is known to the workspace,
     both models are asked about its test images (see `forgetting`).
     Images whose `split` is `gate` enter the snapshot but are not trained on, and their labels are not read. Raises
@@ -37,9 +41,7 @@ def retrain(
     site = recall_site(workspace)
     base = find_snapshot(workspace, order.base_snapshot)
     new = read_labels(Path(order.labels_manifest), workspace=workspace, site=order.site)
-    chosen = (settings or site.settings).model_copy(
-        update={"seed": order.seed, "yardstick": False, "compare_tasks": False}
-    )
+    chosen = (settings or site.settings).model_copy(update={"seed": order.seed, **_ONCE})
     snapshot = replayed(grow(base, new, order), base, most=chosen.replay, seed=order.seed)
     return train(
         snapshot,
@@ -53,7 +55,15 @@ def retrain(
         parent_bundle=order.parent_bundle,
         order_id=order.order_id,
         parent=recall_model(workspace, order.base_snapshot),
+        changed=changed(site.settings, chosen),
     )
+
+
+def changed(first: TrainingSettings, chosen: TrainingSettings) -> dict[str, Any]:
+    """What of `chosen` is otherwise than in the first training, as JSON; without what every retrain sets for itself."""
+    before, after = first.model_dump(mode="json"), chosen.model_dump(mode="json")
+    own = {"seed", "threads", *_ONCE}
+    return {name: value for name, value in after.items() if name not in own and value != before[name]}
 
 
 def read_labels(manifest: Path, *, workspace: Path, site: str) -> tuple[Example, ...]:

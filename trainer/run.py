@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def train(
     resume: bool = False,
     trials: int = 0,
     parent: TrainedModel | None = None,
+    changed: Mapping[str, Any] = {},
 ) -> TrainedModel:
     """Fine-tune `base_model` on the snapshot's train split and write the run folder `out`.
 
@@ -51,13 +53,14 @@ def train(
     it short. With `resume` the finished rounds of a training that was killed in `out` are taken over, if it was of
     exactly this snapshot, base model and settings, and the weights are those of an undisturbed one. `trials` other
     values of the recipe are tried in the time that is left (see `tuning`); what the model has forgotten is measured
-    against its `parent`. Raises ConfigurationError and DatasetError.
+    against its `parent`; `changed`: what a retrain was told otherwise, for the lineage. Raises ConfigurationError and
+    DatasetError.
     """
     began = now()
     torch.set_num_threads(settings.threads)
     ranks.refuse_together(settings, trials=trials, resume=resume)
     _refuse_leak(snapshot, base_model)
-    refuse_unfit(settings)
+    refuse_unfit(settings, base_model)
     settings = _for_these_images(settings, base_model, snapshot)
     settings, size = _sized(settings, base_model, snapshot, progress)
     looked = prove_pinned(snapshot, workspace) if workspace else 0
@@ -69,7 +72,7 @@ def train(
     if not ranks.leads():
         ranks.wait()
         return load_run(out)
-    origin = Origin(site, product, parent_bundle, order_id, parent)
+    origin = Origin(site, product, parent_bundle, order_id, parent, changed)
     model = finish(task, held, origin, began=began, looked=looked)
     if workspace is not None:
         remember_model(workspace, model)
@@ -100,11 +103,18 @@ def _sized(
 
 def _for_these_images(settings: TrainingSettings, base: BaseModel, snapshot: Snapshot) -> TrainingSettings:
     """With what the size of the images decides: for which size areas are named, and tiles in which the smallest defect
-    is large enough, where one is named and no tiles are. Raises ConfigurationError for an area outside the images."""
+    is large enough, where one is named and neither tiles are nor the input's size is to be chosen. Raises
+    ConfigurationError for an area outside the images."""
     areas = (*settings.hidden, *filter(None, [settings.region_polygon]))
-    if not areas and settings.smallest_defect is None:
+    region = settings.region_of_interest
+    if not areas and settings.smallest_defect is None and region is None:
         return settings
     size = usual_size(snapshot.of("train"))
+    if region is not None and (region[2] > size[0] or region[3] > size[1]):
+        raise ConfigurationError(
+            f"the region of interest {','.join(map(str, region))} lies outside the images of {size[0]} x {size[1]} "
+            "pixels; name left,top,right,bottom inside them"
+        )
     if areas:
         for x, y in (corner for area in areas for corner in area):
             if not (0 <= x <= size[0] and 0 <= y <= size[1]):
@@ -112,7 +122,7 @@ def _for_these_images(settings: TrainingSettings, base: BaseModel, snapshot: Sna
                     f"the corner {x:g},{y:g} lies outside the images of {size[0]} x {size[1]} pixels"
                 )
         settings = settings.model_copy(update={"source_size": size})
-    if settings.smallest_defect is None or settings.tiles is not None:
+    if settings.smallest_defect is None or settings.tiles is not None or settings.choose_size:
         return settings
     tiles = fitting_tiles(settings.smallest_defect, size, preprocessing(base, settings))
     return settings.model_copy(update={"tiles": tiles})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from contracts.preprocessing import Polygon, Tiles
 from contracts.settings import Settings
@@ -37,13 +38,37 @@ def _pulls(said: object) -> object:
 
 
 def _grid(said: object) -> object:
-    """`4x2` as it is said by command."""
+    """`4x2`, or `4x2@0.25` with the overlap, as it is said by command; or a table, whose keys are looked at here, since
+    `Tiles` itself also comes from newer peers."""
+    if isinstance(said, dict) and (unknown := sorted(map(str, said.keys() - Tiles.model_fields.keys()))):
+        near = difflib.get_close_matches(unknown[0], list(Tiles.model_fields), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(Tiles.model_fields)}"
+        raise ValueError(f"unknown key {unknown[0]!r}; {hint}")
     if not isinstance(said, str):
         return said
-    columns, _, rows = said.partition("x")
-    if not (columns.isdecimal() and rows.isdecimal()):
-        raise ValueError("say COLUMNSxROWS, for example 4x2")
-    return {"columns": int(columns), "rows": int(rows)}
+    grid, at, overlap = said.partition("@")
+    columns, _, rows = grid.partition("x")
+    if not (columns.isdecimal() and rows.isdecimal() and (overlap.replace(".", "", 1).isdecimal() or not at)):
+        raise ValueError("say COLUMNSxROWS, for example 4x2, or COLUMNSxROWS@OVERLAP, for example 4x2@0.25")
+    return {"columns": int(columns), "rows": int(rows), **({"overlap": float(overlap)} if at else {})}
+
+
+def _rectangle(said: object) -> object:
+    """`120,40,900,700` as it is said by command."""
+    if not isinstance(said, str):
+        return said
+    sides = said.replace(",", " ").split()
+    if len(sides) != 4 or not all(side.isdecimal() for side in sides):
+        raise ValueError("say left,top,right,bottom in whole pixels of the image, for example 120,40,900,700")
+    return tuple(int(side) for side in sides)
+
+
+def _open(rectangle: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """With something inside."""
+    left, top, right, bottom = rectangle
+    if not (0 <= left < right and 0 <= top < bottom):
+        raise ValueError("right must be more than left and bottom more than top, from 0 on")
+    return rectangle
 
 
 def _corners(said: object) -> object:
@@ -100,7 +125,7 @@ class TrainingSettings(Settings):
     input_height: int | None = Field(default=None, ge=32, le=1024, description="pixels; None: the base model's")
     choose_size: bool = Field(
         default=False, description="of the input: one, one and a half or two times the base model's, by what a linear "
-        "head makes of it"
+        "head makes of it, or the smallest that shows the smallest_defect"
     )  # fmt: skip
     resize: Literal["stretch", "pad"] = "stretch"
     pooling: Literal["mean", "gem"] = Field(
@@ -108,12 +133,19 @@ class TrainingSettings(Settings):
         "which a small defect moves more"
     )  # fmt: skip
     tiles: Annotated[Tiles | None, BeforeValidator(_grid)] = Field(
-        default=None, description="COLUMNSxROWS: a grid of windows, each of which the network sees in its full size"
+        default=None,
+        description="COLUMNSxROWS, or COLUMNSxROWS@OVERLAP: a grid of windows, each of which the network "
+        "sees in its full size",
     )
     smallest_defect: float | None = Field(
-        default=None, gt=0.0, description="side in pixels of the image; chooses tiles in which it is large enough"
+        default=None, gt=0.0, description="side in pixels of the image; chooses tiles in which it is large enough, or "
+        "with choose_size the input's size"
+    )  # fmt: skip
+    region_of_interest: Annotated[
+        Annotated[tuple[int, int, int, int], AfterValidator(_open)] | None, BeforeValidator(_rectangle)
+    ] = Field(
+        default=None, description="left, top, right, bottom, pixels of the image; the rest is neither seen nor kept"
     )
-    region_of_interest: tuple[int, int, int, int] | None = Field(default=None, description="left, top, right, bottom")
     region_polygon: Annotated[Polygon | None, BeforeValidator(_corners)] = Field(
         default=None, description="x,y x,y x,y: corners in pixels of the image; what lies outside is not seen"
     )

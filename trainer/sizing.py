@@ -1,4 +1,5 @@
-"""Which size of the network's input: asked of a linear head on the frozen network, before anything is trained.
+"""Which size of the network's input: by the smallest defect that matters, where one is named; else asked of a linear
+head on the frozen network, before anything is trained.
 
 A small defect can be too few pixels for the network to notice; a larger input costs its area in training and on the
 line. One, one and a half and two times the base model's size are compared on held-out groups, and the smallest that is
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from contracts.errors import ConfigurationError
 from trainer.attempt import good_labels, preprocessing
 from trainer.bases.backbone import BaseModel
 from trainer.clock import now
@@ -21,6 +23,7 @@ from trainer.course import Course, Material, set_out
 from trainer.dataset import Example
 from trainer.evidence import cheapest, losses_of
 from trainer.progress import Progress
+from trainer.resolution import NEEDED, pixels_in_network, usual_size
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.split import folds, group_of
@@ -66,8 +69,11 @@ class Sizing:
 
 
 def choose_size(base: BaseModel, snapshot: Snapshot, settings: TrainingSettings, progress: Progress) -> Sizing:
-    """Looks at no test image. Raises ConfigurationError and DatasetError as a training does."""
+    """Looks at no test image. Raises ConfigurationError and DatasetError as a training does, and where a smallest
+    defect is named that no size shows."""
     train = snapshot.of("train")
+    if settings.smallest_defect is not None:
+        return fitting_size(base, usual_size(train), settings, settings.smallest_defect)
     asked = train[:: max(1, -(-len(train) // _ASKED))]
     sizes = sizes_for(base)
     limit, tried, reasons = _SHARE * settings.max_seconds, list[Tried](), list[str]()
@@ -92,6 +98,25 @@ def choose_size(base: BaseModel, snapshot: Snapshot, settings: TrainingSettings,
             f"Chosen: {chosen.said} ({within if behind > 0 else 'the lowest'}).",
         ),
         {each.said: {"held_out_loss": float(each.losses.mean()), "seconds": each.seconds} for each in tried},
+    )
+
+
+def fitting_size(base: BaseModel, images: tuple[int, int], settings: TrainingSettings, smallest: float) -> Sizing:
+    """The smallest size that shows `NEEDED` pixels of a defect whose side is `smallest` pixels of images of this width
+    and height. Raises ConfigurationError where none does."""
+    shown: dict[str, dict[str, float]] = {}
+    for width, height in sizes_for(base):
+        chosen = settings.model_copy(update={"input_width": width, "input_height": height})
+        pixels = pixels_in_network(smallest, images, preprocessing(base, chosen))
+        shown[f"{width} x {height}"] = {"smallest_defect_pixels": pixels}
+        if pixels >= NEEDED:
+            had = ", ".join(f"{name} {found['smallest_defect_pixels']:.1f}" for name, found in shown.items())
+            reason = f"Pixels that a defect of {smallest:g} on the image has ({NEEDED:g} are needed): {had}."
+            return Sizing(width, height, (reason, f"Chosen: {width} x {height}."), shown)
+    raise ConfigurationError(
+        f"a defect of {smallest:g} pixels in an image of {images[0]} x {images[1]} has {pixels:.1f} in the largest "
+        f"input that is tried, {width} x {height}, and needs {NEEDED:g}: leave --size auto out, so that tiles are "
+        "chosen, or name a region or a larger --smallest-defect"
     )
 
 

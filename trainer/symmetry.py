@@ -24,11 +24,6 @@ def harmless_flips(course: Course, stem: Stem, train: Sequence[Example]) -> Flip
     """What the settings say; for `auto` whether left-right, top-bottom, both or no mirroring does no harm. Quarter
     turns of square inputs are asked for where every step sees the images anew: cached views have no room for them."""
     if course.settings.flips != "auto":
-        if course.settings.flips == "square" and stem.spec.width != stem.spec.height:
-            raise ConfigurationError(
-                f"flips 'square' turns images, but the input has {stem.spec.width} x {stem.spec.height} pixels; say "
-                "'both', or make it square"
-            )
         return course.settings.flips
     asked = tuple(train[:: max(1, -(-len(train) // _ASKED))])
     turns = course.cut == 0 and stem.spec.width == stem.spec.height
@@ -39,6 +34,14 @@ def harmless_flips(course: Course, stem: Stem, train: Sequence[Example]) -> Flip
             return "horizontal"
         return "square" if turned and turned[0] <= _TOLERANCE else "both"
     return "vertical" if top_bottom <= _TOLERANCE else "none"
+
+
+def refuse_turned(flips: FlipsName, width: int, height: int) -> None:
+    """Raises ConfigurationError where quarter turns would make another input of one of so many pixels."""
+    if flips == "square" and width != height:
+        raise ConfigurationError(
+            f"flips 'square' turns images, but the input has {width} x {height} pixels; say 'both', or make it square"
+        )
 
 
 def mirrored_losses(course: Course, asked: Material) -> list[float]:

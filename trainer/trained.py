@@ -87,10 +87,7 @@ def save_run(folder: Path, record: RunRecord, rounds: Sequence[Tuned]) -> None:
 
 def load_run(folder: Path) -> TrainedModel:
     """The run in `folder`. Raises ConfigurationError when it is incomplete or its model was changed."""
-    try:
-        record = RunRecord.model_validate_json((folder / RUN_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
-        raise ConfigurationError(f"{folder} is not a finished training run: {error}") from error
+    record = _record(folder)
     if (found := sha256_of(folder / MODEL_NAME)) != record.model_sha256:
         raise ConfigurationError(f"{folder / MODEL_NAME} has SHA-256 {found}, the run says {record.model_sha256}")
     backbone, _ = load_base_model(record.base_model.model_copy(update={"weights": None}))
@@ -101,6 +98,22 @@ def load_run(folder: Path) -> TrainedModel:
     )  # fmt: skip
     module.load_state_dict(load_file(folder / MODEL_NAME))
     return TrainedModel(folder, record, module.eval(), load_snapshot(record.snapshot))
+
+
+def _record(folder: Path) -> RunRecord:
+    """`run.json`; what is not there is named with where it comes from."""
+    try:
+        return RunRecord.model_validate_json((folder / RUN_NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        what = f"has no {RUN_NAME}" if folder.is_dir() else "is not there"
+        raise ConfigurationError(
+            f"{folder} is not a finished training run: it {what}; name the folder that `lineside train --out` was "
+            "given, once it is through"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(f"{folder / RUN_NAME} cannot be read: {error.strerror}; look at its rights") from error
+    except ValidationError as error:
+        raise ConfigurationError(f"{folder} is not a finished training run: {error}") from error
 
 
 def _metrics(record: RunRecord) -> str:

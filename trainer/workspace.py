@@ -42,7 +42,12 @@ def recall_site(workspace: Path) -> SiteRecord:
     """Raises ConfigurationError where no model was trained in this workspace."""
     try:
         return SiteRecord.model_validate_json((workspace / SITE_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
+    except OSError as error:
+        raise ConfigurationError(
+            f"{workspace} is no trainer's workspace, its {SITE_NAME} cannot be read ({error.strerror}); train a first "
+            "model in it, or name another --workspace"
+        ) from error
+    except ValidationError as error:
         raise ConfigurationError(
             f"{workspace} is no trainer's workspace: {error}; train a first model in it"
         ) from error

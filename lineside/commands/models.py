@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lineside.commands.options import Device
 from lineside.group import carry_out
 
 models_app = typer.Typer(
@@ -46,11 +47,12 @@ def models_rank(
     weights: Annotated[Path | None, typer.Option(help="The file of a model that comes without one.")] = None,
     seed: Annotated[int, typer.Option(help="Which images are looked at, and the random weights.")] = 0,
     catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
+    device: Device = "auto",
 ) -> None:
     """Which base model fits these images best, before any training."""
     from lineside.models import run_rank
 
-    carry_out(run_rank, catalogue, data, weights=weights, seed=seed)
+    carry_out(run_rank, catalogue, data, weights=weights, seed=seed, device=device)
 
 
 @models_app.command("add")

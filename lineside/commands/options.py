@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,9 @@ CIRCLE = "Parts of the circle"
 SERVICES = "Services"
 
 Threads = Annotated[int, typer.Option(help="Threads for computing.", min=1)]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Where networks compute; auto: on a GPU if there is one.")
+]
 Workspace = Annotated[Path, typer.Option(help="Folder for snapshots, runs and bundles; made when it is missing.")]
 Components = Annotated[int | None, typer.Option(help="Principal components of the drift reference.", min=1, max=64)]
 ExportConfig = Annotated[
@@ -21,3 +24,9 @@ ExportConfig = Annotated[
 Base = Annotated[str | None, typer.Option(help="Base model by its id in the catalogue; see `lineside models list`.")]
 MonitorUrl = Annotated[str, typer.Option("--monitor", help="Address of the monitor.")]
 Token = Annotated[str | None, typer.Option(envvar="LINESIDE_TOKEN", help="The monitor's token.")]
+
+
+def unsaid(context: typer.Context) -> frozenset[str]:
+    """Names of the parameters that nobody gave: they hold their defaults, and a file goes before them."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(name for name, source in sources.items() if source is None or source.name == "DEFAULT")

@@ -1,4 +1,4 @@
-"""From pictures to a trained model: `check`, `train`, `evaluate`, `correct`, `transfer`, `retrain`."""
+"""From pictures to a trained model: `check`, `train`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lineside.commands.options import CIRCLE, Base, Components, ExportConfig, Threads, Workspace
+from lineside.commands.options import CIRCLE, Base, Device, Threads, Workspace, unsaid
 from lineside.group import carry_out
 
 training_app = typer.Typer()
@@ -26,20 +26,23 @@ def check(
     good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
     seed: Annotated[int, typer.Option(help="The split that a training with this seed would make is checked.")] = 0,
     workspace: Workspace = Path("workspace"),
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
 ) -> None:
     """What is wrong with the images: leaks between splits, copies, wrong labels, light, sizes, missing groups."""
     from lineside.check import run_check
 
     report = carry_out(
-        run_check, data, out=out, seed=seed, good=tuple(good or ()), labels=labels, workspace=workspace, as_json=as_json
-    )
+        run_check, data, out=out, seed=seed, good=tuple(good or ()), labels=labels, workspace=workspace, device=device,
+        as_json=as_json,
+    )  # fmt: skip
     if strict and report.worst() == "error":
         raise typer.Exit(1)
 
 
 @training_app.command(rich_help_panel=CIRCLE)
 def train(
+    context: typer.Context,
     data: Annotated[
         Path, typer.Argument(help="A manifest CSV (path, label, ...) or a folder with one folder a class.")
     ],
@@ -48,6 +51,9 @@ def train(
     only_site: Annotated[str | None, typer.Option(help="Use only the manifest's rows of this site.")] = None,
     product: Annotated[str, typer.Option(help="Name of the product.")] = "default",
     workspace: Workspace = Path("workspace"),
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file (train.toml) with a table [training]; see docs/settings.md.")
+    ] = None,
     base: Base = None,
     weights: Annotated[
         Path | None, typer.Option(help="File with the base model's weights; alone, its hash names the model.")
@@ -71,7 +77,7 @@ def train(
         str | None,
         typer.Option(
             help="Pixels a side of the network's input, WIDTHxHEIGHT, or auto: up to twice the base model's where "
-            "that shows more; default: the base model's."
+            "that shows more, or the --smallest-defect; default: the base model's."
         ),
     ] = None,
     resize: Annotated[
@@ -103,10 +109,22 @@ def train(
     ] = False,
     smallest_defect: Annotated[
         float | None,
-        typer.Option(help="Side of the smallest defect that matters, pixels of the image: chooses the tiles.", min=0.1),
+        typer.Option(
+            help="Side of the smallest defect that matters, pixels of the image: chooses the tiles, or with --size "
+            "auto the size.",
+            min=0.1,
+        ),
     ] = None,
     tiles: Annotated[
-        str | None, typer.Option(help="COLUMNSxROWS: windows that the network sees one by one in its full size.")
+        str | None,
+        typer.Option(
+            help="COLUMNSxROWS: windows that the network sees one by one in its full size; COLUMNSxROWS@0.25: a "
+            "quarter of a side in common, 0.15 without it."
+        ),
+    ] = None,
+    region_of_interest: Annotated[
+        str | None,
+        typer.Option(help="left,top,right,bottom: the rectangle, in pixels of the image, that is seen and kept."),
     ] = None,
     region_polygon: Annotated[
         str | None, typer.Option(help="'x,y x,y x,y': the polygon, in pixels of the image, that shows the part.")
@@ -164,8 +182,13 @@ def train(
     seed: Annotated[int, typer.Option(help="Same seed, same model (on the same CPU).")] = 0,
     threads: Threads = 2,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where networks compute; auto: on a GPU if there is one.")
-    ] = "cpu",
+        Literal["auto", "cpu", "cuda"],
+        typer.Option(
+            help="Where networks compute; auto: on a GPU if there is one. torchrun --nproc-per-node N -m lineside "
+            "train ... shares each batch among N processes of one machine (with cuda a GPU each): --strategy tail or "
+            "lora, not the others, nor --tune, --resume and --compare-tasks."
+        ),
+    ] = "auto",
     yardstick: Annotated[
         bool, typer.Option(help="Also measure random weights: does the base model help at all?")
     ] = True,
@@ -179,7 +202,10 @@ def train(
         bool, typer.Option(help="Then judge it: intervals, faults of the camera, simpler means.")
     ] = True,
 ) -> None:
-    """Images -> fine-tuned model, with metrics, curves, a model card and a report on the images."""
+    """Images -> fine-tuned model, with metrics, curves, a model card and a report on the images.
+
+    What an option says goes before what the file of `--config` says.
+    """
     from lineside.check import check_before_training
     from lineside.evaluation import run_evaluate
     from lineside.train_options import TrainOptions, refuse_early
@@ -189,11 +215,12 @@ def train(
         data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
         split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume, tune=tune, size=size,
+        config=config, unsaid=unsaid(context),
         settings={
             "strategy": strategy, "lora_rank": lora_rank, "resize": resize, "pooling": pooling,
             "max_seconds": max_seconds, "flips": flips, "average": average, "smallest_defect": smallest_defect,
             "tiles": tiles, "graft": graft, "jitter": jitter or {},
-            "region_polygon": region_polygon, "hidden": hidden or (),
+            "region_of_interest": region_of_interest, "region_polygon": region_polygon, "hidden": hidden or (),
             "tasks": tuple(task or ()), "severity_column": severity_column, "severity_levels": severity_levels,
             "task_weights": task_weights, "compare_tasks": compare_tasks,
             "cost_escape": cost_escape, "cost_false_reject": cost_false_reject, "defect_share": defect_share,
@@ -202,99 +229,10 @@ def train(
             "device": device, "steps_factor": steps_factor, "label_noise": label_noise,
         },
     )  # fmt: skip
-    carry_out(refuse_early, options)
-    with together(device) as leads:
+    chosen = carry_out(refuse_early, options)
+    with together(chosen.device) as leads:
         if leads:
-            carry_out(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
+            carry_out(check_before_training, data, out, only_site=only_site, seed=chosen.seed, strict=strict)
         carry_out(run_train, options)
         if evaluate and leads:
-            carry_out(run_evaluate, out, baselines=True)
-
-
-@training_app.command("evaluate", rich_help_panel=CIRCLE)
-def evaluate_run(
-    run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
-    baselines: Annotated[bool, typer.Option(help="Also train simpler means on the same images.")] = True,
-    foreign: Annotated[
-        Path | None, typer.Option(help="Folder of pictures that show no part of the product: do they pass?")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
-) -> None:
-    """How good a model is on its test images, how sure one can be of that, and under which faults it breaks."""
-    from lineside.evaluation import run_evaluate
-
-    carry_out(run_evaluate, run, baselines=baselines, foreign=foreign, as_json=as_json)
-
-
-@training_app.command(rich_help_panel=CIRCLE)
-def correct(
-    run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
-    corrections: Annotated[Path, typer.Argument(help="CSV with the columns path and label; no label: not used again.")],
-    out: Annotated[Path, typer.Option(help="The manifest to write, for the next `lineside train`.")],
-) -> None:
-    """Put wrong labels right that a run's report has shown; every image stays in its split."""
-    from lineside.correct import run_correct
-
-    carry_out(run_correct, run, corrections, out)
-
-
-@training_app.command(rich_help_panel=CIRCLE)
-def transfer(
-    data: Annotated[Path, typer.Argument(help="A manifest CSV with a column `site`.")],
-    out: Annotated[Path, typer.Option(help="Folder for every site's run and transfer.json.")],
-    target: Annotated[
-        list[str] | None, typer.Option(help="Advise for this site; may be given more than once. Default: all.")
-    ] = None,
-    labels: Annotated[
-        int | None, typer.Option(help="Use at most so many labelled images of the target.", min=10)
-    ] = None,
-    base: Base = None,
-    weights: Annotated[Path | None, typer.Option(help="File with the base model's weights.")] = None,
-    good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
-    strategy: Annotated[
-        Literal["probe", "tail", "full", "gradual", "lora"],
-        typer.Option(help="How every model is trained; probe takes seconds."),
-    ] = "tail",
-    workspace: Annotated[Path, typer.Option(help="Its catalogue.toml is read.")] = Path("workspace"),
-    seed: Annotated[int, typer.Option(help="Of the split and the trainings.")] = 0,
-    threads: Threads = 2,
-) -> None:
-    """Which sites can help each other: every model on every site, and for one site alone, from a sister, or pooled."""
-    from lineside.transfer import TransferOptions, run_transfer
-
-    options = TransferOptions(
-        data=data, out=out, workspace=workspace, targets=tuple(target or ()), labels=labels, base=base,
-        weights=weights, good_labels=tuple(good or ()), strategy=strategy, seed=seed, threads=threads,
-    )  # fmt: skip
-    carry_out(run_transfer, options)
-
-
-@training_app.command(rich_help_panel=CIRCLE)
-def retrain(
-    order: Annotated[Path, typer.Option(help="The order's JSON file.")],
-    out: Annotated[Path, typer.Option(help="Folder for run/ and bundle/.")],
-    workspace: Workspace = Path("workspace"),
-    threads: Threads = 2,
-    config: ExportConfig = None,
-    components: Components = None,
-    replay: Annotated[
-        int | None, typer.Option(help="Learn about so many old images again, whole groups; default: all.", min=1)
-    ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where networks compute; default: as the first model.")
-    ] = None,
-    evaluate: Annotated[
-        bool,
-        typer.Option(
-            help="Judge the model, too, about as long as it is exported: faults of the camera, simpler means."
-        ),
-    ] = True,
-) -> None:
-    """Obey a retrain order: base snapshot + new labels -> candidate bundle. Started by the monitor."""
-    from lineside.training import run_retrain
-
-    changes = {name: value for name, value in {"replay": replay, "device": device}.items() if value is not None}
-    carry_out(
-        run_retrain, order, out, workspace=workspace, threads=threads, config=config, components=components,
-        evaluate=evaluate, changes=changes,
-    )  # fmt: skip
+            carry_out(run_evaluate, out, baselines=True, device=chosen.device)

@@ -1,13 +1,14 @@
 """`lineside train` as a person at a terminal meets it before anything is computed."""
 
-from collections.abc import Iterator
+import shlex
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from contracts.errors import DatasetError
+from lineside.correct import read_corrections
 from lineside.main import app
-from lineside.progress import PlainProgress
 from lineside.train_options import TrainOptions
 from lineside.training import train_model
 from tests.trainer.conftest import draw_plate
@@ -38,6 +39,18 @@ def manifest(tmp_path: Path) -> Path:
         ("--size wide", "--size: say pixels a side, WIDTHxHEIGHT as in 352x144, or auto, not 'wide'"),
         ("--size 352x", "--size: say pixels a side, WIDTHxHEIGHT as in 352x144, or auto, not '352x'"),
         ("--size 352x16", "--size: Input should be greater than or equal to 32, not 16"),
+        ("--site Hall_3", "--site: a name has small letters, digits and hyphens, 64 at most, not 'Hall_3'; say, for"),
+        ("--product Deckel", "--product: a name has small letters, digits and hyphens, 64 at most, not 'Deckel'"),
+        ("--flips square --size 96x64", "flips 'square' turns images, but the input has 96 x 64 pixels; say 'both'"),
+        (
+            "--tiles 4x2@much",
+            "--tiles: say COLUMNSxROWS, for example 4x2, or COLUMNSxROWS@OVERLAP, for example 4x2@0.25",
+        ),
+        ("--tiles 4x2@0.6", "--tiles: Input should be less than or equal to 0.5"),
+        ("--tiles 2x2 --size auto", "two answers to small defects: leave --size auto out, or --tiles"),
+        ("--region-of-interest 1,2,3", "--region-of-interest: say left,top,right,bottom in whole pixels of the image"),
+        ("--region-of-interest 9,0,3,4", "--region-of-interest: right must be more than left and bottom more than top"),
+        ("--hidden '0,0 9,9 9,0 0,9'", "cross each other; name its corners in order"),
         ("--base nobody", "no base model is called 'nobody'"),
     ],
 )
@@ -45,7 +58,11 @@ def test_contradiction_is_refused_before_an_image_is_read(
     words: str, said: str, manifest: Path, tmp_path: Path
 ) -> None:
     arguments = ["train", str(manifest), "--out", str(tmp_path / "run"), "--workspace", str(tmp_path / "workspace")]
-    result = CliRunner().invoke(app, [*arguments, *words.split()], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(
+        app,
+        [*arguments, *shlex.split(words)],
+        env={"COLUMNS": "200"},
+    )
     assert result.exit_code == 1, result.output
     assert said in result.output
     assert not (tmp_path / "run").exists()
@@ -78,18 +95,30 @@ def test_owner_and_use_stand_where_no_licence_was_said(tmp_path: Path, monkeypat
     assert not licence.production
 
 
-def ticks(*seconds: float) -> Iterator[float]:
-    yield from seconds
+def test_site_is_refused_with_a_name_that_would_do(manifest: Path, tmp_path: Path) -> None:
+    arguments = ["train", str(manifest), "--out", str(tmp_path / "run"), "--site", "Hall 3 (Süd)"]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert result.exit_code == 1
+    assert "say, for example, hall-3-sud" in result.output
 
 
-def test_log_gets_a_line_for_a_stage_a_twentieth_and_half_a_minute() -> None:
-    said: list[str] = []
-    progress = PlainProgress(said.append, ticks(0, 1, 2, 3, 4, 50, 51).__next__)
-    progress("looking", 0.0)
-    progress("looking", 0.01)
-    progress("looking", 0.06)
-    progress("training", 0.07)
-    progress("training", 0.08)
-    progress("training", 0.09)
-    progress("training", 0.02)  # it begins anew
-    assert said == ["  0% looking", "  6% looking", "  7% training", "  9% training", "  2% training"]
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("evaluate nowhere", "nowhere is not a finished training run: it is not there; name the folder that"),
+        ("evaluate {folder}", "is not a finished training run: it has no run.json; name the folder that"),
+        ("correct nowhere some.csv --out other.csv", "nowhere is not a finished training run: it is not there"),
+        ("export nowhere --out {folder}/bundle", "nowhere is not a finished training run: it is not there"),
+        ("retrain --order nope.json --out {folder}/out", "the order nope.json cannot be read: No such file"),
+    ],
+)
+def test_what_is_not_there_is_named_with_its_remedy(words: str, said: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, words.format(folder=tmp_path).split(), env={"COLUMNS": "200"})
+    assert result.exit_code == 1, result.output
+    assert said in result.output
+    assert "Errno" not in result.output
+
+
+def test_corrections_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"nope.csv cannot be read: No such file or directory; name the CSV"):
+        read_corrections(tmp_path / "nope.csv")

@@ -16,9 +16,11 @@ from contracts.preprocessing import Preprocessing
 from contracts.tasks import LocationGrid, Tasks
 from tests.trainer.conftest import recipe, shorten
 from trainer.bases.backbone import BaseModel, load_base_model
+from trainer.bases.ranking import rank
 from trainer.course import set_out
 from trainer.device import CPU, device_for, device_of, placed, precision
 from trainer.evaluate import predict
+from trainer.evaluation.judge import evaluate
 from trainer.evaluation.tasks import ask_beside
 from trainer.network import Network
 from trainer.rounds.kept import Check, Judges, Kept
@@ -27,6 +29,7 @@ from trainer.rounds.standing import Standing
 from trainer.run import train
 from trainer.settings import DeviceName, StrategyName, TrainingSettings
 from trainer.snapshot import Snapshot
+from trainer.trained import TrainedModel, load_run
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no NVIDIA GPU on this machine")
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -139,6 +142,17 @@ def test_gpu_trains_a_model_that_answers_alike_on_the_processor(
     there = predict(placed(model.module, torch.device("cuda")), test, spec)
     assert there.device == CPU
     assert torch.allclose(here, there, atol=0.05)
+
+
+@pytest.mark.optional
+@needs_gpu
+def test_gpu_judges_and_ranks_alike(first_model: TrainedModel, small_base: BaseModel) -> None:
+    here = evaluate(load_run(first_model.folder))
+    there = evaluate(load_run(first_model.folder), device="cuda")
+    assert there.balanced_accuracy.value == pytest.approx(here.balanced_accuracy.value, abs=0.05)
+    examples = first_model.snapshot.of("train")
+    one, other = (rank([small_base], examples, device=torch.device(name))[0] for name in ("cpu", "cuda"))
+    assert other.evidence == pytest.approx(one.evidence, abs=0.05)
 
 
 @pytest.mark.optional

@@ -113,6 +113,9 @@ def test_retrain_learns_a_sample_and_the_next_one_draws_from_all(
     old = {example.sha256 for example in snapshot.of("train")}
     learned = [example for example in second.snapshot.of("train") if example.sha256 in old]
     assert abs(len(learned) - 12) <= 2
-    assert "- rest: " in (second.folder / "card.md").read_text()
+    assert "- rest: " in (card := (second.folder / "card.md").read_text())
+    assert second.record.lineage.changed == {"replay": 12}
+    assert "- otherwise than in the site's first training: replay = 12\n" in card
+    assert "changed" not in first.record.model_dump(mode="json")["lineage"], "nothing was told, nothing is written"
     following = grow(second.snapshot, (), order)
     assert old <= {example.sha256 for example in following.of("train")}

@@ -192,7 +192,7 @@ def test_the_smallest_defect_chooses_tiles_and_the_bundle_serves_them(
 
 def test_tiles_are_said_by_command(bars: Dataset, tmp_path: Path) -> None:
     options = TrainOptions(data=Path(bars.source), out=tmp_path / "run", workspace=tmp_path)
-    with pytest.raises(ConfigurationError, match=r"--tiles: .*COLUMNSxROWS, for example 4x2, not 'many'"):
+    with pytest.raises(ConfigurationError, match=r"--tiles: say COLUMNSxROWS, for example 4x2, or .*, not 'many'"):
         train_model(replace(options, settings={"tiles": "many"}), lambda *_: None)
     assert TrainingSettings.model_validate({"tiles": "3x2"}).tiles == Tiles(columns=3, rows=2)
 

@@ -14,6 +14,7 @@ from contracts.preprocessing import Preprocessing
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.bases.transferability import domain_distance, logme
 from trainer.dataset import Example
+from trainer.device import CPU, placed
 from trainer.image import load_inputs
 from trainer.network import Network
 
@@ -42,6 +43,7 @@ def rank(
     examples: Sequence[Example],
     *,
     seed: int = 0,
+    device: torch.device = CPU,
     tick: Callable[[float, str], None] = lambda *_: None,
 ) -> tuple[Ranked, ...]:
     """The best first, on at most 400 images of at least two classes, the same for every base model."""
@@ -49,18 +51,21 @@ def rank(
     found = []
     for number, base in enumerate(bases):
         tick(number / len(bases), base.id)
-        evidence, distance = _judge(base, chosen, seed)
-        without, _ = _judge(base.model_copy(update={"weights": None}), chosen, seed)
+        evidence, distance = _judge(base, chosen, seed, device)
+        without, _ = _judge(base.model_copy(update={"weights": None}), chosen, seed, device)
         found.append(Ranked(base, evidence, without, distance))
     return tuple(sorted(found, key=lambda item: -item.evidence))
 
 
-def _judge(base: BaseModel, examples: Sequence[Example], seed: int) -> tuple[float, float | None]:
+def _judge(base: BaseModel, examples: Sequence[Example], seed: int, device: torch.device) -> tuple[float, float | None]:
     network = Network(load_base_model(base, seed=seed)[0], 2).eval()
+    placed(network, device)
     spec = Preprocessing(width=base.width, height=base.height, mean=base.mean, std=base.std)
     embeddings: list[Tensor] = []
     parts = [examples[start : start + _BATCH] for start in range(0, len(examples), _BATCH)]
-    hook = network.head.register_forward_pre_hook(lambda _, inputs: embeddings.append(inputs[0]))  # centre 0, scale 1
+    hook = network.head.register_forward_pre_hook(
+        lambda _, inputs: embeddings.append(inputs[0].cpu())
+    )  # centre 0, scale 1
     distance = domain_distance(network, (load_inputs(part, spec) for part in parts))
     hook.remove()
     names = sorted({example.label for example in examples})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from contracts.preprocessing import Polygon
 from contracts.quality import RaterAgreement
 from trainer.card.values import InputFacts, ModelCard, QualityFacts
@@ -52,6 +54,9 @@ def training_lines(card: ModelCard) -> list[str]:
         lines.append("- pooled by the generalised mean (exponent 3), which what is small moves more than the mean")
     if lineage.parent_bundle:
         lines.append(f"- parent bundle: `{lineage.parent_bundle}`, order {lineage.order_id}")
+    if lineage.changed:
+        said = ", ".join(f"{name} = {json.dumps(value)}" for name, value in sorted(lineage.changed.items()))
+        lines.append(f"- otherwise than in the site's first training: {said}")
     return lines
 
 

@@ -16,6 +16,7 @@ from drift.vector import VectorReference, fit_reference
 from runtime.decision import Rule, defect_scores
 from runtime.preprocessing import prepare
 from trainer.dataset import IMAGE_SUFFIXES, Example
+from trainer.device import device_of
 from trainer.evaluation.report import Foreign
 from trainer.image import pixels_of
 from trainer.trained import TrainedModel
@@ -124,8 +125,9 @@ def _distance(model: TrainedModel) -> Callable[[Pixels, _Answer], float] | None:
 def _answers(model: TrainedModel, images: Sequence[Pixels]) -> Iterator[tuple[Pixels, _Answer]]:
     for image in images:
         with torch.inference_mode():
-            logits, embedding = model.module(torch.from_numpy(prepare(image, model.record.preprocessing)))
-        yield image, _Answer(logits[0].numpy(), embedding[0].numpy())
+            inputs = torch.from_numpy(prepare(image, model.record.preprocessing)).to(device_of(model.module))
+            logits, embedding = model.module(inputs)
+        yield image, _Answer(logits[0].cpu().numpy(), embedding[0].cpu().numpy())
 
 
 def _passes(model: TrainedModel, answer: _Answer) -> bool:

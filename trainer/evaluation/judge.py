@@ -17,6 +17,7 @@ from runtime.decision import Rule
 from runtime.preprocessing import decode, prepare
 from trainer.course import Course, Material, set_out
 from trainer.dataset import Example
+from trainer.device import device_for, device_of, placed
 from trainer.evaluation import figures
 from trainer.evaluation.baselines import classical, frozen_probe, majority, raters
 from trainer.evaluation.curve import learning_curve
@@ -26,7 +27,7 @@ from trainer.evaluation.foreign import judge_foreign
 from trainer.evaluation.report import Baseline, Estimate, Evaluation, Failure, Foreign, LearningCurve, Slice, UnderFault
 from trainer.evaluation.tasks import judge_tasks
 from trainer.progress import Progress, silent
-from trainer.settings import TrainingSettings
+from trainer.settings import DeviceName, TrainingSettings
 from trainer.stem import Stem
 from trainer.trained import TrainedModel
 from trainer.views import View
@@ -52,10 +53,13 @@ _BEHIND = 0.1  # a slice's balanced accuracy below that of all
 
 
 def evaluate(
-    model: TrainedModel, *, baselines: bool = True, foreign: Sequence[Path] = (), progress: Progress = silent
-) -> Evaluation:
-    """Judge a run on the test split of its snapshot, and on `foreign` pictures that show no part of its product. Raises
-    DatasetError where images are gone."""
+    model: TrainedModel, *, baselines: bool = True, foreign: Sequence[Path] = (), device: DeviceName = "cpu",
+    progress: Progress = silent,
+) -> Evaluation:  # fmt: skip
+    """Judge a run on the test split of its snapshot, and on `foreign` pictures that show no part of its product. The
+    network is left on the device. Raises DatasetError where images are gone, ConfigurationError for a device that is
+    not there."""
+    placed(model.module, device_for(device))
     record, test = model.record, model.snapshot.of("test")
     rule = Rule(record.labels, record.good_labels, record.thresholds)
     spec = record.preprocessing
@@ -65,7 +69,7 @@ def evaluate(
     faults = _under_faults(model, answers, progress)
     progress("foreign pictures", 0.7)
     strangers = judge_foreign(model, foreign)
-    beside, curve = _beside(model, rule, progress) if baselines else ((), None)
+    beside, curve = _beside(model, rule, device, progress) if baselines else ((), None)
     overall = estimate(answers, figures.balanced_accuracy)
     learned = _on_learned(model, rule)
     difference = figures.smallest_difference(answers)
@@ -114,7 +118,8 @@ def _answer(
             if fault:
                 images = [befall(image, fault, severity, seed=start + n) for n, image in enumerate(images)]
             batch = torch.from_numpy(np.concatenate([prepare(image, spec) for image in images]))
-            logits.append(model.module(batch.to(memory_format=torch.channels_last))[0])
+            batch = batch.to(device_of(model.module), memory_format=torch.channels_last)
+            logits.append(model.module(batch)[0].cpu())
     return np.asarray((torch.cat(logits) / model.record.temperature).double().softmax(1).numpy())
 
 
@@ -141,12 +146,14 @@ def _under_faults(model: TrainedModel, answers: Answers, progress: Progress) -> 
     return tuple(found)
 
 
-def _beside(model: TrainedModel, rule: Rule, progress: Progress) -> tuple[tuple[Baseline, ...], LearningCurve | None]:
+def _beside(
+    model: TrainedModel, rule: Rule, device: DeviceName, progress: Progress
+) -> tuple[tuple[Baseline, ...], LearningCurve | None]:
     """Simpler means, and the learning curve of the one with frozen features."""
     train, test = model.snapshot.of("train", "validation"), model.snapshot.of("test")
     progress("simpler means", 0.72)
     found = tuple(filter(None, (majority(train, test, rule), classical(train, test, rule), raters(test, rule))))
-    frozen = _frozen(model, rule)
+    frozen = _frozen(model, rule, device)
     if frozen is None:
         return found, None
     course, stem = frozen
@@ -158,11 +165,11 @@ def _beside(model: TrainedModel, rule: Rule, progress: Progress) -> tuple[tuple[
     return (*found, probe), learning_curve(course, learned, fit=fit)
 
 
-def _frozen(model: TrainedModel, rule: Rule) -> tuple[Course, Stem] | None:
+def _frozen(model: TrainedModel, rule: Rule, device: DeviceName) -> tuple[Course, Stem] | None:
     """The pretrained network as it was before the training; None where its file went away."""
     try:
         trained = TrainingSettings.model_validate(model.record.lineage.training)
-        settings = trained.model_copy(update={"strategy": "probe", "device": "cpu"})
+        settings = trained.model_copy(update={"strategy": "probe", "device": device})
         course, stem, _ = set_out(
             model.record.base_model, rule.labels, rule.good_labels, settings, model.record.preprocessing
         )

@@ -37,6 +37,17 @@ def joined(*, gpu: bool) -> Iterator[None]:
         distributed.destroy_process_group()
 
 
+def refuse_crowded(device: torch.device) -> None:
+    """Raises ConfigurationError where torchrun has started more processes on this machine than it has GPUs to give."""
+    if device.type == "cpu" or not distributed.is_torchelastic_launched():
+        return
+    if distributed.get_node_local_rank() >= (gpus := torch.cuda.device_count()):
+        raise ConfigurationError(
+            f"every process computes on a GPU of its own, and this machine has {gpus}: start as many with "
+            "--nproc-per-node, or say --device cpu"
+        )
+
+
 def several() -> bool:
     """Whether this process has others beside it."""
     return distributed.is_initialized() and distributed.get_world_size() > 1

@@ -1,0 +1,121 @@
+"""What a trained model is worth, and what follows it: `evaluate`, `correct`, `transfer`, `retrain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lineside.commands.options import CIRCLE, Base, Components, Device, Threads, Workspace
+from lineside.group import carry_out
+
+trained_app = typer.Typer()
+
+
+@trained_app.command("evaluate", rich_help_panel=CIRCLE)
+def evaluate_run(
+    run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
+    baselines: Annotated[bool, typer.Option(help="Also train simpler means on the same images.")] = True,
+    foreign: Annotated[
+        Path | None, typer.Option(help="Folder of pictures that show no part of the product: do they pass?")
+    ] = None,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """How good a model is on its test images, how sure one can be of that, and under which faults it breaks."""
+    from lineside.evaluation import run_evaluate
+
+    carry_out(run_evaluate, run, baselines=baselines, foreign=foreign, device=device, as_json=as_json)
+
+
+@trained_app.command(rich_help_panel=CIRCLE)
+def correct(
+    run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
+    corrections: Annotated[Path, typer.Argument(help="CSV with the columns path and label; no label: not used again.")],
+    out: Annotated[Path, typer.Option(help="The manifest to write, for the next `lineside train`.")],
+) -> None:
+    """Put wrong labels right that a run's report has shown; every image stays in its split."""
+    from lineside.correct import run_correct
+
+    carry_out(run_correct, run, corrections, out)
+
+
+@trained_app.command(rich_help_panel=CIRCLE)
+def transfer(
+    data: Annotated[Path, typer.Argument(help="A manifest CSV with a column `site`.")],
+    out: Annotated[Path, typer.Option(help="Folder for every site's run and transfer.json.")],
+    target: Annotated[
+        list[str] | None, typer.Option(help="Advise for this site; may be given more than once. Default: all.")
+    ] = None,
+    labels: Annotated[
+        int | None, typer.Option(help="Use at most so many labelled images of the target.", min=10)
+    ] = None,
+    base: Base = None,
+    weights: Annotated[Path | None, typer.Option(help="File with the base model's weights.")] = None,
+    good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
+    strategy: Annotated[
+        Literal["probe", "tail", "full", "gradual", "lora"],
+        typer.Option(help="How every model is trained; probe takes seconds."),
+    ] = "tail",
+    workspace: Annotated[Path, typer.Option(help="Its catalogue.toml is read.")] = Path("workspace"),
+    seed: Annotated[int, typer.Option(help="Of the split and the trainings.")] = 0,
+    threads: Threads = 2,
+    device: Device = "auto",
+) -> None:
+    """Which sites can help each other: every model on every site, and for one site alone, from a sister, or pooled."""
+    from lineside.transfer import TransferOptions, run_transfer
+
+    options = TransferOptions(
+        data=data, out=out, workspace=workspace, targets=tuple(target or ()), labels=labels, base=base,
+        weights=weights, good_labels=tuple(good or ()), strategy=strategy, seed=seed, threads=threads,
+        device=device,
+    )  # fmt: skip
+    carry_out(run_transfer, options)
+
+
+@trained_app.command(rich_help_panel=CIRCLE)
+def retrain(
+    order: Annotated[Path, typer.Option(help="The order's JSON file.")],
+    out: Annotated[Path, typer.Option(help="Folder for run/ and bundle/.")],
+    workspace: Workspace = Path("workspace"),
+    threads: Threads = 2,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="A TOML file: how the bundle is made, as in export.toml, and in [training] what is trained otherwise "
+            "than in the first training, as in train.toml; see docs/settings.md."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="KEY=VALUE: a key of [training] with another value than in the first training; repeatable."
+        ),
+    ] = None,
+    components: Components = None,
+    replay: Annotated[
+        int | None, typer.Option(help="Learn about so many old images again, whole groups; default: all.", min=1)
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where networks compute; default: as the first model.")
+    ] = None,
+    evaluate: Annotated[
+        bool,
+        typer.Option(
+            help="Judge the model, too, about as long as it is exported: faults of the camera, simpler means."
+        ),
+    ] = True,
+) -> None:
+    """Obey a retrain order: base snapshot + new labels -> candidate bundle. Started by the monitor.
+
+    It trains as the site's first training did unless it is told otherwise: by an option, else by `--set`, else by the
+    file of `--config`. The bundle's lineage and the run's card say what it was told.
+    """
+    from lineside.training import run_retrain
+
+    changes = {name: value for name, value in {"replay": replay, "device": device}.items() if value is not None}
+    carry_out(
+        run_retrain, order, out, workspace=workspace, threads=threads, config=config, components=components,
+        words=settings or (), changes=changes, evaluate=evaluate,
+    )  # fmt: skip
