@@ -139,7 +139,8 @@ def obey(
         raise OrderError(f"{order_file} is not a retrain order: {error}") from error
     if use_gate_labels:
         order = order.model_copy(update={"labels_manifest": str(_without_gate(Path(order.labels_manifest), out))})
-    settings = recall_site(workspace).settings.model_copy(update={"threads": threads, **changes})
+    site = recall_site(workspace, order.site, order.product)
+    settings = site.settings.model_copy(update={"threads": threads, **changes})
     return retrain(order, workspace, out, settings=settings, progress=progress)
 
 
