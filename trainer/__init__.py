@@ -9,7 +9,7 @@ and pinned), `settings` and `clock`, `bases/` (which pretrained models there are
 compared), `trials` and `tuning` (other values of a recipe searched), `threshold` and `line` (where good ends),
 `together` (is a task better off alone?), `trained` (the run folder), `finish` (its record and card), `run` (all of it
 in one go), `evaluation/` (how good it is and where it breaks), `transfer` (what sites can give each other),
-`workspace`, `replay`, `forgetting` and `retrain` (the same on a monitor's order).
+`workspace`, `replay`, `forgetting`, `sisters` and `retrain` (the same on a monitor's order).
 
 Torch and timm live here and in the exporter; agent and monitor never import this package.
 """

@@ -82,7 +82,14 @@ def save_run(folder: Path, record: RunRecord, module: Network, rounds: Sequence[
 
 
 def load_run(folder: Path) -> TrainedModel:
-    """The run in `folder`. Raises ConfigurationError when it is incomplete or its model was changed."""
+    """The run in `folder`. Raises ConfigurationError when it is incomplete or its model was changed, DatasetError when
+    an image of its snapshot was."""
+    record, module = load_model(folder)
+    return TrainedModel(folder, record, module, load_snapshot(record.snapshot))
+
+
+def load_model(folder: Path) -> tuple[RunRecord, nn.Module]:
+    """A run without its images, which may be gone. Raises ConfigurationError as `load_run` does."""
     try:
         record = RunRecord.model_validate_json((folder / RUN_NAME).read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
@@ -96,7 +103,7 @@ def load_run(folder: Path) -> TrainedModel:
         tasks=record.tasks, pooling=record.pooling,
     )  # fmt: skip
     module.load_state_dict(load_file(folder / MODEL_NAME))
-    return TrainedModel(folder, record, module.eval(), load_snapshot(record.snapshot))
+    return record, module.eval()
 
 
 def _metrics(record: RunRecord) -> str:
