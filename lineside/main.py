@@ -15,6 +15,7 @@ from lineside.commands.models import models_app
 from lineside.commands.options import CIRCLE, SERVICES, START_HERE, Threads
 from lineside.commands.services import services_app
 from lineside.commands.training import training_app
+from lineside.commands.transfer import transfer_app
 from lineside.group import CommandGroup, carry_out
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(training_app)
+app.add_typer(transfer_app)
 app.add_typer(bundles_app)
 app.add_typer(models_app, name="models", rich_help_panel=CIRCLE)
 app.add_typer(labels_app, name="labels", rich_help_panel=CIRCLE)

@@ -22,6 +22,7 @@ from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from lineside.train_options import TrainOptions, settings_of
 from runtime.bundle import Bundle
+from trainer.by_site import AtSite, lines_of
 from trainer.dataset import Dataset, checked, read
 from trainer.licence import found, stated
 from trainer.rounds import ranks
@@ -191,6 +192,8 @@ def print_trained(model: TrainedModel) -> None:
     console.print(f"[green]✓[/] trained in {record.seconds:.0f} s: {model.folder}")
     console.print(f"  test split, {metrics.examples} images nobody trained on: {_quality(metrics)}")
     console.print(f"  (always giving the commoner answer would reach an accuracy of {_share(metrics.best_constant)})")
+    for line in lines_of([AtSite.model_validate(each) for each in record.details.get("sites", [])]):
+        console.print(f"    {line}", markup=False)
     for sentence in record.cannot_promise:
         console.print(f"  [yellow]cannot promise[/] {sentence}")
     console.print(f"  model card: {model.folder / 'card.md'}")

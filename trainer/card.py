@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trainer.by_site import AtSite, lines_of
 from trainer.evaluation.report import TaskFigures
 from trainer.evaluation.text import task_lines
 from trainer.forgetting import Kept, in_words
@@ -63,6 +64,7 @@ def card(record: RunRecord, snapshot: Snapshot, kept: Sequence[Kept] = ()) -> st
         "|---" * (len(record.labels) + 1) + "|",
         *(f"| {true} | " + " | ".join(str(n) for n in row.values()) + " |" for true, row in metrics.confusion.items()),
         "",
+        *_sites(record),
         *_tasks(record),
         f"Threshold {record.thresholds.ng:.2f} on the defect score{_band(record)}: {record.thresholds.chosen_by}.",
         "",
@@ -72,6 +74,12 @@ def card(record: RunRecord, snapshot: Snapshot, kept: Sequence[Kept] = ()) -> st
         *(f"- {sentence}" for sentence in record.cannot_promise),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _sites(record: RunRecord) -> list[str]:
+    """Each site by itself, where there are several."""
+    found = [AtSite.model_validate(each) for each in record.details.get("sites", [])]
+    return ["### Site by site", "", *(f"- {line}" for line in lines_of(found)), ""] if found else []
 
 
 def _tasks(record: RunRecord) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from torch import Tensor
+
 from contracts.bundle import Lineage
 from contracts.certificate import TaskMetrics
 from contracts.preprocessing import Preprocessing
@@ -16,6 +18,7 @@ from runtime.decision import Rule
 from runtime.metrics import task_metrics
 from trainer.attempt import Attempt, Task, code_version
 from trainer.bases.yardstick import compare_with_random, negative_transfer
+from trainer.by_site import by_site
 from trainer.card import card
 from trainer.clock import now
 from trainer.contest import Outcome
@@ -60,6 +63,8 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     task.progress("testing", 0.92)
     beside, weak = _beside_class(task, held.attempt)
     details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked, **beside}
+    if not taught.hurried:  # what the clock had a say in cannot be proved to be what would come out again
+        details["key"] = task.key(settings)
     if settings.yardstick and settings.strategy != "scratch":
         details["yardstick"] = _yardstick(task, held.attempt)
     rule = Rule(course.labels, course.good, thresholds)
@@ -70,7 +75,10 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     coarse = too_coarse(snapshot.of("train"), stem.spec, settings.smallest_defect)
     negative = negative_transfer(details.get("yardstick", {}))
     loud = filter(None, [*forgot, *weak, negative, _hurried(taught, settings), coarse, *_idle(held.attempt)])
-    metrics = _test(taught.network, snapshot, stem.spec, calibration, rule)
+    test, answers = snapshot.of("test"), _answers(taught.network, snapshot, stem.spec, calibration)
+    metrics = task_metrics(answers.numpy(), [example.label for example in test], rule)
+    if sites := by_site(test, [example.site for example in snapshot.examples], answers, rule):
+        details["sites"] = [each.model_dump(mode="json") for each in sites]
     promises = (*loud, *cannot_promise(snapshot, metrics, course.good))
     record = _record(task, held.attempt, origin, thresholds, calibration, metrics, promises, details, began=began)
     save_run(task.out, record, taught.network, taught.rounds, card(record, snapshot, kept))
@@ -175,12 +183,9 @@ def _plain(stem: Stem, examples: tuple[Example, ...]) -> Material:
     return Material(examples, stem.features(examples, (View(0),)))
 
 
-def _test(
-    network: Network, snapshot: Snapshot, spec: Preprocessing, calibration: Calibration, rule: Rule
-) -> TaskMetrics:
-    test = snapshot.of("test")
-    probabilities = (predict(network, test, spec) / calibration.temperature).softmax(1).numpy()
-    return task_metrics(probabilities, [example.label for example in test], rule)
+def _answers(network: Network, snapshot: Snapshot, spec: Preprocessing, calibration: Calibration) -> Tensor:
+    """Probabilities [n, k] of the test."""
+    return (predict(network, snapshot.of("test"), spec) / calibration.temperature).softmax(1)
 
 
 def _details(held: Outcome, calibration: Calibration) -> dict[str, Any]:

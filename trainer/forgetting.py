@@ -8,24 +8,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 
 from contracts.names import Wire
 from contracts.preprocessing import Preprocessing
 from runtime.decision import Rule
-from runtime.metrics import bootstrap_interval
 from trainer.dataset import Example
 from trainer.evaluate import predict
 from trainer.evaluation.figures import Answers, balanced_accuracy
+from trainer.evaluation.paired import paired
 from trainer.evaluation.report import Estimate
 from trainer.trained import RunRecord, TrainedModel
 from trainer.weighing import condition_of
 
-_RESAMPLES = 400
 _95 = 1.96  # standard errors on each side of an interval
 _POINT = 0.01  # of balanced accuracy: less is no loss worth a word
+HEAD = ("old test images", "count", "parent", "this model", "difference, paired")
 UNKNOWN = "Whether it has forgotten what its parent knew is not known: the parent's run folder is not to be found."
 
 
@@ -99,9 +98,7 @@ def kept_of(by: By, value: str, before: Answers | None, after: Answers) -> Kept 
     one, other = balanced_accuracy(before, everything) if before else None, balanced_accuracy(after, everything)
     if other is None:
         return None
-    difference = Estimate(value=None)
-    if before is not None and one is not None:
-        difference = _difference(before, after, other - one)
+    difference = paired(before, after, balanced_accuracy) if before else Estimate(value=None)
     return Kept(by=by, value=value, images=len(everything), before=one, after=other, difference=difference)
 
 
@@ -131,41 +128,32 @@ def _behind_sister(kept: Kept) -> str:
 def in_words(kept: Sequence[Kept]) -> list[str]:
     """The model card's part, in Markdown; nothing where nothing was measured."""
     old, sisters = [each for each in kept if each.by != "sister"], [each for each in kept if each.by == "sister"]
-    before = "the site's own model" if any(each.against == "own" for each in sisters) else "parent"
+    before = "parent" if any(each.against == "parent" for each in sisters) else "that site's own model"
     return [
-        *_table("What it has kept of its parent", "Balanced accuracy on the parent's test images:", "parent", old),
+        *_table("What it has kept of its parent", "Balanced accuracy on the parent's test images:", HEAD, old),
         *_table(
             "What it has kept of its sister site",
-            "Balanced accuracy on the test images of the site whose release it is built on:",
-            before,
+            "Balanced accuracy on the test images of the site on whose release it is built:",
+            ("test images", HEAD[1], before, *HEAD[3:]),
             sisters,
         ),
     ]
 
 
-def _table(title: str, said: str, before: str, kept: Sequence[Kept]) -> list[str]:
+def rows_of(kept: Sequence[Kept]) -> list[tuple[str, ...]]:
+    """A table's cells under `HEAD`."""
+    return [
+        (_where(each).strip() or "all", str(each.images), _share(each.before), f"{each.after:.3f}",
+         _signed(each.difference))
+        for each in kept
+    ]  # fmt: skip
+
+
+def _table(title: str, said: str, head: Sequence[str], kept: Sequence[Kept]) -> list[str]:
     if not kept:
         return []
-    rows = [
-        f"| {_where(each).strip() or 'all'} | {each.images} | {_share(each.before)} | {each.after:.3f} "
-        f"| {_signed(each.difference)} |"
-        for each in kept
-    ]
-    which = "test images" if kept[0].by == "sister" else "old test images"
-    head = [f"| {which} | count | {before} | this model | difference, paired |", "|---|---|---|---|---|"]
-    return [f"## {title}", "", said, "", *head, *rows, ""]
-
-
-def _difference(before: Answers, after: Answers, value: float) -> Estimate:
-    def gained(chosen: NDArray[np.intp]) -> float | None:
-        one, other = balanced_accuracy(before, chosen), balanced_accuracy(after, chosen)
-        return None if one is None or other is None else other - one
-
-    several = len(set(before.groups)) > 1
-    count = len(before.examples)
-    bounds = bootstrap_interval(gained, count, groups=before.groups, resamples=_RESAMPLES) if several else None
-    low, high = bounds or (None, None)
-    return Estimate(value=value, low=low, high=high)
+    rows = [f"| {' | '.join(row)} |" for row in rows_of(kept)]
+    return [f"## {title}", "", said, "", f"| {' | '.join(head)} |", "|---" * len(head) + "|", *rows, ""]
 
 
 def _where(kept: Kept) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,5 +19,23 @@ ExportConfig = Annotated[
     typer.Option("--config", help="A TOML file (export.toml) of how the bundle is made; see docs/settings.md."),
 ]
 Base = Annotated[str | None, typer.Option(help="Base model by its id in the catalogue; see `lineside models list`.")]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        help="Pixels a side of the network's input, WIDTHxHEIGHT, or auto: up to twice the base model's where "
+        "that shows more; default: the base model's."
+    ),
+]
+Flips = Annotated[
+    Literal["auto", "none", "horizontal", "vertical", "both", "square"],
+    typer.Option(help="Mirrorings that leave a part what it is; square: quarter turns too; auto: tries."),
+]
+TileGrid = Annotated[
+    str | None, typer.Option("--tiles", help="COLUMNSxROWS: windows that the network sees one by one in its full size.")
+]
+MaxSeconds = Annotated[float, typer.Option(help="A training that takes longer is cut short, and says so.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Where networks compute; auto: on a GPU if there is one.")
+]
 MonitorUrl = Annotated[str, typer.Option("--monitor", help="Address of the monitor.")]
 Token = Annotated[str | None, typer.Option(envvar="LINESIDE_TOKEN", help="The monitor's token.")]

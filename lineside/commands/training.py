@@ -1,4 +1,4 @@
-"""From pictures to a trained model: `check`, `train`, `evaluate`, `correct`, `transfer`, `retrain`."""
+"""From pictures to a trained model: `check`, `train`, `evaluate`, `correct`, `retrain`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from lineside.commands.options import CIRCLE, Base, Components, ExportConfig, Threads, Workspace
+from lineside.commands.options import (
+    CIRCLE,
+    Base,
+    Components,
+    Device,
+    ExportConfig,
+    Flips,
+    MaxSeconds,
+    Size,
+    Threads,
+    TileGrid,
+    Workspace,
+)
 from lineside.group import carry_out
 
 training_app = typer.Typer()
@@ -67,13 +79,7 @@ def train(
         ),
     ] = "tail",
     lora_rank: Annotated[int, typer.Option(help="Rank of the adapters of --strategy lora.", min=1, max=256)] = 8,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            help="Pixels a side of the network's input, WIDTHxHEIGHT, or auto: up to twice the base model's where "
-            "that shows more; default: the base model's."
-        ),
-    ] = None,
+    size: Size = None,
     resize: Annotated[
         Literal["stretch", "pad"],
         typer.Option(help="How an image comes to the input's shape; pad: with edges, so that nothing is stretched."),
@@ -82,10 +88,7 @@ def train(
         Literal["mean", "gem"],
         typer.Option(help="Of all places of the picture; gem: the generalised mean, which a small defect moves more."),
     ] = "mean",
-    flips: Annotated[
-        Literal["auto", "none", "horizontal", "vertical", "both", "square"],
-        typer.Option(help="Mirrorings that leave a part what it is; square: quarter turns too; auto: tries."),
-    ] = "auto",
+    flips: Flips = "auto",
     average: Annotated[
         bool,
         typer.Option("--average", help="The line averages over these mirrorings: steadier, as many times the compute."),
@@ -98,9 +101,7 @@ def train(
         float | None,
         typer.Option(help="Side of the smallest defect that matters, pixels of the image: chooses the tiles.", min=0.1),
     ] = None,
-    tiles: Annotated[
-        str | None, typer.Option(help="COLUMNSxROWS: windows that the network sees one by one in its full size.")
-    ] = None,
+    tiles: TileGrid = None,
     region_polygon: Annotated[
         str | None, typer.Option(help="'x,y x,y x,y': the polygon, in pixels of the image, that shows the part.")
     ] = None,
@@ -142,9 +143,7 @@ def train(
     most_reviewed: Annotated[
         float, typer.Option(help="With --cost-review: share of the parts that people have time for.", min=0, max=1)
     ] = 1.0,
-    max_seconds: Annotated[
-        float, typer.Option(help="A training that takes longer is cut short, and says so.")
-    ] = 3600.0,
+    max_seconds: MaxSeconds = 3600.0,
     tune: Annotated[
         int, typer.Option(help="Try so many other values of the recipe within --max-seconds; 20 is a start.", min=0)
     ] = 0,
@@ -156,9 +155,7 @@ def train(
     label_noise: Annotated[float, typer.Option(help="Share of labels that may be wrong.", min=0, max=0.49)] = 0.03,
     seed: Annotated[int, typer.Option(help="Same seed, same model (on the same CPU).")] = 0,
     threads: Threads = 2,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where networks compute; auto: on a GPU if there is one.")
-    ] = "cpu",
+    device: Device = "cpu",
     yardstick: Annotated[
         bool, typer.Option(help="Also measure random weights: does the base model help at all?")
     ] = True,
@@ -229,37 +226,6 @@ def correct(
     from lineside.correct import run_correct
 
     carry_out(run_correct, run, corrections, out)
-
-
-@training_app.command(rich_help_panel=CIRCLE)
-def transfer(
-    data: Annotated[Path, typer.Argument(help="A manifest CSV with a column `site`.")],
-    out: Annotated[Path, typer.Option(help="Folder for every site's run and transfer.json.")],
-    target: Annotated[
-        list[str] | None, typer.Option(help="Advise for this site; may be given more than once. Default: all.")
-    ] = None,
-    labels: Annotated[
-        int | None, typer.Option(help="Use at most so many labelled images of the target.", min=10)
-    ] = None,
-    base: Base = None,
-    weights: Annotated[Path | None, typer.Option(help="File with the base model's weights.")] = None,
-    good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
-    strategy: Annotated[
-        Literal["probe", "tail", "full", "gradual", "lora"],
-        typer.Option(help="How every model is trained; probe takes seconds."),
-    ] = "tail",
-    workspace: Annotated[Path, typer.Option(help="Its catalogue.toml is read.")] = Path("workspace"),
-    seed: Annotated[int, typer.Option(help="Of the split and the trainings.")] = 0,
-    threads: Threads = 2,
-) -> None:
-    """Which sites can help each other: every model on every site, and for one site alone, from a sister, or pooled."""
-    from lineside.transfer import TransferOptions, run_transfer
-
-    options = TransferOptions(
-        data=data, out=out, workspace=workspace, targets=tuple(target or ()), labels=labels, base=base,
-        weights=weights, good_labels=tuple(good or ()), strategy=strategy, seed=seed, threads=threads,
-    )  # fmt: skip
-    carry_out(run_transfer, options)
 
 
 @training_app.command(rich_help_panel=CIRCLE)
