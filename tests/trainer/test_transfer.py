@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from contracts.bundle import Licence
 from contracts.errors import DatasetError
 from lineside.main import app
+from lineside.training import print_trained
 from tests.trainer.conftest import draw_plate
 from trainer.advice import Advice, TransferReport, in_words
 from trainer.attempt import Attempt, Task
@@ -156,7 +157,9 @@ def test_what_was_measured_goes_before_what_is_expected() -> None:
     assert cost.least == pytest.approx(10, abs=1)
 
 
-def test_pooled_model_is_shown_site_by_site_too(halls: Snapshot, small_base: BaseModel, tmp_path: Path) -> None:
+def test_pooled_model_is_shown_site_by_site_too(
+    halls: Snapshot, small_base: BaseModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = pooled_model(halls, small_base, PROBE, tmp_path)
     sites, overall = on_sites(model, halls, PROBE.good)
     assert list(sites) == ["hall-a", "hall-b"]
@@ -167,6 +170,9 @@ def test_pooled_model_is_shown_site_by_site_too(halls: Snapshot, small_base: Bas
     ]
     assert "- hall-b: " in (card := (model.folder / "card.md").read_text())
     assert "too few to claim an accuracy" in card
+    print_trained(model)
+    said = capsys.readouterr().out
+    assert all(f"    {site}: " in said for site in sites)
 
 
 def test_finished_models_are_taken_as_they_are_only_where_nothing_differs(
