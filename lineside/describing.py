@@ -90,7 +90,7 @@ def run_of(source: Path, workspace: Path) -> Path | None:
         return None
     bundle = open_bundle(source)
     lineage = bundle.manifest.lineage
-    model = recall_model(workspace, lineage.snapshot_hash)
+    model = recall_model(workspace, lineage.snapshot_hash, bundle.manifest.site, bundle.manifest.product)
     if model is not None and model.record.lineage == lineage:
         return model.folder
     order = f", order {lineage.order_id}" if lineage.order_id else ""

@@ -16,6 +16,7 @@ from lineside.commands.options import CIRCLE, SERVICES, START_HERE, Threads
 from lineside.commands.services import services_app
 from lineside.commands.trained import trained_app
 from lineside.commands.training import training_app
+from lineside.commands.transfer import transfer_app
 from lineside.group import CommandGroup, carry_out
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(training_app)
 app.add_typer(trained_app)
+app.add_typer(transfer_app)
 app.add_typer(bundles_app)
 app.add_typer(models_app, name="models", rich_help_panel=CIRCLE)
 app.add_typer(labels_app, name="labels", rich_help_panel=CIRCLE)

@@ -26,6 +26,7 @@ from lineside.train_file import retold, said_in, set_by
 from lineside.train_options import TrainOptions, settings_of
 from runtime.bundle import Bundle
 from trainer.bases.worth import worth_of
+from trainer.by_site import AtSite, lines_of
 from trainer.dataset import Dataset, checked, read
 from trainer.licence import found, said_of, stated
 from trainer.rounds import ranks
@@ -161,7 +162,8 @@ def obey(
         raise OrderError(f"{order_file} is not a retrain order: {error}") from error
     if use_gate_labels:
         order = order.model_copy(update={"labels_manifest": str(_without_gate(Path(order.labels_manifest), out))})
-    settings = retold(recall_site(workspace).settings, changes).model_copy(update={"threads": threads})
+    site = recall_site(workspace, order.site, order.product)
+    settings = retold(site.settings, changes).model_copy(update={"threads": threads})
     return retrain(order, workspace, out, settings=settings, progress=progress)
 
 
@@ -221,6 +223,8 @@ def print_trained(model: TrainedModel) -> None:
     worth = worth_of(record)
     if not worth.loud:  # which is the first of what cannot be promised
         console.print(f"  {escape(worth.sentence())}")
+    for line in lines_of([AtSite.model_validate(each) for each in record.details.get("sites", [])]):
+        console.print(f"    {line}", markup=False)
     for sentence in record.cannot_promise:
         console.print(f"  [yellow]cannot promise[/] {sentence}")
     console.print(f"  model card: {model.folder / 'card.md'}")

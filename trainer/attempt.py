@@ -163,6 +163,11 @@ def refuse_unfit(settings: TrainingSettings, base: BaseModel) -> None:
         )
 
 
+def end_of(settings: TrainingSettings, began: float) -> float:
+    """When refining ends, so that what comes after it is within `max_seconds`, too (seconds of `trainer.clock`)."""
+    return began + 0.85 * settings.max_seconds
+
+
 def good_labels(labels: Sequence[str], wanted: Sequence[str] = ()) -> tuple[str, ...]:
     """The classes that pass: `wanted`, or those with a usual name. Raises ConfigurationError when none or all do.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from trainer.attempt import Attempt, Task
 from trainer.bases.transferability import domain_distance
 from trainer.clock import now
-from trainer.course import Course, held_out_parts
+from trainer.course import Course, Taught, held_out_parts
 from trainer.dataset import Example
 from trainer.evidence import cheapest, losses_of
 from trainer.image import load_inputs
@@ -30,6 +30,15 @@ _MANY, _FEW = 600, 120  # images to train on
 _FAR = 0.6  # domain distance, in standard deviations
 _LOOKED_AT = 96  # images, for the distance
 _TRIED = 32  # images of a step whose time is taken
+
+
+class Tried(Protocol):
+    """What has to be known of an attempt to compare it, in this process or in an earlier one."""
+
+    @property
+    def course(self) -> Course: ...
+    @property
+    def taught(self) -> Taught: ...
 
 
 @dataclass(frozen=True)
@@ -95,21 +104,21 @@ def choose(attempts: Sequence[Attempt]) -> tuple[int, list[Tensor], list[str]]:
     return winner, losses, [*said, f"Chosen: {attempts[winner].settings.strategy} ({why})."]
 
 
-def shared_images(attempts: Sequence[Attempt], keep: Callable[[Example], bool] = lambda _: True) -> list[Example]:
+def shared_images(attempts: Sequence[Tried], keep: Callable[[Example], bool] = lambda _: True) -> list[Example]:
     """What every attempt has held out (one that was cut short has fewer), in the order of the first."""
     known = [{example.sha256 for example in attempt.taught.held_out} for attempt in attempts]
     shared = set.intersection(*known)
     return [example for example in attempts[0].taught.held_out if example.sha256 in shared and keep(example)]
 
 
-def comparable_losses(attempts: Sequence[Attempt], images: Sequence[Example]) -> list[Tensor]:
+def comparable_losses(attempts: Sequence[Tried], images: Sequence[Example]) -> list[Tensor]:
     """[n] for each attempt: weighted cross-entropy of the same images, with the same weights, each at the temperature
     that suits it best; between good and defect alone where the attempts do not know the same classes."""
     same = len({attempt.course.labels for attempt in attempts}) == 1
     return [_losses(attempt, images, by_class=same) for attempt in attempts]
 
 
-def _losses(attempt: Attempt, images: Sequence[Example], *, by_class: bool) -> Tensor:
+def _losses(attempt: Tried, images: Sequence[Example], *, by_class: bool) -> Tensor:
     course, taught = attempt.course, attempt.taught
     row = {example.sha256: number for number, example in enumerate(taught.held_out)}
     logits = taught.logits[[row[image.sha256] for image in images]]

@@ -16,6 +16,7 @@ from runtime.decision import Rule
 from runtime.metrics import task_metrics
 from trainer.attempt import Attempt, Task, code_version
 from trainer.bases.yardstick import compare_with_random, negative_transfer
+from trainer.by_site import by_site
 from trainer.card.facts import card_of
 from trainer.card.file import quality_in, write_card
 from trainer.clock import now
@@ -26,13 +27,14 @@ from trainer.device import device_of
 from trainer.evaluate import cannot_promise, intervals, predict
 from trainer.evaluation.figures import Answers
 from trainer.evaluation.tasks import judge_tasks, weak_tasks
-from trainer.forgetting import UNKNOWN, Judge, forgetting, losses_in_words
+from trainer.forgetting import UNKNOWN, Judge, Kept, forgetting, judge_of, losses_in_words
 from trainer.licence import strictest
 from trainer.line import draw_line
 from trainer.marks import boxes_of
 from trainer.network import Network
 from trainer.resolution import too_coarse
 from trainer.settings import TrainingSettings
+from trainer.sisters import on_sister, sister_of
 from trainer.snapshot import Snapshot
 from trainer.stem import Stem
 from trainer.threshold import Calibration
@@ -63,20 +65,23 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     task.progress("testing", 0.92)
     beside, weak = _beside_class(task, held.attempt)
     details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked, **beside}
+    if not taught.hurried:  # what the clock had a say in cannot be proved to be what would come out again
+        details["key"] = task.key(settings)
     if settings.yardstick and settings.strategy != "scratch":
         details["yardstick"] = _yardstick(task, held.attempt)
     rule = Rule(course.labels, course.good, thresholds)
     judge = Judge(taught.network, stem.spec, calibration.temperature, rule)
-    kept = forgetting(origin.parent, judge) if origin.parent else ()
-    if origin.order_id is not None:
+    kept, forgot = _kept(task, origin, judge)
+    if kept or origin.order_id is not None:
         details["forgetting"] = [each.model_dump(mode="json") for each in kept]
     coarse = too_coarse(snapshot.of("train"), stem.spec, settings.smallest_defect)
-    forgot = losses_in_words(kept) if kept or origin.order_id is None else [UNKNOWN]
     negative = negative_transfer(details.get("yardstick", {}))
     loud = filter(None, [*forgot, *weak, negative, _hurried(taught, settings), coarse, *_idle(held.attempt)])
     answers = _test(taught.network, snapshot, stem.spec, calibration, rule)
     metrics = task_metrics(answers.probabilities, [example.label for example in answers.examples], rule)
     details["intervals"] = {name: each.model_dump() for name, each in intervals(answers).items()}
+    if sites := by_site(answers, [example.site for example in snapshot.examples]):
+        details["sites"] = [each.model_dump(mode="json") for each in sites]
     promises = (*loud, *cannot_promise(snapshot, metrics, course.good))
     record = _record(task, held.attempt, origin, thresholds, calibration, metrics, promises, details, began=began)
     record = record.model_copy(update={"model_sha256": save_weights(task.out, taught.network)})
@@ -86,6 +91,19 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     said = f"balanced accuracy {metrics.balanced_accuracy or 0:.3f} on {metrics.examples} test images"
     task.progress("done", 1.0, said)
     return load_run(task.out)
+
+
+def _kept(task: Task, origin: Origin, judge: Judge) -> tuple[tuple[Kept, ...], list[str]]:
+    """What it has kept of its parent and of the sister site on whose release it is built; and what is lost or not
+    known, in words."""
+    parent = origin.parent
+    old = forgetting(parent, judge) if parent else ()
+    unknown = [UNKNOWN] if origin.order_id is not None and not old else []
+    sister = sister_of(task.base, task.snapshot)
+    if sister is None:
+        return old, [*losses_in_words(old), *unknown]
+    kept = (*old, *on_sister(sister, judge_of(parent.record, parent.module) if parent else None, judge))
+    return kept, [*losses_in_words(kept), *unknown, *sister.remarks()]
 
 
 def _record(

@@ -30,15 +30,15 @@ def retrain(
 ) -> TrainedModel:
     """Train the successor that `order` asks for and write its run folder `out`.
 
-    The workspace is the one in which the site's first model was trained; `settings` default to that training's;
-    the base model is not compared with random weights again, nor each task with itself alone. Where they differ, the
-    lineage says in what. The old images are
-    learned again, all of them or, with `settings.replay`, a sample. Where the parent's run is known to the workspace,
-    both models are asked about its test images (see `forgetting`).
+    The workspace is the one in which the site's first model was trained, alone or beside other sites; `settings`
+    default to that training's, and where they differ the lineage says in what; the base model is not compared with
+    random weights again, nor each task with itself alone. The old images are learned again, all of them or, with
+    `settings.replay`, a sample. Where the parent's run is known to the workspace, both models are asked about its test
+    images (see `forgetting`).
     Images whose `split` is `gate` enter the snapshot but are not trained on, and their labels are not read. Raises
     OrderError without usable labels, DatasetError and ConfigurationError as `train` does.
     """
-    site = recall_site(workspace)
+    site = recall_site(workspace, order.site, order.product)
     base = find_snapshot(workspace, order.base_snapshot)
     new = read_labels(Path(order.labels_manifest), workspace=workspace, site=order.site)
     chosen = (settings or site.settings).model_copy(update={"seed": order.seed, **_ONCE})
@@ -54,7 +54,7 @@ def retrain(
         workspace=workspace,
         parent_bundle=order.parent_bundle,
         order_id=order.order_id,
-        parent=recall_model(workspace, order.base_snapshot),
+        parent=recall_model(workspace, order.base_snapshot, order.site, order.product),
         changed=changed(site.settings, chosen),
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from contracts.errors import ConfigurationError, DatasetError
-from trainer.attempt import Task, good_labels, preprocessing, refuse_unfit
+from trainer.attempt import Task, end_of, good_labels, preprocessing, refuse_unfit
 from trainer.bases.backbone import BaseModel
 from trainer.clock import now
 from trainer.contest import Outcome, contest
@@ -61,10 +61,9 @@ def train(
     ranks.refuse_together(settings, trials=trials, resume=resume)
     _refuse_leak(snapshot, base_model)
     refuse_unfit(settings, base_model)
-    settings = _for_these_images(settings, base_model, snapshot)
-    settings, size = _sized(settings, base_model, snapshot, progress)
+    settings, size = fitted(settings, base_model, snapshot, progress)
     looked = prove_pinned(snapshot, workspace) if workspace else 0
-    until = began + 0.85 * settings.max_seconds
+    until = end_of(settings, began)
     task = Task(snapshot, base_model, out, workspace, until=until, resume=resume, progress=progress)
     held = contest(task, settings) if settings.strategy == "auto" else Outcome(task.attempt(settings))
     held = _tuned(task, held, trials) if trials else held
@@ -88,6 +87,14 @@ def _tuned(task: Task, held: Outcome, trials: int) -> Outcome:
     from trainer.tuning import search  # Optuna takes half a second to import, which others need not wait for
 
     return search(task, held, trials=trials)
+
+
+def fitted(
+    settings: TrainingSettings, base: BaseModel, snapshot: Snapshot, progress: Progress = silent
+) -> tuple[TrainingSettings, dict[str, Any]]:
+    """The settings with what the images decide before anything is trained (size of the input, tiles), and why the input
+    is so large (JSON). Raises ConfigurationError for an area outside the images."""
+    return _sized(_for_these_images(settings, base, snapshot), base, snapshot, progress)
 
 
 def _sized(

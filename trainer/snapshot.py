@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from contracts.bundle import Licence
 from contracts.errors import DatasetError
-from trainer.dataset import KNOWN_COLUMNS, SPLITS, Dataset, Example, Split, read_manifest
+from trainer.dataset import KNOWN_COLUMNS, SPLITS, Dataset, Example, Split, read_manifest, readable
 from trainer.licence import strictest
 from trainer.split import group_of, split
 
@@ -159,6 +159,23 @@ def learned_images(folder: Path) -> set[str]:
     """SHA-256 of the images in that snapshot that a model may have learned from or been chosen by; the pictures
     themselves need not be there any more. Raises DatasetError where there is no snapshot."""
     return {row["sha256"] for row in _saved_rows(folder) if row["split"] in ("train", "validation")}
+
+
+def tested_images(folder: Path) -> tuple[tuple[Example, ...], int]:
+    """The test images of that snapshot that are still as they were, and how many are gone or changed. Raises
+    DatasetError where there is no snapshot."""
+    found, lost = [], 0
+    for row in (row for row in _saved_rows(folder) if row["split"] == "test"):
+        path = folder / row["path"]
+        try:
+            same = readable(path) == row["sha256"]
+        except DatasetError:
+            same = False
+        lost += not same
+        if same:
+            own = {key: value for key, value in row.items() if value and key not in (*KNOWN_COLUMNS, "sha256")}
+            found.append(Example(path, row["label"], row["group"], row.get("site", ""), "test", own, row["sha256"]))
+    return tuple(found), lost
 
 
 def _saved_rows(folder: Path) -> list[dict[str, str]]:

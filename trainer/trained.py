@@ -86,7 +86,14 @@ def save_run(folder: Path, record: RunRecord, rounds: Sequence[Tuned]) -> None:
 
 
 def load_run(folder: Path) -> TrainedModel:
-    """The run in `folder`. Raises ConfigurationError when it is incomplete or its model was changed."""
+    """The run in `folder`. Raises ConfigurationError when it is incomplete or its model was changed, DatasetError when
+    an image of its snapshot was."""
+    record, module = load_model(folder)
+    return TrainedModel(folder, record, module, load_snapshot(record.snapshot))
+
+
+def load_model(folder: Path) -> tuple[RunRecord, nn.Module]:
+    """A run without its images, which may be gone. Raises ConfigurationError as `load_run` does."""
     record = _record(folder)
     if (found := sha256_of(folder / MODEL_NAME)) != record.model_sha256:
         raise ConfigurationError(f"{folder / MODEL_NAME} has SHA-256 {found}, the run says {record.model_sha256}")
@@ -97,7 +104,7 @@ def load_run(folder: Path) -> TrainedModel:
         tasks=record.tasks, pooling=record.pooling,
     )  # fmt: skip
     module.load_state_dict(load_file(folder / MODEL_NAME))
-    return TrainedModel(folder, record, module.eval(), load_snapshot(record.snapshot))
+    return record, module.eval()
 
 
 def _record(folder: Path) -> RunRecord:

@@ -12,69 +12,35 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from contracts.errors import DatasetError
-from contracts.names import Name, Wire
+from contracts.names import Name
 from runtime.decision import Rule
-from trainer.attempt import Attempt, Task
+from trainer.advice import Advice, Reached, Way
+from trainer.attempt import Task, end_of
 from trainer.bases.backbone import BaseModel
 from trainer.bases.catalogue import Listed
 from trainer.bases.verify import from_run
 from trainer.clock import now
-from trainer.contest import Outcome, comparable_losses, shared_images
+from trainer.contest import Outcome, Tried, comparable_losses, shared_images
 from trainer.dataset import Example
 from trainer.evaluate import predict
 from trainer.evaluation import figures
 from trainer.evaluation.figures import Answers, estimate
-from trainer.evaluation.report import Estimate
+from trainer.evaluation.report import LearningCurve
 from trainer.evidence import cheapest
 from trainer.finish import Origin, finish
+from trainer.gain import Gain, gain_over, label_cost, own_curve
 from trainer.memory import kept_memory
 from trainer.progress import Progress, silent
+from trainer.recalled import keep_answers, recall, recall_run
 from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
 from trainer.split import group_of
 from trainer.trained import TrainedModel
 from trainer.weighing import condition_of
-
-
-class Reached(Wire):
-    """On the test images of one site."""
-
-    balanced_accuracy: Estimate
-    auroc: Estimate
-
-
-class Way(Wire):
-    """One way to a model for the target. `held_out_loss` is of the target's own labelled images, each answered by a
-    network that had not seen it; it decides. `test` is read once and decides nothing."""
-
-    name: str
-    images: int = Field(ge=0, description="learned from")
-    seconds: float = Field(ge=0.0)
-    held_out_loss: float
-    held_out_auroc: float | None
-    test: Reached
-
-
-class Advice(Wire):
-    """For one target with that many labels."""
-
-    target: str
-    labels: int
-    ways: tuple[Way, ...]
-    chosen: str
-    why: str
-
-
-class TransferReport(Wire):
-    """`transfer.json`. `matrix[source][target]`: the model of one site as it is, on another's test."""
-
-    schema_version: int = 1
-    matrix: dict[str, dict[str, Reached]]
-    advice: tuple[Advice, ...]
 
 
 def sites_of(snapshot: Snapshot, good: Sequence[str]) -> tuple[str, ...]:
@@ -103,16 +69,33 @@ def _usable(examples: Sequence[Example], good: Sequence[str], what: str) -> None
 
 
 def source_models(
-    snapshot: Snapshot, base: BaseModel, settings: TrainingSettings, out: Path, progress: Progress = silent
-) -> dict[str, TrainedModel]:
+    snapshot: Snapshot, base: BaseModel, settings: TrainingSettings, out: Path, progress: Progress = silent,
+    *, resume: bool = False,
+) -> dict[str, TrainedModel]:  # fmt: skip
     """A model of each site, trained on its own images alone, as run folders `out/SITE`. `settings.good` names the
-    classes that pass anywhere."""
+    classes that pass anywhere. With `resume`, runs there of the same images and settings are taken as they are."""
     found = {}
     for site in sites_of(snapshot, settings.good):
         own = Snapshot(tuple(e for e in snapshot.examples if e.site == site), snapshot.licence)
-        chosen = _with_good(settings, own)
-        found[site] = train(own, base, settings=chosen, out=out / site, site=site, progress=progress)
+        found[site] = _trained(own, base, settings, out / site, site, progress, resume)
     return found
+
+
+def pooled_model(
+    snapshot: Snapshot, base: BaseModel, settings: TrainingSettings, out: Path, progress: Progress = silent,
+    *, resume: bool = False,
+) -> TrainedModel:  # fmt: skip
+    """One model of all sites, as the run folder `out`."""
+    return _trained(snapshot, base, settings, out, "pooled", progress, resume)
+
+
+def _trained(
+    part: Snapshot, base: BaseModel, settings: TrainingSettings, out: Path, site: str, progress: Progress, resume: bool
+) -> TrainedModel:
+    chosen = _with_good(settings, part)
+    task = Task(part, base, out, None, math.inf, resume, progress)
+    done = recall_run(task, chosen) if resume else None
+    return done or train(part, base, settings=chosen, out=out, site=site, progress=progress, resume=resume)
 
 
 def _with_good(settings: TrainingSettings, part: Snapshot) -> TrainingSettings:
@@ -121,29 +104,32 @@ def _with_good(settings: TrainingSettings, part: Snapshot) -> TrainingSettings:
 
 def matrix(models: dict[str, TrainedModel], snapshot: Snapshot, good: Sequence[str]) -> dict[str, dict[str, Reached]]:
     """Every model on the test of every site, good against defect: a kind of defect that a model never saw counts."""
-    found: dict[str, dict[str, Reached]] = {}
-    for source, model in models.items():
-        record = model.record
-        rule = Rule(record.labels, tuple(good), record.thresholds)
-        found[source] = {}
-        for target in models:
-            test = tuple(e for e in snapshot.of("test") if e.site == target)
-            logits = predict(model.module, test, record.preprocessing) / record.temperature
-            found[source][target] = _reached(test, logits, rule)
-    return found
+    return {source: on_sites(model, snapshot, good)[0] for source, model in models.items()}
+
+
+def on_sites(model: TrainedModel, snapshot: Snapshot, good: Sequence[str]) -> tuple[dict[str, Reached], Reached]:
+    """A model on the test of every site, and on all of them together."""
+    record, test = model.record, snapshot.of("test")
+    rule = Rule(record.labels, tuple(good), record.thresholds)
+    logits = predict(model.module, test, record.preprocessing) / record.temperature
+    found = {}
+    for site in sorted({example.site for example in test}):
+        rows = [row for row, example in enumerate(test) if example.site == site]
+        found[site] = _reached(tuple(test[row] for row in rows), logits[rows], rule)
+    return found, _reached(test, logits, rule)
 
 
 @kept_memory()
 def advise(
     snapshot: Snapshot, target: str, base: BaseModel, models: dict[str, TrainedModel], *,
-    labels: int | None, settings: TrainingSettings, out: Path, progress: Progress = silent,
+    labels: int | None, settings: TrainingSettings, out: Path, progress: Progress = silent, resume: bool = False,
 ) -> Advice:  # fmt: skip
     """Try every way for `target` with at most `labels` of its labelled images (None: all), and say which to take.
 
     The cheapest way whose held-out loss is within one standard error, over groups, of the lowest; but never one that
-    is behind `alone` (negative transfer). Each way's model is left as a run folder in `out` (`folder_of`). Groups that
-    are at another site as well do not count: other ways have seen them there. Raises DatasetError where too little is
-    left.
+    is behind `alone` (negative transfer). Each way's model is left as a run folder in `out` (`folder_of`); with
+    `resume` those that are there and of the same images and settings are taken as they are. Groups that are at another
+    site as well do not count: other ways have seen them there. Raises DatasetError where too little is left.
     """
     own = _some(snapshot, target, labels, settings.good)
     others = [
@@ -156,30 +142,55 @@ def advise(
         if source != target:
             plans.append((f"from {source}", _as_base(model, out / f"{source}.safetensors"), own))
     plans.append(("pooled", base, [*others, *own]))
-    attempts: list[Attempt] = []
+    attempts: list[Tried] = []
     models_of: list[TrainedModel] = []
+    tasks: list[Task] = []
     for name, start, examples in plans:
         progress(f"{target}: {name}", len(attempts) / len(plans))
-        began = now()
         part = Snapshot(tuple(examples), snapshot.licence)
-        task = Task(part, start, out / folder_of(name), None, math.inf, False, silent)
-        attempts.append(task.attempt(_with_good(settings, part)))
-        models_of.append(finish(task, Outcome(attempts[-1]), Origin(target), began=began))
+        until = end_of(settings, now())
+        tasks.append(Task(part, start, out / folder_of(name), None, until=until, resume=resume, progress=silent))
+        tried, model = _tried(tasks[-1], _with_good(settings, part), target)
+        attempts.append(tried)
+        models_of.append(model)
     elsewhere = {group_of(example) for example in snapshot.examples if example.site != target}
     images = shared_images(attempts, lambda e: condition_of(e) == target and group_of(e) not in elsewhere)
     if not images:
         raise DatasetError(f"every group of {target} is at another site, too: nothing tells what is unseen there")
     losses = comparable_losses(attempts, images)
     number, _, _ = cheapest(losses, [group_of(example) for example in images])
+    said = [_held_out(*pair, images) for pair in zip(attempts, models_of, strict=True)]
     ways = [
-        _way(plan[0], attempt, model, images, float(loss.mean()))
-        for plan, attempt, model, loss in zip(plans, attempts, models_of, losses, strict=True)
+        _way(plan[0], model, answers, float(loss.mean()))
+        for plan, model, answers, loss in zip(plans, models_of, said, losses, strict=True)
     ]
     gain = ways[0].held_out_loss - ways[number].held_out_loss
     better = f"held-out loss {gain:.4f} below alone's" if number else "nothing else is better by one standard error"
     count = sum(example.split != "test" for example in own)
     why = f"{ways[number].name}: {better} ({len(images)} images of {target})"
-    return Advice(target=target, labels=count, ways=tuple(ways), chosen=ways[number].name, why=why)
+    labelled = [example for example in snapshot.of("train", "validation") if example.site == target]
+    curve = own_curve(tasks[0], _with_good(settings, tasks[0].snapshot), labelled, attempts[0].taught.penalty)
+    gains = [gain_over((said[0], losses[0]), pair) for pair in zip(said[1:], losses[1:], strict=True)]
+    worth = [ways[0], *(_worth(way, gain, curve, count) for way, gain in zip(ways[1:], gains, strict=True))]
+    return Advice(
+        target=target, labels=count, ways=tuple(worth), chosen=ways[number].name, why=why, curve=curve, folder=str(out)
+    )
+
+
+def _tried(task: Task, settings: TrainingSettings, target: str) -> tuple[Tried, TrainedModel]:
+    """The way carried out, or taken as it lies there."""
+    if task.resume and (done := recall(task, settings)) is not None:
+        return done
+    began = now()
+    attempt = task.attempt(settings)
+    model = finish(task, Outcome(attempt), Origin(target), began=began)
+    keep_answers(model, attempt.taught)
+    return attempt, model
+
+
+def _worth(way: Way, gain: Gain, curve: LearningCurve | None, labels: int) -> Way:
+    cost = label_cost(curve, labels, gain.balanced_accuracy) if curve else None
+    return way.model_copy(update={"gain": gain, "cost": cost})
 
 
 def folder_of(way: str) -> str:
@@ -205,24 +216,32 @@ def _as_base(model: TrainedModel, weights: Path) -> BaseModel:
     return Listed(entry, weights.parent).base_model(weights)
 
 
-def _way(name: str, attempt: Attempt, model: TrainedModel, images: Sequence[Example], loss: float) -> Way:
-    record, taught, test = model.record, attempt.taught, model.snapshot.of("test")
+def _held_out(attempt: Tried, model: TrainedModel, images: Sequence[Example]) -> Answers:
+    """Answers to held-out images, as the model would give and judge them."""
+    record, taught = model.record, attempt.taught
     rule = Rule(record.labels, record.good_labels, record.thresholds)
     row = {example.sha256: number for number, example in enumerate(taught.held_out)}
-    said = taught.logits[[row[image.sha256] for image in images]].double().softmax(1).numpy()
+    logits = taught.logits[[row[image.sha256] for image in images]] / record.temperature
+    return Answers(tuple(images), logits.double().softmax(1).numpy(), rule)
+
+
+def _way(name: str, model: TrainedModel, said: Answers, loss: float) -> Way:
+    record, test = model.record, model.snapshot.of("test")
     logits = predict(model.module, test, record.preprocessing) / record.temperature
     return Way(
         name=name,
         images=len(model.snapshot.of("train", "validation")),
         seconds=record.seconds,
         held_out_loss=loss,
-        held_out_auroc=figures.area(Answers(tuple(images), said, rule), np.arange(len(images))),
-        test=_reached(test, logits, rule),
+        held_out_auroc=figures.area(said, np.arange(len(said.examples))),
+        test=_reached(test, logits, said.rule),
     )
 
 
 def _reached(test: tuple[Example, ...], logits: torch.Tensor, rule: Rule) -> Reached:
     answers = Answers(test, logits.double().softmax(1).numpy(), rule)
     return Reached(
-        balanced_accuracy=estimate(answers, figures.balanced_accuracy), auroc=estimate(answers, figures.area)
+        balanced_accuracy=estimate(answers, figures.balanced_accuracy),
+        auroc=estimate(answers, figures.area),
+        images=len(test),
     )

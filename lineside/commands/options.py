@@ -12,9 +12,6 @@ CIRCLE = "Parts of the circle"
 SERVICES = "Services"
 
 Threads = Annotated[int, typer.Option(help="Threads for computing.", min=1)]
-Device = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option(help="Where networks compute; auto: on a GPU if there is one.")
-]
 Workspace = Annotated[Path, typer.Option(help="Folder for snapshots, runs and bundles; made when it is missing.")]
 Components = Annotated[int | None, typer.Option(help="Principal components of the drift reference.", min=1, max=64)]
 ExportConfig = Annotated[
@@ -22,6 +19,29 @@ ExportConfig = Annotated[
     typer.Option("--config", help="A TOML file (export.toml) of how the bundle is made; see docs/settings.md."),
 ]
 Base = Annotated[str | None, typer.Option(help="Base model by its id in the catalogue; see `lineside models list`.")]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        help="Pixels a side of the network's input, WIDTHxHEIGHT, or auto: up to twice the base model's where "
+        "that shows more, or the --smallest-defect; default: the base model's."
+    ),
+]
+Flips = Annotated[
+    Literal["auto", "none", "horizontal", "vertical", "both", "square"],
+    typer.Option(help="Mirrorings that leave a part what it is; square: quarter turns too; auto: tries."),
+]
+TileGrid = Annotated[
+    str | None,
+    typer.Option(
+        "--tiles",
+        help="COLUMNSxROWS: windows that the network sees one by one in its full size; COLUMNSxROWS@0.25: a quarter of "
+        "a side in common, 0.15 without it.",
+    ),
+]
+MaxSeconds = Annotated[float, typer.Option(help="A training that takes longer is cut short, and says so.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Where networks compute; auto: on a GPU if there is one.")
+]
 MonitorUrl = Annotated[str, typer.Option("--monitor", help="Address of the monitor.")]
 Token = Annotated[str | None, typer.Option(envvar="LINESIDE_TOKEN", help="The monitor's token.")]
 

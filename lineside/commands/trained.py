@@ -1,4 +1,4 @@
-"""What a trained model is worth, and what follows it: `evaluate`, `correct`, `transfer`, `retrain`."""
+"""What a trained model is worth, and what follows it: `evaluate`, `correct`, `retrain`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lineside.commands.options import CIRCLE, Base, Components, Device, Threads, Workspace
+from lineside.commands.options import CIRCLE, Components, Device, Threads, Workspace
 from lineside.group import carry_out
 
 trained_app = typer.Typer()
@@ -39,39 +39,6 @@ def correct(
     from lineside.correct import run_correct
 
     carry_out(run_correct, run, corrections, out)
-
-
-@trained_app.command(rich_help_panel=CIRCLE)
-def transfer(
-    data: Annotated[Path, typer.Argument(help="A manifest CSV with a column `site`.")],
-    out: Annotated[Path, typer.Option(help="Folder for every site's run and transfer.json.")],
-    target: Annotated[
-        list[str] | None, typer.Option(help="Advise for this site; may be given more than once. Default: all.")
-    ] = None,
-    labels: Annotated[
-        int | None, typer.Option(help="Use at most so many labelled images of the target.", min=10)
-    ] = None,
-    base: Base = None,
-    weights: Annotated[Path | None, typer.Option(help="File with the base model's weights.")] = None,
-    good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
-    strategy: Annotated[
-        Literal["probe", "tail", "full", "gradual", "lora"],
-        typer.Option(help="How every model is trained; probe takes seconds."),
-    ] = "tail",
-    workspace: Annotated[Path, typer.Option(help="Its catalogue.toml is read.")] = Path("workspace"),
-    seed: Annotated[int, typer.Option(help="Of the split and the trainings.")] = 0,
-    threads: Threads = 2,
-    device: Device = "auto",
-) -> None:
-    """Which sites can help each other: every model on every site, and for one site alone, from a sister, or pooled."""
-    from lineside.transfer import TransferOptions, run_transfer
-
-    options = TransferOptions(
-        data=data, out=out, workspace=workspace, targets=tuple(target or ()), labels=labels, base=base,
-        weights=weights, good_labels=tuple(good or ()), strategy=strategy, seed=seed, threads=threads,
-        device=device,
-    )  # fmt: skip
-    carry_out(run_transfer, options)
 
 
 @trained_app.command(rich_help_panel=CIRCLE)

@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from lineside.commands.options import CIRCLE, Base, Device, Threads, Workspace, unsaid
+from lineside.commands.options import (
+    CIRCLE,
+    Base,
+    Device,
+    Flips,
+    MaxSeconds,
+    Size,
+    Threads,
+    TileGrid,
+    Workspace,
+    unsaid,
+)
 from lineside.group import carry_out
 
 training_app = typer.Typer()
@@ -73,13 +84,7 @@ def train(
         ),
     ] = "tail",
     lora_rank: Annotated[int, typer.Option(help="Rank of the adapters of --strategy lora.", min=1, max=256)] = 8,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            help="Pixels a side of the network's input, WIDTHxHEIGHT, or auto: up to twice the base model's where "
-            "that shows more, or the --smallest-defect; default: the base model's."
-        ),
-    ] = None,
+    size: Size = None,
     resize: Annotated[
         Literal["stretch", "pad"],
         typer.Option(help="How an image comes to the input's shape; pad: with edges, so that nothing is stretched."),
@@ -88,10 +93,7 @@ def train(
         Literal["mean", "gem"],
         typer.Option(help="Of all places of the picture; gem: the generalised mean, which a small defect moves more."),
     ] = "mean",
-    flips: Annotated[
-        Literal["auto", "none", "horizontal", "vertical", "both", "square"],
-        typer.Option(help="Mirrorings that leave a part what it is; square: quarter turns too; auto: tries."),
-    ] = "auto",
+    flips: Flips = "auto",
     average: Annotated[
         bool,
         typer.Option("--average", help="The line averages over these mirrorings: steadier, as many times the compute."),
@@ -115,13 +117,7 @@ def train(
             min=0.1,
         ),
     ] = None,
-    tiles: Annotated[
-        str | None,
-        typer.Option(
-            help="COLUMNSxROWS: windows that the network sees one by one in its full size; COLUMNSxROWS@0.25: a "
-            "quarter of a side in common, 0.15 without it."
-        ),
-    ] = None,
+    tiles: TileGrid = None,
     region_of_interest: Annotated[
         str | None,
         typer.Option(help="left,top,right,bottom: the rectangle, in pixels of the image, that is seen and kept."),
@@ -167,9 +163,7 @@ def train(
     most_reviewed: Annotated[
         float, typer.Option(help="With --cost-review: share of the parts that people have time for.", min=0, max=1)
     ] = 1.0,
-    max_seconds: Annotated[
-        float, typer.Option(help="A training that takes longer is cut short, and says so.")
-    ] = 3600.0,
+    max_seconds: MaxSeconds = 3600.0,
     tune: Annotated[
         int, typer.Option(help="Try so many other values of the recipe within --max-seconds; 20 is a start.", min=0)
     ] = 0,

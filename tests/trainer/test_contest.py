@@ -123,7 +123,7 @@ def test_auto_tries_two_writes_why_and_later_trainings_keep_the_choice(
     assert any(f"Chosen: {winner}" in reason for reason in found["reasons"])
     assert f"- strategy: {winner}. Candidates probe and tail" in (model.folder / "card.md").read_text()
     assert model.record.lineage.training["strategy"] == winner
-    assert recall_site(tmp_path / "space").settings.strategy == winner
+    assert recall_site(tmp_path / "space", model.record.site, model.record.product).settings.strategy == winner
     assert not (tmp_path / "run" / "checkpoint").exists()
 
 

@@ -112,6 +112,8 @@ def test_time_limit_ends_training_early_with_a_usable_model(
     assert hurried.record.test_metrics.examples > 0
     assert "cut short by its limit of 0.001 s" in hurried.record.cannot_promise[0]
     assert not any("cut short" in sentence for sentence in first_model.record.cannot_promise)
+    assert "key" in first_model.record.details
+    assert "key" not in hurried.record.details, "the clock had a say: nobody may take it for what would come out again"
 
 
 def test_changed_model_file_is_refused(first_model: TrainedModel, tmp_path: Path) -> None:

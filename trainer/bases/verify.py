@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from contracts.errors import ConfigurationError
 from contracts.preprocessing import Preprocessing
@@ -15,7 +16,7 @@ from trainer.bases.backbone import load_base_model, sha256_of
 from trainer.bases.catalogue import Entry, Listed
 from trainer.network import Network
 from trainer.stem import multiplications
-from trainer.trained import load_run
+from trainer.trained import RunRecord, load_run
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,8 @@ def from_run(folder: Path, name: str, weights: Path, *, reviewer: str, today: da
     that of its base model, with every limit, bias and accepted risk. From random weights nothing is inherited."""
     model = load_run(folder)
     record = model.record
-    backbone, _ = load_base_model(record.base_model.model_copy(update={"weights": None}))
-    network = Network(backbone, len(record.labels), tasks=record.tasks)  # its stages are the backbone's own modules
-    network.load_state_dict(model.module.state_dict())
     weights.parent.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.contiguous() for key, value in backbone.state_dict().items()}, weights)
+    save_file(backbone_of(record, model.module), weights)
     spec, licence, base = record.preprocessing, record.licence, record.base_model
     ancestors = base.line() if record.lineage.base_model_sha256 else ()
     learned = f"snapshot {record.lineage.snapshot_hash} of site {record.site}"
@@ -83,3 +81,11 @@ def from_run(folder: Path, name: str, weights: Path, *, reviewer: str, today: da
         ancestors=ancestors,
         snapshot=str(record.snapshot),
     )
+
+
+def backbone_of(record: RunRecord, module: nn.Module) -> dict[str, Tensor]:
+    """The weights of a run's backbone under timm's names."""
+    backbone, _ = load_base_model(record.base_model.model_copy(update={"weights": None}))
+    network = Network(backbone, len(record.labels), tasks=record.tasks)  # its stages are the backbone's own modules
+    network.load_state_dict(module.state_dict())
+    return {key: value.contiguous() for key, value in backbone.state_dict().items()}

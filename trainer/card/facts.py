@@ -7,6 +7,7 @@ from typing import Any
 
 from contracts.quality import QualityReport
 from trainer.bases.worth import worth_of
+from trainer.by_site import AtSite
 from trainer.card.base import base_facts
 from trainer.card.values import (
     DataFacts,
@@ -61,8 +62,9 @@ def card_of(record: RunRecord, snapshot: Snapshot, quality: QualityReport | None
         task_comparisons={
             name: Together.model_validate(each) for name, each in (details.get("tasks_alone") or {}).items()
         },
+        sites=tuple(AtSite.model_validate(each) for each in details.get("sites") or ()),
         kept=kept,
-        kept_unknown=UNKNOWN if retrained and not kept else "",
+        kept_unknown=UNKNOWN if retrained and all(each.against == "nobody" for each in kept) else "",
         cannot_promise=record.cannot_promise,
     )
 

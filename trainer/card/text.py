@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trainer.bases.worth import Worth
+from trainer.by_site import lines_of
 from trainer.card.base import base_lines
 from trainer.card.made import image_lines, input_lines, training_lines
 from trainer.card.values import ModelCard, Together
@@ -39,6 +40,7 @@ def markdown(card: ModelCard, files: Mapping[str, str]) -> str:
         *input_lines(card.input),
         "",
         *_metrics(card),
+        *_sites(card),
         *_tasks(card),
         *_decision(card),
         *_kept(card),
@@ -124,6 +126,11 @@ def _decision(card: ModelCard) -> list[str]:
         f"defective. Calibrated: logits are divided by {card.temperature:.3g} (temperature){shift}.",
         "",
     ]
+
+
+def _sites(card: ModelCard) -> list[str]:
+    """Each site by itself, where there are several."""
+    return ["### Site by site", "", *(f"- {line}" for line in lines_of(card.sites)), ""] if card.sites else []
 
 
 def _kept(card: ModelCard) -> list[str]:

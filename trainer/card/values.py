@@ -15,6 +15,7 @@ from contracts.tasks import Tasks
 from contracts.thresholds import Thresholds
 from trainer.bases.backbone import Described
 from trainer.bases.worth import Worth
+from trainer.by_site import AtSite
 from trainer.evaluation.report import Estimate, Evaluation, TaskFigures
 from trainer.forgetting import Kept
 from trainer.network import Pooling
@@ -128,6 +129,7 @@ class ModelCard(Wire):
     tasks: Tasks | None
     task_figures: TaskFigures | None
     task_comparisons: dict[str, Together]
+    sites: tuple[AtSite, ...] = Field(default=(), description="the test site by site, where there are several")
     kept: tuple[Kept, ...] = Field(description="what a retrained model has kept of its parent")
     kept_unknown: str = Field(description="why nobody knows what it has kept; empty: known, or it has no parent")
     cannot_promise: tuple[str, ...]
