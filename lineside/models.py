@@ -23,6 +23,7 @@ from trainer.bases.policy import Judgement, choose, judge
 from trainer.bases.ranking import rank
 from trainer.bases.verify import from_run, verify
 from trainer.dataset import gather
+from trainer.parting import Parting
 
 
 def run_list(own: Path, *, as_json: bool) -> None:
@@ -89,14 +90,17 @@ def run_verify(own: Path, names: list[str], weights: Path | None) -> bool:
     return right
 
 
-def run_rank(own: Path, data: Path, *, weights: Path | None, seed: int) -> None:
-    """`lineside models rank`: every model that the policy allows and whose weights are here."""
-    examples = gather(data).examples
+def run_rank(own: Path, data: Path, *, weights: Path | None, parting: Parting) -> None:
+    """`lineside models rank`: every model that the policy allows and whose weights are here, on the images that a
+    training would learn or choose by; those of the test choose nothing, a base model neither."""
+    gathered = gather(data)
+    parted = parting.parted(gathered.examples, gathered.source, parting.pins())
+    examples = [example for example in parted if example.split in ("train", "validation")]
     if len({example.label for example in examples}) < 2:
-        raise DatasetError(f"{data} has fewer than two classes: there is nothing to tell apart")
+        raise DatasetError(f"{data} has fewer than two classes beside its test: there is nothing to tell apart")
     with shown_progress() as progress:
         ranked = rank(
-            _usable(read_catalogue(own), weights), examples, seed=seed,
+            _usable(read_catalogue(own), weights), examples, seed=parting.seed,
             tick=lambda done, name: progress("looking through", done, name),
         )  # fmt: skip
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -109,8 +113,8 @@ def run_rank(own: Path, data: Path, *, weights: Path | None, seed: int) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        "\nhigher evidence is better, on these images only; distance: how far they lie from what the weights were made "
-        "for,\nin standard deviations (0.4 is usual for photographs under ImageNet weights)"
+        "\nhigher evidence is better, on these images only, none of the test; distance: how far they lie from what\n"
+        "the weights were made for, in standard deviations (0.4 is usual for photographs under ImageNet weights)"
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from pydantic import ValidationError
 
@@ -13,7 +12,9 @@ from lineside.models import chosen_base
 from trainer.attempt import refuse_unfit
 from trainer.dataset import BOXES_COLUMN, MASK_COLUMN, columns_of
 from trainer.layout import MASKS
+from trainer.parting import Parting, SplitBy
 from trainer.settings import TrainingSettings
+from trainer.trained import RUN_NAME
 
 _OPTIONS = {
     "tasks": "task",
@@ -42,11 +43,17 @@ class TrainOptions:
     seed: int = 0
     threads: int = 2
     yardstick: bool = False
-    split_by: Literal["group", "time"] = "group"
+    split_by: SplitBy = "group"
     resume: bool = False
+    overwrite: bool = False
     tune: int = 0
     size: str | None = None
     settings: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def parting(self) -> Parting:
+        """How the images are split."""
+        return Parting(seed=self.seed, only_site=self.only_site, by=self.split_by, workspace=self.workspace)
 
 
 def settings_of(options: TrainOptions) -> TrainingSettings:
@@ -93,6 +100,10 @@ def refuse_early(options: TrainOptions) -> None:
     """What is wrong whatever the images are, before anybody waits for them to be read. Raises ConfigurationError and
     DatasetError."""
     settings = settings_of(options)
+    if (options.out / RUN_NAME).exists() and not (options.overwrite or options.resume):
+        raise ConfigurationError(
+            f"{options.out} holds a finished run, which would be lost; choose another --out, or say --overwrite"
+        )
     refuse_unfit(settings)
     chosen_base(options.workspace, name=options.base, weights=options.weights)
     if not options.data.exists():

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from contracts.certificate import TaskMetrics
-from contracts.errors import ConfigurationError, OrderError
+from contracts.errors import OrderError
 from contracts.orders import Retrain
 from contracts.quantisation import Quantisation
 from contracts.settings import parse_settings, read_settings
@@ -22,13 +22,11 @@ from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from lineside.train_options import TrainOptions, settings_of
 from runtime.bundle import Bundle
-from trainer.dataset import Dataset, checked, read
+from trainer.dataset import read
 from trainer.licence import found, stated
 from trainer.rounds import ranks
 from trainer.run import TrainedModel, train
 from trainer.settings import DeviceName
-from trainer.snapshot import take_snapshot
-from trainer.split import by_time
 
 if TYPE_CHECKING:
     from exporter.settings import ExportSettings
@@ -36,13 +34,13 @@ if TYPE_CHECKING:
 
 def train_model(options: TrainOptions, progress: Callable[..., None]) -> TrainedModel:
     """Read, check, split and snapshot the images, train, and write the run folder."""
-    dataset = _dataset(options)
+    dataset = read(options.data)
     licence = (
         stated(options.licence, owner=options.owner, permitted_use=options.permitted_use)
         if options.licence
         else found(options.data)
     )
-    snapshot = take_snapshot(dataset, licence=licence, seed=options.seed)
+    snapshot = options.parting.snapshot(dataset, licence)
     settings = settings_of(options)
     return train(
         snapshot,
@@ -56,18 +54,6 @@ def train_model(options: TrainOptions, progress: Callable[..., None]) -> Trained
         resume=options.resume,
         trials=options.tune,
     )
-
-
-def _dataset(options: TrainOptions) -> Dataset:
-    dataset = read(options.data)
-    if options.only_site is not None:
-        sites = sorted({example.site for example in dataset.examples})
-        if options.only_site not in sites:
-            raise ConfigurationError(
-                f"{options.data} has no rows of site {options.only_site!r}; it has {', '.join(sites)}"
-            )
-        dataset = dataset.only(lambda example: example.site == options.only_site)
-    return checked(by_time(dataset.examples), dataset.source) if options.split_by == "time" else dataset
 
 
 @contextmanager
@@ -190,6 +176,8 @@ def print_trained(model: TrainedModel) -> None:
     console.print(f"[green]✓[/] trained in {record.seconds:.0f} s: {model.folder}")
     console.print(f"  test split, {metrics.examples} images nobody trained on: {_quality(metrics)}")
     console.print(f"  (always giving the commoner answer would reach an accuracy of {_share(metrics.best_constant)})")
+    if "pinned" in record.details:
+        console.print(f"  test groups: {record.details['pinned']}")
     for sentence in record.cannot_promise:
         console.print(f"  [yellow]cannot promise[/] {sentence}")
     console.print(f"  model card: {model.folder / 'card.md'}")

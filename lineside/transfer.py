@@ -15,9 +15,10 @@ from lineside.progress import shown_progress
 from trainer.dataset import read
 from trainer.evaluation.report import Estimate
 from trainer.licence import found
+from trainer.parting import Parting
+from trainer.proof import prove_pinned
 from trainer.run import good_labels
 from trainer.settings import StrategyName, TrainingSettings
-from trainer.snapshot import take_snapshot
 from trainer.transfer import Advice, Reached, TransferReport, advise, folder_of, matrix, sites_of, source_models
 
 
@@ -40,13 +41,16 @@ class TransferOptions:
 
 def run_transfer(options: TransferOptions) -> None:
     """Train each site's model, compare, advise, write `transfer.json`."""
-    snapshot = take_snapshot(read(options.data), licence=found(options.data), seed=options.seed)
+    parting = Parting(seed=options.seed, workspace=options.workspace)
+    snapshot = parting.snapshot(read(options.data), found(options.data))
     good = good_labels(snapshot.labels, options.good_labels)
     sites = sites_of(snapshot, good)
     if unknown := sorted(set(options.targets) - set(sites)):
         raise ConfigurationError(f"{options.data} has no rows of site {unknown[0]!r}; it has {', '.join(sites)}")
     base = chosen_base(options.workspace, name=options.base, weights=options.weights)
     settings = TrainingSettings(seed=options.seed, threads=options.threads, good=good, strategy=options.strategy)
+    prove_pinned(snapshot, options.workspace)
+    snapshot.save(options.workspace)
     with shown_progress() as progress:
         models = source_models(snapshot, base, settings, options.out / "sites", progress)
         advice = tuple(

@@ -24,7 +24,7 @@ def card(record: RunRecord, snapshot: Snapshot, kept: Sequence[Kept] = ()) -> st
         "## Made from",
         "",
         f"- images: snapshot `{lineage.snapshot_hash}`, split `{lineage.split_hash}`",
-        *_pinned(record, snapshot),
+        f"- test groups: {record.details['pinned']}",
         *(
             f"- {split}: " + ", ".join(f"{n} {label}" for label, n in sorted(of.items()))
             for split, of in counts.items()
@@ -118,14 +118,6 @@ def _restarts(record: RunRecord) -> list[str]:
     """What was begun again at half the learning rate."""
     jumps = record.details.get("restarts", [])
     return [f"- begun again at half the learning rate where its curve jumped: {'; '.join(jumps)}"] if jumps else []
-
-
-def _pinned(record: RunRecord, snapshot: Snapshot) -> list[str]:
-    """What was checked about the test groups."""
-    if snapshot.parent is None:
-        return ["- the first snapshot of its line: its test groups are never trained on from now on"]
-    looked = record.details.get("snapshots_looked_through", 0)
-    return [f"- test groups: trained on in none of the {looked} earlier snapshots (checked)"]
 
 
 def _share(value: float | None) -> str:

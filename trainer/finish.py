@@ -29,6 +29,7 @@ from trainer.licence import strictest
 from trainer.line import draw_line
 from trainer.marks import boxes_of
 from trainer.network import Network
+from trainer.proof import Proof, prove_pinned
 from trainer.resolution import too_coarse
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
@@ -50,15 +51,19 @@ class Origin:
     parent: TrainedModel | None = None
 
 
-def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: int = 0) -> TrainedModel:
-    """The run folder `task.out`. `began` in seconds of `trainer.clock`; `looked`: snapshots that were searched for
-    images of this test. Raises ConfigurationError and DatasetError."""
+def finish(task: Task, held: Outcome, origin: Origin, *, began: float, proof: Proof | None = None) -> TrainedModel:
+    """The run folder `task.out`. `began` in seconds of `trainer.clock`; `proof`: that nobody trained on this test
+    (default: nothing was looked through). Raises ConfigurationError and DatasetError."""
     snapshot, settings = task.snapshot, held.attempt.settings
     course, stem, taught = held.attempt.course, held.attempt.stem, held.attempt.taught
     thresholds, calibration = draw_line(course, stem, taught, snapshot)
     task.progress("testing", 0.92)
     beside, weak = _beside_class(task, held.attempt)
-    details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked, **beside}
+    details: dict[str, Any] = {
+        **_details(held, calibration),
+        **_proven(proof or prove_pinned(snapshot, None)),
+        **beside,
+    }
     if settings.yardstick and settings.strategy != "scratch":
         details["yardstick"] = _yardstick(task, held.attempt)
     rule = Rule(course.labels, course.good, thresholds)
@@ -119,6 +124,10 @@ def _record(
         cannot_promise=cannot,
         details=details,
     )
+
+
+def _proven(proof: Proof) -> dict[str, Any]:
+    return {"snapshots_looked_through": proof.looked, "pinned": proof.in_words()}
 
 
 def _hurried(taught: Taught, settings: TrainingSettings) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lineside.commands.options import CIRCLE, Base, Components, ExportConfig, Threads, Workspace
+from lineside.commands.options import CIRCLE, Base, Components, ExportConfig, OnlySite, SplitBy, Threads, Workspace
 from lineside.group import carry_out
 
 training_app = typer.Typer()
@@ -24,15 +24,19 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Exit status 1 when an error is found.")] = False,
     labels: Annotated[bool, typer.Option(help="Also look for labels that are probably wrong.")] = True,
     good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
+    only_site: OnlySite = None,
+    split: SplitBy = "group",
     seed: Annotated[int, typer.Option(help="The split that a training with this seed would make is checked.")] = 0,
     workspace: Workspace = Path("workspace"),
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
 ) -> None:
     """What is wrong with the images: leaks between splits, copies, wrong labels, light, sizes, missing groups."""
     from lineside.check import run_check
+    from trainer.parting import Parting
 
+    parting = Parting(seed=seed, only_site=only_site, by=split, workspace=workspace)
     report = carry_out(
-        run_check, data, out=out, seed=seed, good=tuple(good or ()), labels=labels, workspace=workspace, as_json=as_json
+        run_check, data, out=out, parting=parting, good=tuple(good or ()), labels=labels, as_json=as_json
     )
     if strict and report.worst() == "error":
         raise typer.Exit(1)
@@ -45,7 +49,7 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the run: model, metrics, curves, card.")],
     site: Annotated[str, typer.Option(help="Name of the site the model is for.")] = "site-1",
-    only_site: Annotated[str | None, typer.Option(help="Use only the manifest's rows of this site.")] = None,
+    only_site: OnlySite = None,
     product: Annotated[str, typer.Option(help="Name of the product.")] = "default",
     workspace: Workspace = Path("workspace"),
     base: Base = None,
@@ -56,9 +60,7 @@ def train(
     owner: Annotated[str, typer.Option(help="Who owns the images.")] = "unknown",
     licence: Annotated[str, typer.Option(help="Licence of the images; default: what lies beside them.")] = "",
     permitted_use: Annotated[str, typer.Option(help="What the images may be used for.")] = "unknown",
-    split: Annotated[
-        Literal["group", "time"], typer.Option(help="time: train on the past, test on the last days (captured_at).")
-    ] = "group",
+    split: SplitBy = "group",
     strategy: Annotated[
         Literal["auto", "probe", "tail", "full", "gradual", "lora", "scratch"],
         typer.Option(
@@ -165,6 +167,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a killed training of the same images left off.")
     ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in --out.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Train nothing where `lineside check` finds an error.")
     ] = False,
@@ -181,7 +184,8 @@ def train(
     options = TrainOptions(
         data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
-        split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume, tune=tune, size=size,
+        split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume, overwrite=overwrite, tune=tune,
+        size=size,
         settings={
             "strategy": strategy, "lora_rank": lora_rank, "resize": resize, "pooling": pooling,
             "max_seconds": max_seconds, "flips": flips, "average": average, "smallest_defect": smallest_defect,
@@ -198,7 +202,7 @@ def train(
     carry_out(refuse_early, options)
     with together(device) as leads:
         if leads:
-            carry_out(check_before_training, data, out, only_site=only_site, seed=seed, strict=strict)
+            carry_out(check_before_training, data, out, parting=options.parting, strict=strict)
         carry_out(run_train, options)
         if evaluate and leads:
             carry_out(run_evaluate, out, baselines=True)
@@ -248,7 +252,9 @@ def transfer(
         Literal["probe", "tail", "full", "gradual", "lora"],
         typer.Option(help="How every model is trained; probe takes seconds."),
     ] = "tail",
-    workspace: Annotated[Path, typer.Option(help="Its catalogue.toml is read.")] = Path("workspace"),
+    workspace: Annotated[
+        Path, typer.Option(help="Its catalogue.toml is read; its test images stay test images, and so do these.")
+    ] = Path("workspace"),
     seed: Annotated[int, typer.Option(help="Of the split and the trainings.")] = 0,
     threads: Threads = 2,
 ) -> None:
