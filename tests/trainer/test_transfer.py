@@ -110,7 +110,7 @@ def test_a_transfer_needs_two_named_sites(snapshot: Snapshot) -> None:
 def test_command_prints_the_matrix_and_writes_the_report(tmp_path: Path) -> None:
     manifest = two_halls(tmp_path)
     arguments = ["transfer", str(manifest), "--out", str(tmp_path / "out"), "--strategy", "probe", "--target", "hall-b"]
-    arguments[1:1] = ["--workspace", str(tmp_path / "workspace")]
+    arguments[1:1] = ["--workspace", str(tmp_path / "workspace"), "--threads", "1"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     report = TransferReport.model_validate_json((tmp_path / "out" / "transfer.json").read_text())
