@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -14,8 +15,9 @@ from contracts.quality import QualityReport
 from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from trainer.course import Course, set_out
-from trainer.dataset import Gathered, gather
+from trainer.dataset import Example, Gathered, gather
 from trainer.device import device_for
+from trainer.parting import Parting
 from trainer.quality.inspect import inspect
 from trainer.quality.page import page
 from trainer.run import good_labels
@@ -26,18 +28,19 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
 
 
 def run_check(
-    data: Path, *, out: Path | None, seed: int, good: tuple[str, ...], labels: bool, workspace: Path, as_json: bool,
+    data: Path, *, out: Path | None, parting: Parting, good: tuple[str, ...], labels: bool, as_json: bool,
     device: DeviceName = "cpu",
 ) -> QualityReport:  # fmt: skip
     """Check, print, and write `quality.html` and `quality.json` into `out`. Raises DatasetError, and ConfigurationError
     for a device that is not there."""
     device_for(device)
-    settings = TrainingSettings(seed=seed, device=device)
+    settings = TrainingSettings(seed=parting.seed, device=device)
     gathered = gather(data)
-    judge = _judge(gathered, good, settings, workspace) if labels else None
+    names = _names(parting.of_site(gathered.examples, gathered.source))
+    judge = _judge(names, good, parting, settings) if labels else None
     with shown_progress(quiet=as_json) as progress:
-        days = _good(_names(gathered), good) is not None
-        report = inspect(gathered, seed=seed, judge=judge, days=days, progress=progress)
+        days = _good(names, good) is not None
+        report = inspect(gathered, parting=parting, judge=judge, days=days, progress=progress)
     if out is not None:
         write_report(report, gathered, out)
     if as_json:
@@ -54,11 +57,12 @@ def write_report(report: QualityReport, gathered: Gathered, out: Path) -> None:
     (out / "quality.html").write_text(page(report, {e.path: e.label for e in gathered.examples}), encoding="utf-8")
 
 
-def check_before_training(data: Path, out: Path, *, only_site: str | None, seed: int, strict: bool) -> None:
-    """What `lineside train` does first: the quick checks, into the run folder. With `strict` an error ends it."""
+def check_before_training(data: Path, out: Path, *, parting: Parting, strict: bool) -> None:
+    """What `lineside train` does first: the quick checks of the images and of the split that it will train with, into
+    the run folder. With `strict` an error ends it."""
     gathered = gather(data)
     with shown_progress() as progress:
-        report = inspect(gathered, seed=seed, only_site=only_site, progress=progress)
+        report = inspect(gathered, parting=parting, progress=progress)
     write_report(report, gathered, out)
     worth_saying = tuple(finding for finding in report.findings if finding.weight != "note")
     _print(report.model_copy(update={"findings": worth_saying}), out)
@@ -67,21 +71,20 @@ def check_before_training(data: Path, out: Path, *, only_site: str | None, seed:
 
 
 def _judge(
-    gathered: Gathered, good: tuple[str, ...], settings: TrainingSettings, workspace: Path
+    names: tuple[str, ...], good: tuple[str, ...], parting: Parting, settings: TrainingSettings
 ) -> tuple[Course, Stem] | None:
     """The small backbone with a head for these classes; None where there are not two classes."""
-    names = _names(gathered)
     if len(names) < 2:
         return None
-    base = chosen_base(workspace)
+    base = chosen_base(parting.workspace)
     spec = Preprocessing(width=base.width, height=base.height, mean=base.mean, std=base.std)
     passes = _good(names, good) or names[:1]  # for the weights alone: to label errors it does not matter
     course, stem, _ = set_out(base, names, passes, settings, spec)
     return course, stem
 
 
-def _names(gathered: Gathered) -> tuple[str, ...]:
-    return tuple(sorted({example.label for example in gathered.examples}))
+def _names(examples: Sequence[Example]) -> tuple[str, ...]:
+    return tuple(sorted({example.label for example in examples}))
 
 
 def _good(names: tuple[str, ...], good: tuple[str, ...]) -> tuple[str, ...] | None:

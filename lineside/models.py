@@ -24,6 +24,7 @@ from trainer.bases.ranking import rank
 from trainer.bases.verify import from_run, verify
 from trainer.dataset import gather
 from trainer.device import device_for
+from trainer.parting import Parting
 from trainer.settings import DeviceName
 
 
@@ -107,15 +108,18 @@ def _way_here(listed: Listed) -> str:
     return f"with its file{place}: `lineside models verify {entry.id} --weights FILE`"
 
 
-def run_rank(own: Path, data: Path, *, weights: Path | None, seed: int, device: DeviceName = "cpu") -> None:
-    """`lineside models rank`: every model that the policy allows and whose weights are here."""
+def run_rank(own: Path, data: Path, *, weights: Path | None, parting: Parting, device: DeviceName = "cpu") -> None:
+    """`lineside models rank`: every model that the policy allows and whose weights are here, on the images that a
+    training would learn or choose by; those of the test choose nothing, a base model neither."""
     place = device_for(device)
-    examples = gather(data).examples
+    gathered = gather(data)
+    parted = parting.parted(gathered.examples, gathered.source, parting.pins())
+    examples = [example for example in parted if example.split in ("train", "validation")]
     if len({example.label for example in examples}) < 2:
-        raise DatasetError(f"{data} has fewer than two classes: there is nothing to tell apart")
+        raise DatasetError(f"{data} has fewer than two classes beside its test: there is nothing to tell apart")
     with shown_progress() as progress:
         ranked = rank(
-            _usable(read_catalogue(own), weights), examples, seed=seed, device=place,
+            _usable(read_catalogue(own), weights), examples, seed=parting.seed, device=place,
             tick=lambda done, name: progress("looking through", done, name),
         )  # fmt: skip
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -128,8 +132,8 @@ def run_rank(own: Path, data: Path, *, weights: Path | None, seed: int, device: 
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        "\nhigher evidence is better, on these images only; distance: how far they lie from what the weights were made "
-        "for,\nin standard deviations (0.4 is usual for photographs under ImageNet weights)"
+        "\nhigher evidence is better, on these images only, none of the test; distance: how far they lie from what\n"
+        "the weights were made for, in standard deviations (0.4 is usual for photographs under ImageNet weights)"
     )
 
 

@@ -26,9 +26,10 @@ from lineside.training import export_model, print_bundle, print_trained
 from runtime.bundle import Bundle, open_bundle
 from trainer.dataset import Dataset, read_folder
 from trainer.licence import stated
+from trainer.parting import Parting
 from trainer.run import train
 from trainer.settings import TrainingSettings
-from trainer.snapshot import Snapshot, take_snapshot
+from trainer.snapshot import Snapshot
 from trainer.trained import RUN_NAME, load_run
 
 INBOX = "inbox"
@@ -70,7 +71,8 @@ def prepare(
 ) -> Bundle:
     """The certified bundle of these pictures: trained now, or the one from last time when nothing changed."""
     run, bundle = folder / OWN / "run", folder / OWN / "bundle"
-    snapshot = take_snapshot(dataset, licence=stated("own pictures", owner="the user"), seed=0)
+    workspace = folder / OWN / "plant" / "workspace"
+    snapshot = Parting(workspace=workspace).snapshot(dataset, stated("own pictures", owner="the user"))
     if (bundle / MANIFEST_NAME).exists() and (run / RUN_NAME).exists():
         if load_run(run).snapshot.hash == snapshot.hash:
             return open_bundle(bundle)
@@ -78,7 +80,7 @@ def prepare(
             f"the pictures in {folder} changed since the model was trained; "
             f"remove {folder / OWN} to begin anew (its verdicts and labels go with it)"
         )
-    _train(snapshot, run, folder / OWN / "plant" / "workspace", good_labels, weights, threads)
+    _train(snapshot, run, workspace, good_labels, weights, threads)
     with shown_progress() as progress:
         made = export_model(run, bundle, threads=threads, progress=progress)
     print_bundle(made)

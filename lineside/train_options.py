@@ -6,7 +6,6 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,8 +17,10 @@ from trainer.attempt import refuse_unfit
 from trainer.dataset import BOXES_COLUMN, MASK_COLUMN, columns_of
 from trainer.device import device_for
 from trainer.layout import MASKS
+from trainer.parting import Parting, SplitBy
 from trainer.rounds import ranks
 from trainer.settings import TrainingSettings
+from trainer.trained import RUN_NAME
 
 _OPTIONS = {
     "tasks": "task",
@@ -49,13 +50,19 @@ class TrainOptions:
     seed: int = 0
     threads: int = 2
     yardstick: bool = False
-    split_by: Literal["group", "time"] = "group"
+    split_by: SplitBy = "group"
     resume: bool = False
+    overwrite: bool = False
     tune: int = 0
     size: str | None = None
     config: Path | None = None
     unsaid: frozenset[str] = frozenset()
     settings: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def parting(self) -> Parting:
+        """How the images are split."""
+        return Parting(seed=self.seed, only_site=self.only_site, by=self.split_by, workspace=self.workspace)
 
 
 def settings_of(options: TrainOptions) -> TrainingSettings:
@@ -104,6 +111,10 @@ def refuse_early(options: TrainOptions) -> TrainingSettings:
     """What is wrong whatever the images are, before anybody waits for them to be read; the settings where nothing is.
     Raises ConfigurationError and DatasetError."""
     settings = settings_of(options)
+    if (options.out / RUN_NAME).exists() and not (options.overwrite or options.resume):
+        raise ConfigurationError(
+            f"{options.out} holds a finished run, which would be lost; choose another --out, or say --overwrite"
+        )
     _refuse_name("site", options.site)
     _refuse_name("product", options.product)
     refuse_unfit(settings, chosen_base(options.workspace, name=options.base, weights=options.weights))

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from contracts.certificate import TaskMetrics
-from contracts.errors import ConfigurationError, OrderError
+from contracts.errors import OrderError
 from contracts.orders import Retrain
 from contracts.quantisation import Quantisation
 from contracts.settings import parse_settings, read_settings
@@ -27,13 +28,11 @@ from lineside.train_options import TrainOptions, settings_of
 from runtime.bundle import Bundle
 from trainer.bases.worth import worth_of
 from trainer.by_site import AtSite, lines_of
-from trainer.dataset import Dataset, checked, read
+from trainer.dataset import read
 from trainer.licence import found, said_of, stated
 from trainer.rounds import ranks
 from trainer.run import TrainedModel, train
 from trainer.settings import DeviceName
-from trainer.snapshot import take_snapshot
-from trainer.split import by_time
 
 if TYPE_CHECKING:
     from exporter.settings import ExportSettings
@@ -42,13 +41,13 @@ if TYPE_CHECKING:
 def train_model(options: TrainOptions, progress: Callable[..., None]) -> TrainedModel:
     """Read, check, split and snapshot the images, train, and write the run folder."""
     settings = settings_of(options)
-    dataset = _dataset(options)
+    dataset = read(options.data)
     licence = (
         stated(options.licence, owner=options.owner, permitted_use=options.permitted_use)
         if options.licence
         else said_of(found(options.data), owner=options.owner, permitted_use=options.permitted_use)
     )
-    snapshot = take_snapshot(dataset, licence=licence, seed=settings.seed, split_by=options.split_by)
+    snapshot = replace(options.parting, seed=settings.seed).snapshot(dataset, licence)
     return train(
         snapshot,
         chosen_base(options.workspace, name=options.base, weights=options.weights),
@@ -61,18 +60,6 @@ def train_model(options: TrainOptions, progress: Callable[..., None]) -> Trained
         resume=options.resume,
         trials=options.tune,
     )
-
-
-def _dataset(options: TrainOptions) -> Dataset:
-    dataset = read(options.data)
-    if options.only_site is not None:
-        sites = sorted({example.site for example in dataset.examples})
-        if options.only_site not in sites:
-            raise ConfigurationError(
-                f"{options.data} has no rows of site {options.only_site!r}; it has {', '.join(sites)}"
-            )
-        dataset = dataset.only(lambda example: example.site == options.only_site)
-    return checked(by_time(dataset.examples), dataset.source) if options.split_by == "time" else dataset
 
 
 @contextmanager
@@ -225,6 +212,8 @@ def print_trained(model: TrainedModel) -> None:
         console.print(f"  {escape(worth.sentence())}")
     for line in lines_of([AtSite.model_validate(each) for each in record.details.get("sites", [])]):
         console.print(f"    {line}", markup=False)
+    if "pinned" in record.details:
+        console.print(f"  test groups: {record.details['pinned']}")
     for sentence in record.cannot_promise:
         console.print(f"  [yellow]cannot promise[/] {sentence}")
     console.print(f"  model card: {model.folder / 'card.md'}")

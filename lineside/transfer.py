@@ -21,9 +21,10 @@ from trainer.dataset import read
 from trainer.evaluation.report import Estimate
 from trainer.gain import Gain
 from trainer.licence import found
+from trainer.proof import prove_pinned
 from trainer.run import fitted, good_labels
 from trainer.settings import TrainingSettings
-from trainer.snapshot import Snapshot, take_snapshot
+from trainer.snapshot import Snapshot
 from trainer.transfer import advise, folder_of, matrix, on_sites, pooled_model, sites_of, source_models
 from trainer.transfer_page import page
 
@@ -45,12 +46,14 @@ def run_transfer(options: TransferOptions) -> TransferReport:
     training, out = options.training, options.training.out
     counts = label_counts(options.labels)
     refuse_early(training)
-    snapshot = take_snapshot(read(training.data), licence=found(training.data), seed=training.seed)
+    snapshot = training.parting.snapshot(read(training.data), found(training.data))
     good = good_labels(snapshot.labels, training.good_labels)
     sites = sites_of(snapshot, good)
     if unknown := sorted(set(options.targets) - set(sites)):
         raise ConfigurationError(f"{training.data} has no rows of site {unknown[0]!r}; it has {', '.join(sites)}")
     base = chosen_base(training.workspace, name=training.base, weights=training.weights)
+    prove_pinned(snapshot, training.workspace)
+    snapshot.save(training.workspace)
     with shown_progress(quiet=options.as_json) as progress:
         settings = settings_of(training).model_copy(update={"good": good})
         settings, _ = fitted(settings, base, snapshot, progress)

@@ -32,6 +32,7 @@ from trainer.licence import strictest
 from trainer.line import draw_line
 from trainer.marks import boxes_of
 from trainer.network import Network
+from trainer.proof import Proof, prove_pinned
 from trainer.resolution import too_coarse
 from trainer.settings import TrainingSettings
 from trainer.sisters import on_sister, sister_of
@@ -56,15 +57,16 @@ class Origin:
     changed: Mapping[str, Any] = field(default_factory=dict)
 
 
-def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: int = 0) -> TrainedModel:
-    """The run folder `task.out`. `began` in seconds of `trainer.clock`; `looked`: snapshots that were searched for
-    images of this test. Raises ConfigurationError and DatasetError."""
+def finish(task: Task, held: Outcome, origin: Origin, *, began: float, proof: Proof | None = None) -> TrainedModel:
+    """The run folder `task.out`. `began` in seconds of `trainer.clock`; `proof`: that nobody trained on this test
+    (default: nothing was looked through). Raises ConfigurationError and DatasetError."""
     snapshot, settings = task.snapshot, held.attempt.settings
     course, stem, taught = held.attempt.course, held.attempt.stem, held.attempt.taught
     thresholds, calibration = draw_line(course, stem, taught, snapshot)
     task.progress("testing", 0.92)
     beside, weak = _beside_class(task, held.attempt)
-    details: dict[str, Any] = {**_details(held, calibration), "snapshots_looked_through": looked, **beside}
+    proven = _proven(proof or prove_pinned(snapshot, None))
+    details: dict[str, Any] = {**_details(held, calibration), **proven, **beside}
     if not taught.hurried:  # what the clock had a say in cannot be proved to be what would come out again
         details["key"] = task.key(settings)
     if settings.yardstick and settings.strategy != "scratch":
@@ -146,6 +148,10 @@ def _record(
         cannot_promise=cannot,
         details=details,
     )
+
+
+def _proven(proof: Proof) -> dict[str, Any]:
+    return {"snapshots_looked_through": proof.looked, "pinned": proof.in_words()}
 
 
 def _hurried(taught: Taught, settings: TrainingSettings) -> str | None:

@@ -9,11 +9,13 @@ from typing import Any
 from contracts.errors import OrderError
 from contracts.orders import Retrain
 from trainer.dataset import Example, checked, read_rows
+from trainer.pins import Pins, read_pins
 from trainer.progress import Progress, silent
 from trainer.replay import replayed
 from trainer.run import train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot, find_snapshot, take_snapshot
+from trainer.split import group_of
 from trainer.trained import TrainedModel
 from trainer.workspace import keep_image, recall_model, recall_site
 
@@ -42,7 +44,8 @@ def retrain(
     base = find_snapshot(workspace, order.base_snapshot)
     new = read_labels(Path(order.labels_manifest), workspace=workspace, site=order.site)
     chosen = (settings or site.settings).model_copy(update={"seed": order.seed, **_ONCE})
-    snapshot = replayed(grow(base, new, order), base, most=chosen.replay, seed=order.seed)
+    grown = grow(base, new, order, read_pins(workspace))
+    snapshot = replayed(grown, base, most=chosen.replay, seed=order.seed)
     return train(
         snapshot,
         site.base_model,
@@ -83,13 +86,20 @@ def read_labels(manifest: Path, *, workspace: Path, site: str) -> tuple[Example,
     return tuple(examples)
 
 
-def grow(base: Snapshot, new: tuple[Example, ...], order: Retrain) -> Snapshot:
-    """The base snapshot with the new images marked as this order's; an image that it already has stays as it is."""
+def grow(base: Snapshot, new: tuple[Example, ...], order: Retrain, pins: Pins | None = None) -> Snapshot:
+    """The base snapshot with the new images marked as this order's; an image that it already has stays as it is.
+
+    What the base learned and another snapshot of the workspace tested on, before trainings there kept to each other,
+    is not learned again: it goes to the gate's images."""
+    pins = pins or Pins()
     known = {example.sha256: example for example in base.examples}
     fresh = [
         replace(example, attributes={**example.attributes, "order": order.order_id})
         for example in new
         if example.sha256 not in known
     ]
-    dataset = checked((*base.examples, *fresh), order.labels_manifest)
-    return take_snapshot(dataset, licence=base.licence, seed=order.seed, parent=base)
+    examples = (*base.examples, *fresh)
+    aside = pins.torn(examples).keys() - {group_of(example) for example in base.of("test")}
+    examples = tuple(replace(e, split="gate") if group_of(e) in aside else e for e in examples)
+    dataset = checked(examples, order.labels_manifest)
+    return take_snapshot(dataset, licence=base.licence, seed=order.seed, parent=base, pins=pins)

@@ -17,11 +17,12 @@ from trainer.contest import Outcome, contest
 from trainer.finish import Origin, finish
 from trainer.memory import kept_memory
 from trainer.progress import Progress, silent
+from trainer.proof import prove_pinned
 from trainer.resolution import fitting_tiles, usual_size
 from trainer.rounds import ranks
 from trainer.settings import TrainingSettings
 from trainer.sizing import choose_size
-from trainer.snapshot import Snapshot, learned_images, prove_pinned
+from trainer.snapshot import Snapshot, learned_images
 from trainer.trained import TrainedModel, load_run
 from trainer.workspace import SiteRecord, remember_model, remember_site
 
@@ -48,21 +49,25 @@ def train(
 ) -> TrainedModel:
     """Fine-tune `base_model` on the snapshot's train split and write the run folder `out`.
 
-    The snapshot is saved in `workspace` (default: inside `out`), where a first training also leaves what a later
-    `retrain` needs to know. The same arguments give the same model on the same CPU, unless `settings.max_seconds` cut
-    it short. With `resume` the finished rounds of a training that was killed in `out` are taken over, if it was of
-    exactly this snapshot, base model and settings, and the weights are those of an undisturbed one. `trials` other
-    values of the recipe are tried in the time that is left (see `tuning`); what the model has forgotten is measured
-    against its `parent`; `changed`: what a retrain was told otherwise, for the lineage. Raises ConfigurationError and
-    DatasetError.
+    The snapshot is saved in `workspace` (default: inside `out`) before anything is learned, once it is proven that it
+    trains on nothing that another one there tests on; a first training also leaves there what a later `retrain` needs
+    to know. The same arguments give the same model on the same CPU, unless `settings.max_seconds` cut it short. With
+    `resume` the finished rounds of a training that was killed in `out` are taken over, if it was of exactly this
+    snapshot, base model and settings, and the weights are those of an undisturbed one. `trials` other values of the
+    recipe are tried in the time that is left (see `tuning`); what the model has forgotten is measured against its
+    `parent`; `changed`: what a retrain was told otherwise, for the lineage. Raises ConfigurationError and DatasetError.
     """
     began = now()
     torch.set_num_threads(settings.threads)
     ranks.refuse_together(settings, trials=trials, resume=resume)
     _refuse_leak(snapshot, base_model)
     refuse_unfit(settings, base_model)
-    settings, size = fitted(settings, base_model, snapshot, progress)
-    looked = prove_pinned(snapshot, workspace) if workspace else 0
+    good_labels(snapshot.labels, settings.good)  # what cannot be trained settles no split
+    proof = prove_pinned(snapshot, workspace)
+    settings = _for_these_images(settings, base_model, snapshot)
+    if workspace is not None and ranks.leads():
+        snapshot.save(workspace)  # a training that begins meanwhile keeps to it, too
+    settings, size = _sized(settings, base_model, snapshot, progress)
     until = end_of(settings, began)
     task = Task(snapshot, base_model, out, workspace, until=until, resume=resume, progress=progress)
     held = contest(task, settings) if settings.strategy == "auto" else Outcome(task.attempt(settings))
@@ -72,7 +77,7 @@ def train(
         ranks.wait()
         return load_run(out)
     origin = Origin(site, product, parent_bundle, order_id, parent, changed)
-    model = finish(task, held, origin, began=began, looked=looked)
+    model = finish(task, held, origin, began=began, proof=proof)
     if workspace is not None:
         remember_model(workspace, model)
     if workspace is not None and order_id is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,8 +18,10 @@ from typing import Any, Literal
 
 from contracts.bundle import Licence
 from contracts.errors import DatasetError
+from runtime.durable import beside, write_whole
 from trainer.dataset import KNOWN_COLUMNS, SPLITS, Dataset, Example, Split, read_manifest, readable
 from trainer.licence import strictest
+from trainer.pins import Pins, saved_rows
 from trainer.split import group_of, split
 
 SplitWay = Literal["", "group", "time", "stated"]
@@ -58,12 +61,13 @@ class Snapshot:
         return tuple(example for example in self.examples if example.split in splits)
 
     def pinned(self) -> dict[str, Split]:
-        """The split of every group, for the next snapshot. Groups that are trained on may stay so, also those that a
-        retrain let rest; `gate` pins none."""
+        """The split of every group and every image (by SHA-256), for the next snapshot. Groups that are trained on may
+        stay so, also those that a retrain let rest; `gate` pins none."""
         return {
-            group_of(e): "train" if e.split == "rest" else e.split
+            key: "train" if e.split == "rest" else e.split
             for e in self.examples
             if e.split is not None and e.split != "gate"
+            for key in (group_of(e), e.sha256)
         }
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -75,11 +79,12 @@ class Snapshot:
     def save(self, workspace: Path) -> Path:
         """Write the snapshot; saving the same one again changes nothing. Returns its folder."""
         folder = workspace / "snapshots" / self.hash
-        folder.mkdir(parents=True, exist_ok=True)
-        write_manifest(folder / "manifest.csv", self.examples, (*KNOWN_COLUMNS, "sha256"))
+        manifest = beside(folder / "manifest.csv")
+        write_manifest(manifest, self.examples, (*KNOWN_COLUMNS, "sha256"))
+        os.replace(manifest, folder / "manifest.csv")  # whole at any time: trainings beside this one read it
         about = {"schema_version": 1, "hash": self.hash, "split_hash": self.split_hash, "parent": self.parent,
                  "split_by": self.split_by, "licence": self.licence.model_dump(), "counts": self.counts()}  # fmt: skip
-        (folder / "snapshot.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        write_whole(folder / "snapshot.json", json.dumps(about, indent=1) + "\n")
         return folder
 
 
@@ -93,20 +98,28 @@ def write_manifest(path: Path, examples: Sequence[Example], columns: Sequence[st
 
 
 def take_snapshot(
-    dataset: Dataset, *, licence: Licence, seed: int, parent: Snapshot | None = None, split_by: SplitWay = "group"
-) -> Snapshot:
-    """The dataset, split 70/15/15 by group where it states no split; `split_by` is for the card. With a parent its
-    groups keep their split, and its licence and the name of its split are inherited. Raises DatasetError when a class
-    has no image to train on."""
-    examples = split(dataset.examples, seed=seed, pinned=parent.pinned() if parent else None)
+    dataset: Dataset, *, licence: Licence, seed: int, parent: Snapshot | None = None, pins: Pins | None = None,
+    split_by: SplitWay = "group",
+) -> Snapshot:  # fmt: skip
+    """The dataset, split 70/15/15 by group where it states no split; `split_by` is for the card. What `pins` settle
+    stays in its split. With a parent its groups keep theirs before all, and its licence and the name of its split are
+    inherited. Raises DatasetError when a class has no image to train on, and without a parent where a group cannot keep
+    its split (see `Pins.objections`)."""
+    pins = pins or Pins()
+    if parent is None:
+        pins.refuse(dataset.examples, dataset.source)
+    examples = split(dataset.examples, seed=seed, pinned={**pins.splits(), **(parent.pinned() if parent else {})})
     trained = {example.label for example in examples if example.split == "train"}
+    elsewhere = ", or train in another --workspace" if pins.tested else ""
     if missing := sorted(set(dataset.labels()) - trained):
         raise DatasetError(
             f"{dataset.source}: no image of class {missing[0]!r} is left to train on: all of them are in groups kept "
-            "for validation or test; add images from other groups"
+            f"for validation or test; add images from other groups{elsewhere}"
         )
     if not any(example.split == "test" for example in examples):
-        raise DatasetError(f"{dataset.source}: no image is left for the test; add images, at least three of each class")
+        raise DatasetError(
+            f"{dataset.source}: no image is left for the test; add images, at least three of each class{elsewhere}"
+        )
     if parent is None:
         stated = split_by == "group" and all(example.split is not None for example in dataset.examples)
         return Snapshot(examples, licence=licence, split_by="stated" if stated else split_by)
@@ -134,38 +147,17 @@ def load_snapshot(folder: Path) -> Snapshot:
     return snapshot
 
 
-def prove_pinned(snapshot: Snapshot, workspace: Path) -> int:
-    """How many earlier snapshots were looked through and found to have trained on no group that this one tests on.
-
-    Walks from parent to parent as far as they are kept in the workspace. Raises DatasetError that names the first group
-    of which an earlier one trained on an image.
-    """
-    tested = {group_of(example) for example in snapshot.of("test")} | {e.sha256 for e in snapshot.of("test")}
-    looked, parent, seen = 0, snapshot.parent, {snapshot.hash}
-    while parent is not None and parent not in seen:
-        seen.add(parent)
-        folder = workspace / "snapshots" / parent
-        if not (folder / "snapshot.json").exists():
-            break
-        for row in _saved_rows(folder):
-            key = row["group"] or row["sha256"]
-            if row["split"] == "train" and (key in tested or row["sha256"] in tested):
-                raise DatasetError(f"the group {key} is in this test, but snapshot {parent} trained on it; take it out")
-        looked, parent = looked + 1, json.loads((folder / "snapshot.json").read_text(encoding="utf-8"))["parent"]
-    return looked
-
-
 def learned_images(folder: Path) -> set[str]:
     """SHA-256 of the images in that snapshot that a model may have learned from or been chosen by; the pictures
     themselves need not be there any more. Raises DatasetError where there is no snapshot."""
-    return {row["sha256"] for row in _saved_rows(folder) if row["split"] in ("train", "validation")}
+    return {row["sha256"] for row in saved_rows(folder) if row["split"] in ("train", "validation")}
 
 
 def tested_images(folder: Path) -> tuple[tuple[Example, ...], int]:
     """The test images of that snapshot that are still as they were, and how many are gone or changed. Raises
     DatasetError where there is no snapshot."""
     found, lost = [], 0
-    for row in (row for row in _saved_rows(folder) if row["split"] == "test"):
+    for row in (row for row in saved_rows(folder) if row["split"] == "test"):
         path = folder / row["path"]
         try:
             same = readable(path) == row["sha256"]
@@ -176,17 +168,6 @@ def tested_images(folder: Path) -> tuple[tuple[Example, ...], int]:
             own = {key: value for key, value in row.items() if value and key not in (*KNOWN_COLUMNS, "sha256")}
             found.append(Example(path, row["label"], row["group"], row.get("site", ""), "test", own, row["sha256"]))
     return tuple(found), lost
-
-
-def _saved_rows(folder: Path) -> list[dict[str, str]]:
-    try:
-        with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise DatasetError(f"{folder} is not a snapshot: {error}") from error
-    if rows and not {"sha256", "split", "group"} <= set(rows[0]):
-        raise DatasetError(f"{folder} is not a snapshot: its manifest lacks sha256, split or group")
-    return rows
 
 
 def find_snapshot(workspace: Path, snapshot_hash: str) -> Snapshot:

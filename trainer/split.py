@@ -34,16 +34,13 @@ def group_of(example: Example) -> str:
 def split(examples: Sequence[Example], *, seed: int, pinned: Mapping[str, Split] | None = None) -> tuple[Example, ...]:
     """The examples with `split` filled in, about 70/15/15 in every class; same seed, same answer.
 
-    `pinned` maps `group_of` keys of earlier snapshots to their split and wins over everything else but a row marked
-    `gate`; a split stated in the manifest comes next. The rest is assigned as `assign` does.
+    `pinned` maps groups and images (by SHA-256) of earlier snapshots to their split and wins over everything else but a
+    row marked `gate`; a split stated in the manifest comes next. The rest is assigned as `assign` does.
     """
-    fixed: dict[str, Split] = {}
+    fixed = kept(examples, pinned or {})
     for example in examples:
-        key = group_of(example)
-        if pinned and key in pinned:
-            fixed[key] = pinned[key]
-        elif example.split is not None and example.split != "gate":
-            fixed.setdefault(key, "train" if example.split == "rest" else example.split)
+        if example.split is not None and example.split != "gate":
+            fixed.setdefault(group_of(example), "train" if example.split == "rest" else example.split)
     chosen = assign(group_counts(examples), FRACTIONS, seed=seed, fixed=fixed)
     return tuple(
         example if example.split == "gate" else replace(example, split=chosen[group_of(example)])
@@ -51,10 +48,23 @@ def split(examples: Sequence[Example], *, seed: int, pinned: Mapping[str, Split]
     )
 
 
-def by_time(examples: Sequence[Example]) -> tuple[Example, ...]:
+def kept(examples: Sequence[Example], pinned: Mapping[str, Split]) -> dict[str, Split]:
+    """The split of every group that is pinned, or an image of which is: test before validation before train."""
+    found: dict[str, Split] = {}
+    for example in examples:
+        group = group_of(example)
+        splits = [pinned[key] for key in (group, example.sha256) if key in pinned and example.split != "gate"]
+        if splits:
+            found[group] = max([*splits, found.get(group, "train")], key=list(FRACTIONS).index)
+    return found
+
+
+def by_time(examples: Sequence[Example], *, pinned: Mapping[str, Split] | None = None) -> tuple[Example, ...]:
     """The examples with their day of capture as group and a split stated: the days that hold the first 70 % of the
-    images are trained on, the next 15 % validate, the last 15 % test. What a model is worth tomorrow is then seen, and
-    a day once in the test stays there in later snapshots.
+    images are trained on, the next 15 % validate, the last 15 % test. What a model is worth tomorrow is then seen.
+
+    A day that is `pinned` (days and images by SHA-256, as for `split`) stays where it was. Days that are new are dealt
+    in the same order, so that all together come near these shares: a single one is mostly trained on.
 
     Raises DatasetError where an image has no `captured_at`, or where there are fewer than three days.
     """
@@ -67,27 +77,33 @@ def by_time(examples: Sequence[Example]) -> tuple[Example, ...]:
                 "time needs one for every image"
             )
         days.append(moment.date().isoformat())
-    counts = Counter(days)
+    counts = Counter(day for example, day in zip(examples, days, strict=True) if example.split != "gate")
     if len(counts) < len(FRACTIONS):
         raise DatasetError(
             f"a split by time needs three days at least, the images are of {len(counts)}; split by group"
         )
-    part = _parts_in_time(counts)
-    return tuple(replace(e, group=day, split=part[day]) for e, day in zip(examples, days, strict=True))
+    dated = [replace(example, group=day) for example, day in zip(examples, days, strict=True)]
+    part = _parts_in_time(counts, kept(dated, pinned or {}))
+    return tuple(e if e.split == "gate" else replace(e, split=part[e.group]) for e in dated)
 
 
-def _parts_in_time(counts: Mapping[str, int]) -> dict[str, Split]:
-    """Each part ends with the day that brings it nearest to its share; every part has a day."""
-    ordered, total, passed = sorted(counts), sum(counts.values()), 0
-    names: list[Split] = ["train", "validation", "test"]
-    found: dict[str, Split] = {}
-    ends = {"train": FRACTIONS["train"], "validation": FRACTIONS["train"] + FRACTIONS["validation"]}
-    at = 0
-    for number, day in enumerate(ordered):
-        left = len(ordered) - number
+def _parts_in_time(counts: Mapping[str, int], given: Mapping[str, Split]) -> dict[str, Split]:
+    """Beside the `given` days, each part ends with the day that brings it nearest to what it still lacks of its share;
+    every part has a day."""
+    names, found = list(FRACTIONS), dict(given)
+    free = [day for day in sorted(counts) if day not in given]
+    lacks = {
+        name: max(0.0, fraction * sum(counts.values()) - sum(counts[day] for day in given if given[day] == name))
+        for name, fraction in FRACTIONS.items()
+    }
+    total, passed, at = sum(counts[day] for day in free), 0, 0
+    ends = [sum(lacks[name] for name in names[: n + 1]) / (sum(lacks.values()) or 1) for n in range(len(names))]
+    for number, day in enumerate(free):
         middle = (passed + counts[day] / 2) / total
-        begun = names[at] in found.values()
-        if at < 2 and begun and (middle > ends[names[at]] or left <= 2 - at):
+        while at < 2 and names[at] in found.values():
+            without = set(names[at + 1 :]) - set(found.values())
+            if middle <= ends[at] and len(free) - number > len(without):
+                break
             at += 1
         found[day] = names[at]
         passed += counts[day]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lineside.commands.options import Device
+from lineside.commands.options import Device, OnlySite, SplitBy
 from lineside.group import carry_out
 
 models_app = typer.Typer(
@@ -45,14 +45,18 @@ def models_show(
 def models_rank(
     data: Annotated[Path, typer.Argument(help="A manifest CSV or a folder with one folder a class.")],
     weights: Annotated[Path | None, typer.Option(help="The file of a model that comes without one.")] = None,
-    seed: Annotated[int, typer.Option(help="Which images are looked at, and the random weights.")] = 0,
+    only_site: OnlySite = None,
+    split: SplitBy = "group",
+    seed: Annotated[int, typer.Option(help="Of the split, as in training, and of the random weights.")] = 0,
     catalogue: OwnCatalogue = Path("workspace/catalogue.toml"),
     device: Device = "auto",
 ) -> None:
-    """Which base model fits these images best, before any training."""
+    """Which base model fits these images best, before any training; test images of that training are left out."""
     from lineside.models import run_rank
+    from trainer.parting import Parting
 
-    carry_out(run_rank, catalogue, data, weights=weights, seed=seed, device=device)
+    parting = Parting(seed=seed, only_site=only_site, by=split, workspace=catalogue.parent)
+    carry_out(run_rank, catalogue, data, weights=weights, parting=parting, device=device)
 
 
 @models_app.command("add")

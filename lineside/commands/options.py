@@ -13,6 +13,10 @@ SERVICES = "Services"
 
 Threads = Annotated[int, typer.Option(help="Threads for computing.", min=1)]
 Workspace = Annotated[Path, typer.Option(help="Folder for snapshots, runs and bundles; made when it is missing.")]
+OnlySite = Annotated[str | None, typer.Option(help="Use only the manifest's rows of this site.")]
+SplitBy = Annotated[
+    Literal["group", "time"], typer.Option(help="time: train on the past, test on the last days (captured_at).")
+]
 Components = Annotated[int | None, typer.Option(help="Principal components of the drift reference.", min=1, max=64)]
 ExportConfig = Annotated[
     Path | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +14,9 @@ from lineside.commands.options import (
     Device,
     Flips,
     MaxSeconds,
+    OnlySite,
     Size,
+    SplitBy,
     Threads,
     TileGrid,
     Workspace,
@@ -35,6 +38,8 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Exit status 1 when an error is found.")] = False,
     labels: Annotated[bool, typer.Option(help="Also look for labels that are probably wrong.")] = True,
     good: Annotated[list[str] | None, typer.Option(help="Classes that pass, where the names do not tell.")] = None,
+    only_site: OnlySite = None,
+    split: SplitBy = "group",
     seed: Annotated[int, typer.Option(help="The split that a training with this seed would make is checked.")] = 0,
     workspace: Workspace = Path("workspace"),
     device: Device = "auto",
@@ -42,9 +47,11 @@ def check(
 ) -> None:
     """What is wrong with the images: leaks between splits, copies, wrong labels, light, sizes, missing groups."""
     from lineside.check import run_check
+    from trainer.parting import Parting
 
+    parting = Parting(seed=seed, only_site=only_site, by=split, workspace=workspace)
     report = carry_out(
-        run_check, data, out=out, seed=seed, good=tuple(good or ()), labels=labels, workspace=workspace, device=device,
+        run_check, data, out=out, parting=parting, good=tuple(good or ()), labels=labels, device=device,
         as_json=as_json,
     )  # fmt: skip
     if strict and report.worst() == "error":
@@ -59,7 +66,7 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the run: model, metrics, curves, card.")],
     site: Annotated[str, typer.Option(help="Name of the site the model is for.")] = "site-1",
-    only_site: Annotated[str | None, typer.Option(help="Use only the manifest's rows of this site.")] = None,
+    only_site: OnlySite = None,
     product: Annotated[str, typer.Option(help="Name of the product.")] = "default",
     workspace: Workspace = Path("workspace"),
     config: Annotated[
@@ -73,9 +80,7 @@ def train(
     owner: Annotated[str, typer.Option(help="Who owns the images.")] = "unknown",
     licence: Annotated[str, typer.Option(help="Licence of the images; default: what lies beside them.")] = "",
     permitted_use: Annotated[str, typer.Option(help="What the images may be used for.")] = "unknown",
-    split: Annotated[
-        Literal["group", "time"], typer.Option(help="time: train on the past, test on the last days (captured_at).")
-    ] = "group",
+    split: SplitBy = "group",
     strategy: Annotated[
         Literal["auto", "probe", "tail", "full", "gradual", "lora", "scratch"],
         typer.Option(
@@ -189,6 +194,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a killed training of the same images left off.")
     ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in --out.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Train nothing where `lineside check` finds an error.")
     ] = False,
@@ -208,8 +214,8 @@ def train(
     options = TrainOptions(
         data=data, out=out, site=site, only_site=only_site, product=product, workspace=workspace, base=base,
         weights=weights, good_labels=tuple(good or ()), owner=owner, licence=licence, permitted_use=permitted_use,
-        split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume, tune=tune, size=size,
-        config=config, unsaid=unsaid(context),
+        split_by=split, seed=seed, threads=threads, yardstick=yardstick, resume=resume, overwrite=overwrite, tune=tune,
+        size=size, config=config, unsaid=unsaid(context),
         settings={
             "strategy": strategy, "lora_rank": lora_rank, "resize": resize, "pooling": pooling,
             "max_seconds": max_seconds, "flips": flips, "average": average, "smallest_defect": smallest_defect,
@@ -226,7 +232,8 @@ def train(
     chosen = carry_out(refuse_early, options)
     with together(chosen.device) as leads:
         if leads:
-            carry_out(check_before_training, data, out, only_site=only_site, seed=chosen.seed, strict=strict)
+            parting = replace(options.parting, seed=chosen.seed)
+            carry_out(check_before_training, data, out, parting=parting, strict=strict)
         carry_out(run_train, options)
         if evaluate and leads:
             carry_out(run_evaluate, out, baselines=True, device=chosen.device)

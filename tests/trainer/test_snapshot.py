@@ -13,7 +13,8 @@ from contracts.bundle import Licence
 from contracts.errors import DatasetError
 from trainer.dataset import Dataset, Example, Split, checked
 from trainer.licence import found, stated
-from trainer.snapshot import Snapshot, find_snapshot, load_snapshot, prove_pinned, take_snapshot
+from trainer.proof import prove_pinned
+from trainer.snapshot import Snapshot, find_snapshot, load_snapshot, take_snapshot
 from trainer.split import by_time, group_of, split
 
 
@@ -175,6 +176,26 @@ def test_every_part_of_a_split_by_time_has_a_day(counts: tuple[int, ...]) -> Non
     assert {example.split for example in by_time(of_days(*counts))} == {"train", "validation", "test"}
 
 
+@pytest.mark.parametrize("more", [1, 2, 3, 10])
+def test_days_of_an_earlier_split_by_time_stay_and_new_ones_bring_the_shares_near(more: int) -> None:
+    first = by_time(of_days(*[10] * 20))
+    pinned = {example.group: example.split for example in first if example.split}
+    later = by_time(of_days(*[10] * (20 + more)), pinned=pinned)
+    assert all(example.split == pinned.get(example.group, example.split) for example in later)
+    new = {example.group: example.split for example in later if example.group not in pinned}
+    assert sorted(new.values(), key=["train", "validation", "test"].index) == [new[day] for day in sorted(new)]
+    assert sum(example.split == "train" for example in later) / len(later) == pytest.approx(0.7, abs=0.05)
+    if more == 10:
+        assert [list(new.values()).count(name) for name in ("train", "validation", "test")] == [7, 2, 1]
+
+
+def test_split_by_time_leaves_the_gate_what_is_the_gates() -> None:
+    first, *others = of_days(5, 5, 5)
+    parted = by_time((replace(first, split="gate"), *others))
+    assert [example.split for example in parted].count("gate") == 1
+    assert parted[0].split == "gate"
+
+
 def test_split_by_time_says_what_it_lacks() -> None:
     with pytest.raises(DatasetError, match="three days at least, the images are of 2"):
         by_time(of_days(5, 5))
@@ -189,9 +210,14 @@ def test_a_group_that_was_trained_on_is_never_tested_on(plates: Dataset, tmp_pat
     third = take_snapshot(plates, licence=Licence(), seed=9, parent=second)
     for earlier in (first, second):
         earlier.save(tmp_path)
-    assert prove_pinned(third, tmp_path) == 2
+    assert prove_pinned(third, tmp_path).looked == 2
     swapped: dict[Split | None, Split] = {"train": "test", "test": "train"}
     rows = tuple(replace(example, split=swapped.get(example.split, example.split)) for example in third.examples)
+    with pytest.raises(
+        DatasetError, match=r"the group lot-\d+ is to be trained on, but snapshot [0-9a-f]+ tests on it"
+    ):
+        prove_pinned(replace(third, examples=rows), tmp_path)
+    rows = tuple(replace(example, split="test") for example in third.examples)
     with pytest.raises(DatasetError, match=r"the group lot-\d+ is in this test, but snapshot [0-9a-f]+ trained on it"):
         prove_pinned(replace(third, examples=rows), tmp_path)
 

@@ -64,7 +64,7 @@ def card_of(record: RunRecord, snapshot: Snapshot, quality: QualityReport | None
         },
         sites=tuple(AtSite.model_validate(each) for each in details.get("sites") or ()),
         kept=kept,
-        kept_unknown=UNKNOWN if retrained and all(each.against == "nobody" for each in kept) else "",
+        kept_unknown=UNKNOWN if retrained and all(each.by == "sister" for each in kept) else "",
         cannot_promise=record.cannot_promise,
     )
 
@@ -84,16 +84,9 @@ def _data(record: RunRecord, snapshot: Snapshot, quality: QualityReport | None) 
         split_by=snapshot.split_by,
         ungrouped=sum(not example.group for example in snapshot.examples),
         parent_snapshot=snapshot.parent,
-        pinned=_pinned(record, snapshot),
+        pinned=f"test groups: {record.details.get('pinned', 'not looked for in earlier snapshots')}",
         raters=told or agreement_in(snapshot.examples),
     )
-
-
-def _pinned(record: RunRecord, snapshot: Snapshot) -> str:
-    if snapshot.parent is None:
-        return "the first snapshot of its line: its test groups are never trained on from now on"
-    looked = record.details.get("snapshots_looked_through", 0)
-    return f"test groups: trained on in none of the {looked} earlier snapshots (checked)"
 
 
 def _quality(report: QualityReport) -> QualityFacts:

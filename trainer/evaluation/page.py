@@ -36,6 +36,7 @@ def page(model: TrainedModel, evaluation: Evaluation, pictures: Mapping[str, byt
         record=model.record,
         evaluation=evaluation,
         worth=worth_of(model.record),
+        counted=", ".join(f"{sum(of.values())} {name}" for name, of in model.snapshot.counts().items()),
         figures=[(name, getattr(evaluation, key)) for name, key in _FIGURES] + _beside(evaluation),
         pictures=[(name, data_address("image/png", data)) for name, data in pictures.items()],
         sheet=data_address("image/png", sheet),

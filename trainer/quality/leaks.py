@@ -11,6 +11,7 @@ import numpy as np
 
 from contracts.quality import Finding
 from trainer.dataset import Example
+from trainer.pins import REMEDY, Pins
 from trainer.quality.alike import Alike, clusters
 from trainer.quality.report import shown
 from trainer.quality.survey import Measured
@@ -166,6 +167,21 @@ def groups(examples: Sequence[Example]) -> list[Finding]:
             )
         )
     return findings
+
+
+def settled(pins: Pins, examples: Sequence[Example]) -> list[Finding]:
+    """Groups that cannot be what these examples want, since earlier trainings of the workspace have settled them."""
+    if not (said := pins.objections(examples)):
+        return []
+    return [
+        Finding(
+            kind="settled-otherwise",
+            weight="error",
+            count=len(said),
+            text=said[0] + (f" (and {len(said) - 1} more groups)" if len(said) > 1 else ""),
+            remedy=REMEDY,
+        )
+    ]
 
 
 def _counted(number: int, what: str) -> str:
