@@ -50,7 +50,7 @@ class Pins:
         """A sentence for each group that cannot keep its split, or for which these examples state another one."""
         torn = self.torn(examples)
         found = [
-            f"the group {group} is tested on by snapshot {tested[:12]} and trained on by snapshot {trained[:12]}"
+            f"the group {group} was tested on (snapshot {tested[:12]}) as well as trained on (snapshot {trained[:12]})"
             for group, (tested, trained) in torn.items()
         ]
         stays = kept(examples, self.splits())
