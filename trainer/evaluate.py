@@ -40,8 +40,21 @@ def predict(network: nn.Module, examples: Sequence[Example], spec: Preprocessing
 
 
 def intervals(answers: Answers) -> dict[str, Estimate]:
-    """The figures of the test with their intervals over groups, by the metric's name."""
-    return {name: estimate(answers, statistic) for name, statistic in _MEASURED.items()}
+    """The figures of the test with their intervals over groups, by the metric's name. Those of recalls are at least as
+    wide as Wilson's: a handful of images that are all right have no spread to draw from."""
+    found = {name: estimate(answers, statistic) for name, statistic in _MEASURED.items()}
+    for name, kind in (("recall_good", ~answers.defect), ("recall_defect", answers.defect)):
+        found[name] = _at_least_wilson(found[name], int(kind.sum()))
+    return found
+
+
+def _at_least_wilson(found: Estimate, count: int) -> Estimate:
+    if found.value is None:
+        return found
+    low, high = wilson_interval(round(found.value * count), count)
+    lows = [bound for bound in (low, found.low) if bound is not None]
+    highs = [bound for bound in (high, found.high) if bound is not None]
+    return Estimate(value=found.value, low=min(lows), high=max(highs))
 
 
 def cannot_promise(snapshot: Snapshot, metrics: TaskMetrics, good: Sequence[str]) -> tuple[str, ...]:

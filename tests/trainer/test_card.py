@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -12,18 +13,22 @@ from contracts.bundle import CARD_NAME
 from contracts.errors import BundleError, ConfigurationError
 from contracts.preprocessing import Tiles
 from contracts.quality import Finding, QualityReport, RaterAgreement
+from contracts.thresholds import Thresholds
 from exporter.export import export
 from exporter.settings import ExportSettings
 from lineside.main import app
 from runtime.bundle import open_bundle
+from runtime.decision import Rule
 from trainer.bases.worth import worth_of
 from trainer.card.facts import card_of, with_evaluation
 from trainer.card.file import read_card, write_card
 from trainer.card.text import markdown
 from trainer.card.values import ModelCard
-from trainer.dataset import Dataset
+from trainer.dataset import Dataset, Example
+from trainer.evaluate import intervals
+from trainer.evaluation.figures import Answers
 from trainer.evaluation.judge import evaluate
-from trainer.evaluation.report import Evaluation
+from trainer.evaluation.report import Estimate, Evaluation
 from trainer.snapshot import Snapshot, load_snapshot, take_snapshot
 from trainer.trained import RunRecord, TrainedModel
 
@@ -64,6 +69,17 @@ def test_card_holds_what_the_run_is_made_of(first_model: TrainedModel) -> None:
     assert card.intervals["auroc"].low is not None
     assert card.cannot_promise == record.cannot_promise
     assert card.evaluation is None
+
+
+def test_few_images_that_are_all_right_are_no_certainty() -> None:
+    examples = tuple(Example(Path(f"{n}.png"), "spot" if n % 2 else "good", group=f"g{n}") for n in range(10))
+    said = np.array([[0.1, 0.9] if n % 2 else [0.9, 0.1] for n in range(10)])
+    rule = Rule(("good", "spot"), ("good",), Thresholds(ng=0.5, review_from=0.5))
+    found = intervals(Answers(examples, said, rule))
+    assert found["recall_defect"].value == 1.0
+    assert found["recall_defect"].low == pytest.approx(0.566, abs=0.001)
+    nothing = intervals(Answers(examples[::2], said[::2], rule))
+    assert nothing["recall_defect"] == Estimate(value=None)
 
 
 def test_text_is_made_of_the_values_alone(run: TrainedModel) -> None:

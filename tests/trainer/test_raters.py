@@ -68,6 +68,9 @@ def test_manifest_with_raters_is_read_and_reported(tmp_path: Path) -> None:
         rows += [f"{number}.png,{label},g{number},r1", f"{number}.png,{'spot' if number == 0 else label},g{number},r2"]
     (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
     assert len(read_manifest(tmp_path / "manifest.csv").examples) == 23
-    kinds = {finding.kind: finding for finding in inspect(gather(tmp_path / "manifest.csv")).findings}
+    report = inspect(gather(tmp_path / "manifest.csv"))
+    kinds = {finding.kind: finding for finding in report.findings}
+    assert report.agreement is not None
+    assert (report.agreement.images, report.agreement.kappa) == (24, pytest.approx(0.92, abs=0.01))
     assert "Cohen's kappa 0.92" in kinds["raters"].text
     assert kinds["disputed"].images == ((tmp_path / "0.png",),)
