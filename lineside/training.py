@@ -13,7 +13,6 @@ import torch
 from pydantic import ValidationError
 from rich.console import Console
 
-from contracts.certificate import TaskMetrics
 from contracts.errors import ConfigurationError, OrderError
 from contracts.orders import Retrain
 from contracts.quantisation import Quantisation
@@ -22,6 +21,7 @@ from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from lineside.train_options import TrainOptions, settings_of
 from runtime.bundle import Bundle
+from trainer.claim import constant, quality
 from trainer.dataset import Dataset, checked, read
 from trainer.licence import found, stated
 from trainer.rounds import ranks
@@ -179,17 +179,13 @@ def run_retrain(
     say("done", 1.0, bundle.hash)
 
 
-def _quality(metrics: TaskMetrics) -> str:
-    return f"balanced accuracy {_share(metrics.balanced_accuracy)}, AUROC {_share(metrics.auroc)}"
-
-
 def print_trained(model: TrainedModel) -> None:
     """What came out, and what it cannot promise."""
     record, console = model.record, Console(highlight=False, soft_wrap=True)
     metrics = record.test_metrics
     console.print(f"[green]✓[/] trained in {record.seconds:.0f} s: {model.folder}")
-    console.print(f"  test split, {metrics.examples} images nobody trained on: {_quality(metrics)}")
-    console.print(f"  (always giving the commoner answer would reach an accuracy of {_share(metrics.best_constant)})")
+    console.print(f"  test split, {metrics.examples} images nobody trained on: {quality(metrics, record.good_labels)}")
+    console.print(f"  (always giving the commoner answer would reach {constant(metrics, record.good_labels)})")
     for sentence in record.cannot_promise:
         console.print(f"  [yellow]cannot promise[/] {sentence}")
     console.print(f"  model card: {model.folder / 'card.md'}")
@@ -204,7 +200,8 @@ def print_bundle(bundle: Bundle) -> None:
         console.print(f"  {certificate.variant}: {mark}")
         console.print(
             f"    same answer as the trained model on {certificate.argmax_agreement:.1%} of {certificate.images};"
-            f" {_quality(certificate.metrics)}; {certificate.latency.p50_seconds * 1000:.2f} ms"
+            f" {quality(certificate.metrics, bundle.manifest.good_labels)};"
+            f" {certificate.latency.p50_seconds * 1000:.2f} ms"
         )
     console.print(f"  served: {bundle.manifest.default_variant}")
     if bundle.manifest.quantisation is not None:
@@ -224,7 +221,3 @@ def print_quantisation(console: Console, made: Quantisation) -> None:
         console.print(
             f"    {layer.name}: error {layer.error:.3f}, {layer.share:.1%} of the multiplications{mark}", markup=False
         )
-
-
-def _share(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"

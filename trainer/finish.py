@@ -17,6 +17,7 @@ from runtime.metrics import task_metrics
 from trainer.attempt import Attempt, Task, code_version
 from trainer.bases.yardstick import compare_with_random, negative_transfer
 from trainer.card import card
+from trainer.claim import quality
 from trainer.clock import now
 from trainer.contest import Outcome
 from trainer.course import Material, Taught
@@ -75,8 +76,7 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, looked: i
     record = _record(task, held.attempt, origin, thresholds, calibration, metrics, promises, details, began=began)
     save_run(task.out, record, taught.network, taught.rounds, card(record, snapshot, kept))
     task.forget()
-    said = f"balanced accuracy {metrics.balanced_accuracy or 0:.3f} on {metrics.examples} test images"
-    task.progress("done", 1.0, said)
+    task.progress("done", 1.0, f"{metrics.examples} test images: {quality(metrics, course.good)}")
     return load_run(task.out)
 
 
