@@ -7,9 +7,10 @@ and pinned), `settings` and `clock`, `bases/` (which pretrained models there are
 `grafts` and `features` (what the frozen part answers), `strategy`, `tasks` (severity and location beside the class) and
 `rounds/` (one round of training), `course` (all rounds), `attempt` and `contest` (one strategy carried out, two
 compared), `trials` and `tuning` (other values of a recipe searched), `threshold` and `line` (where good ends),
-`together` (is a task better off alone?), `trained` (the run folder), `finish` (its record and card), `run` (all of it
-in one go), `evaluation/` (how good it is and where it breaks), `transfer` (what sites can give each other),
-`workspace`, `replay`, `forgetting` and `retrain` (the same on a monitor's order).
+`together` (is a task better off alone?), `trained` (the run folder), `claim` (of how many test images one is made),
+`finish` (its record and card), `run` (all of it in one go), `evaluation/` (how good it is and where it breaks),
+`transfer` (what sites can give each other), `workspace`, `replay`, `forgetting` and `retrain` (the same on a monitor's
+order).
 
 Torch and timm live here and in the exporter; agent and monitor never import this package.
 """

@@ -25,6 +25,7 @@ from trainer.weighing import condition_of
 _RESAMPLES = 400
 _95 = 1.96  # standard errors on each side of an interval
 _POINT = 0.01  # of balanced accuracy: less is no loss worth a word
+HEAD = ("old test images", "count", "parent", "this model", "difference, paired")
 UNKNOWN = "Whether it has forgotten what its parent knew is not known: the parent's run folder is not to be found."
 
 
@@ -103,21 +104,25 @@ def in_words(kept: Sequence[Kept]) -> list[str]:
     """The model card's part, in Markdown; nothing where nothing was measured."""
     if not kept:
         return []
-    rows = [
-        f"| {_where(each).strip() or 'all'} | {each.images} | {each.before:.3f} | {each.after:.3f} "
-        f"| {_signed(each.difference)} |"
-        for each in kept
-    ]
-    head = ["| old test images | count | parent | this model | difference, paired |", "|---|---|---|---|---|"]
     return [
         "## What it has kept of its parent",
         "",
         "Balanced accuracy on the parent's test images:",
         "",
-        *head,
-        *rows,
+        f"| {' | '.join(HEAD)} |",
+        "|---" * len(HEAD) + "|",
+        *(f"| {' | '.join(row)} |" for row in rows_of(kept)),
         "",
     ]
+
+
+def rows_of(kept: Sequence[Kept]) -> list[tuple[str, ...]]:
+    """A table's cells under `HEAD`."""
+    return [
+        (_where(each).strip() or "all", str(each.images), f"{each.before:.3f}", f"{each.after:.3f}",
+         _signed(each.difference))
+        for each in kept
+    ]  # fmt: skip
 
 
 def _kept(
