@@ -7,9 +7,11 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
+from contracts.errors import ConfigurationError
 from lineside.progress import shown_progress
 from trainer.card.facts import with_evaluation
 from trainer.card.file import read_card, write_card
@@ -17,22 +19,37 @@ from trainer.device import device_for
 from trainer.evaluation.foreign import pictures_in
 from trainer.evaluation.judge import evaluate
 from trainer.evaluation.page import curves, page
-from trainer.evaluation.report import Estimate, Evaluation
+from trainer.evaluation.report import Baseline, Evaluation
+from trainer.evaluation.scratch import FROM_SCRATCH
 from trainer.evaluation.sheet import contact_sheet
+from trainer.evaluation.simpler import differs
+from trainer.evaluation.words import beside, reached
 from trainer.settings import DeviceName
 from trainer.trained import TrainedModel, load_run
 
 
 def run_evaluate(
-    run: Path, *, baselines: bool, foreign: Path | None = None, device: DeviceName = "cpu", as_json: bool = False
-) -> Evaluation:
-    """`lineside evaluate`: judge the run, write everything beside it, and print the gist. Raises ConfigurationError for
-    a run or a device that is not there."""
+    run: Path, *, baselines: bool, scratch_seconds: float | None = None, foreign: Path | None = None,
+    device: DeviceName = "cpu", as_json: bool = False,
+) -> Evaluation:  # fmt: skip
+    """`lineside evaluate`: judge the run, write everything beside it, and print the gist. With `scratch_seconds` its
+    network is also trained from random weights, for so long at most; the row that this makes stays in later evaluations
+    of the same model. Raises ConfigurationError and DatasetError."""
     device_for(device)
+    if scratch_seconds is not None and not baselines:
+        raise ConfigurationError("--scratch is one of the simpler means; leave --no-baselines out")
     model = load_run(run)
+    if scratch_seconds is not None and model.record.lineage.training.get("strategy") == "scratch":
+        raise ConfigurationError(
+            f"{run} was itself trained from random weights: its own row tells; leave --scratch out"
+        )
+    known = _known(run / "evaluation.json", model) if baselines and scratch_seconds is None else ()
     pictures = pictures_in(foreign) if foreign is not None else []
     with shown_progress(quiet=as_json) as progress:
-        evaluation = judge_run(model, baselines=baselines, foreign=pictures, device=device, progress=progress)
+        evaluation = judge_run(
+            model, baselines=baselines, scratch_seconds=scratch_seconds, known=known, foreign=pictures, device=device,
+            progress=progress,
+        )  # fmt: skip
     if as_json:
         print(json.dumps(evaluation.model_dump(mode="json"), indent=1))
     else:
@@ -41,13 +58,16 @@ def run_evaluate(
 
 
 def judge_run(
-    model: TrainedModel, *, baselines: bool, foreign: Sequence[Path] = (), device: DeviceName = "cpu",
-    progress: Callable[..., None],
+    model: TrainedModel, *, baselines: bool, scratch_seconds: float | None = None, known: Sequence[Baseline] = (),
+    foreign: Sequence[Path] = (), device: DeviceName = "cpu", progress: Callable[..., None],
 ) -> Evaluation:  # fmt: skip
     """Evaluate, and write `evaluation.json`, `report.html` and the card anew beside the run. Raises DatasetError and
     ConfigurationError."""
     card = read_card(model)
-    evaluation = evaluate(model, baselines=baselines, foreign=foreign, device=device, progress=progress)
+    evaluation = evaluate(
+        model, baselines=baselines, scratch_seconds=scratch_seconds, known=known, foreign=foreign, device=device,
+        progress=progress,
+    )  # fmt: skip
     text = evaluation.model_dump_json(indent=1) + "\n"
     (model.folder / "evaluation.json").write_text(text, encoding="utf-8")
     write_report(model, evaluation)
@@ -70,20 +90,22 @@ def write_report(model: TrainedModel, evaluation: Evaluation) -> None:
         )
 
 
+def _known(file: Path, model: TrainedModel) -> tuple[Baseline, ...]:
+    """The network from scratch, if an earlier evaluation of this very model has trained it."""
+    try:
+        earlier = Evaluation.model_validate_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValidationError):
+        return ()
+    if earlier.model_sha256 != model.record.model_sha256:
+        return ()
+    return tuple(item for item in earlier.baselines if item.name == FROM_SCRATCH)
+
+
 def _print(evaluation: Evaluation, run: Path) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        f"balanced accuracy {_shown(evaluation.balanced_accuracy)}, AUROC {_shown(evaluation.auroc)} "
-        f"on {evaluation.images} test images"
-    )
-    for item in evaluation.baselines:
-        console.print(f"  beside it: {escape(item.name)} {_shown(item.balanced_accuracy)}")
+    console.print(f"{evaluation.images} test images: {reached(evaluation)}")
+    for item in differs(evaluation.baselines):
+        console.print(f"  beside it: {escape(item.name)} {beside(item, evaluation)}")
     for sentence in evaluation.warnings:
         console.print(f"[yellow]![/] {escape(sentence)}")
     console.print(f"all of it: {run / 'report.html'} and {run / 'card.md'}")
-
-
-def _shown(found: Estimate) -> str:
-    if found.value is None:
-        return "unknown"
-    return f"{found.value:.3f}" + (f" ({found.low:.3f} to {found.high:.3f})" if found.low is not None else "")

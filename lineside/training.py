@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from contracts.certificate import TaskMetrics
 from contracts.errors import OrderError
 from contracts.orders import Retrain
 from contracts.quantisation import Quantisation
@@ -28,6 +27,7 @@ from lineside.train_options import TrainOptions, settings_of
 from runtime.bundle import Bundle
 from trainer.bases.worth import worth_of
 from trainer.by_site import AtSite, lines_of
+from trainer.claim import constant, quality
 from trainer.dataset import read
 from trainer.licence import found, said_of, stated
 from trainer.rounds import ranks
@@ -196,17 +196,13 @@ def run_retrain(
     say("done", 1.0, bundle.hash)
 
 
-def _quality(metrics: TaskMetrics) -> str:
-    return f"balanced accuracy {_share(metrics.balanced_accuracy)}, AUROC {_share(metrics.auroc)}"
-
-
 def print_trained(model: TrainedModel) -> None:
     """What came out, and what it cannot promise."""
     record, console = model.record, Console(highlight=False, soft_wrap=True)
     metrics = record.test_metrics
     console.print(f"[green]✓[/] trained in {record.seconds:.0f} s: {model.folder}")
-    console.print(f"  test split, {metrics.examples} images nobody trained on: {_quality(metrics)}")
-    console.print(f"  (always giving the commoner answer would reach an accuracy of {_share(metrics.best_constant)})")
+    console.print(f"  test split, {metrics.examples} images nobody trained on: {quality(metrics, record.good_labels)}")
+    console.print(f"  (always giving the commoner answer would reach {constant(metrics, record.good_labels)})")
     worth = worth_of(record)
     if not worth.loud:  # which is the first of what cannot be promised
         console.print(f"  {escape(worth.sentence())}")
@@ -228,7 +224,8 @@ def print_bundle(bundle: Bundle) -> None:
         console.print(f"  {certificate.variant}: {mark}")
         console.print(
             f"    same answer as the trained model on {certificate.argmax_agreement:.1%} of {certificate.images};"
-            f" {_quality(certificate.metrics)}; {certificate.latency.p50_seconds * 1000:.2f} ms"
+            f" {quality(certificate.metrics, bundle.manifest.good_labels)};"
+            f" {certificate.latency.p50_seconds * 1000:.2f} ms"
         )
     console.print(f"  served: {bundle.manifest.default_variant}")
     if bundle.manifest.quantisation is not None:
@@ -248,7 +245,3 @@ def print_quantisation(console: Console, made: Quantisation) -> None:
         console.print(
             f"    {layer.name}: error {layer.error:.3f}, {layer.share:.1%} of the multiplications{mark}", markup=False
         )
-
-
-def _share(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"

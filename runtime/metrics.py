@@ -96,8 +96,9 @@ def auroc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float | 
     return (rank_sum - positives * (positives + 1) / 2.0) / (positives * negatives)
 
 
-def wilson_interval(successes: int, trials: int, *, z: float = _Z_95) -> tuple[float, float]:
-    """Wilson's score interval of a share (E. B. Wilson, JASA 22, 1927); (0, 1) without trials.
+def wilson_interval(successes: float, trials: float, *, z: float = _Z_95) -> tuple[float, float]:
+    """Wilson's score interval of a share (E. B. Wilson, JASA 22, 1927); (0, 1) without trials. Both need not be whole:
+    images that resemble each other are worth fewer trials.
 
     >>> [round(value, 3) for value in wilson_interval(8, 10)]
     [0.49, 0.943]

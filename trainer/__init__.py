@@ -7,11 +7,11 @@ are, which may be used, which fits), `network` and `device` (one of them, cut in
 `image` (images as tensors), `folding`, `jitter`, `grafts` and `features` (what the frozen part answers), `strategy`,
 `tasks` (severity and location beside the class) and `rounds/` (one round of training), `course` (all rounds), `attempt`
 and `contest` (one strategy carried out, two compared), `trials` and `tuning` (other values of a recipe searched),
-`threshold` and `line` (where good ends), `together` (is a task better off alone?), `trained` (the run folder),
-`by_site`, `card/` (all that has to be known of a model) and `finish` (its record and card), `run` (all of it in one
-go), `evaluation/` (how good it is and where it breaks), `recalled`, `gain`, `advice`, `transfer` and `transfer_page`
-(what sites can give each other), `workspace`, `replay`, `forgetting`, `sisters` and `retrain` (the same on a monitor's
-order).
+`threshold` and `line` (where good ends), `together` (is a task better off alone?), `trained` (the run folder), `claim`
+(of how many test images one is made), `by_site`, `card/` (all that has to be known of a model) and `finish` (its record
+and card), `run` (all of it in one go), `evaluation/` (how good it is and where it breaks), `recalled`, `gain`,
+`advice`, `transfer` and `transfer_page` (what sites can give each other), `workspace`, `replay`, `forgetting`,
+`sisters` and `retrain` (the same on a monitor's order).
 
 Torch and timm live here and in the exporter; agent and monitor never import this package.
 """

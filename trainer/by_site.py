@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from contracts.names import Wire
+from trainer.claim import claimed
 from trainer.evaluation.figures import Answers, balanced_accuracy, estimate
 from trainer.evaluation.report import Estimate
-
-_FEWEST = 20  # test images of good and of defect each, below which no accuracy is claimed
 
 
 class AtSite(Wire):
@@ -29,7 +28,7 @@ class AtSite(Wire):
         '3 good, 2 defective: too few to claim an accuracy, 4 right'
         """
         counts, found = f"{self.good} good, {self.defective} defective", self.balanced_accuracy
-        if min(self.good, self.defective) < _FEWEST or found.value is None:
+        if not claimed(self.good, self.defective) or found.value is None:
             return f"{counts}: too few to claim an accuracy, {self.right} right"
         interval = "" if found.low is None or found.high is None else f" ({found.low:.3f} to {found.high:.3f})"
         return f"{counts}: balanced accuracy {found.value:.3f}{interval}"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from contracts.certificate import TaskMetrics
 from contracts.preprocessing import Preprocessing
 from runtime.metrics import wilson_interval
+from trainer.claim import FEWEST
 from trainer.dataset import Example
 from trainer.device import device_of
 from trainer.evaluation import figures
@@ -26,7 +27,6 @@ _MEASURED: dict[str, Statistic] = {
     "recall_defect": figures.recall_defect,
 }
 _BATCH = 16  # network inputs
-_FEW = 20  # images of a class below which its figure is called a guess
 
 
 def predict(network: nn.Module, examples: Sequence[Example], spec: Preprocessing) -> Tensor:
@@ -66,7 +66,7 @@ def cannot_promise(snapshot: Snapshot, metrics: TaskMetrics, good: Sequence[str]
     ]
     for label in snapshot.labels:
         trained = sum(example.label == label for example in snapshot.of("train"))
-        if trained < _FEW:
+        if trained < FEWEST:
             sentences.append(
                 f"Class {label!r} was learned from {trained} images; kinds of it that they do not show are unknown."
             )
@@ -84,4 +84,4 @@ def _recall(what: str, recall: float | None, count: int) -> list[str]:
     hits = round(recall * count)
     low, high = wilson_interval(hits, count)
     sentence = f"{what.capitalize()}: {hits} of {count} test images; the true share is between {low:.0%} and {high:.0%}"
-    return [sentence + (" (95 %): too few images to rely on." if count < _FEW else " (95 %).")]
+    return [sentence + (" (95 %): too few images to rely on." if count < FEWEST else " (95 %).")]

@@ -19,6 +19,7 @@ from trainer.bases.yardstick import compare_with_random, negative_transfer
 from trainer.by_site import by_site
 from trainer.card.facts import card_of
 from trainer.card.file import quality_in, write_card
+from trainer.claim import quality
 from trainer.clock import now
 from trainer.contest import Outcome
 from trainer.course import Material, Taught
@@ -90,8 +91,7 @@ def finish(task: Task, held: Outcome, origin: Origin, *, began: float, proof: Pr
     write_card(task.out, card_of(record, snapshot, quality_in(task.out)))
     save_run(task.out, record, taught.rounds)
     task.forget()
-    said = f"balanced accuracy {metrics.balanced_accuracy or 0:.3f} on {metrics.examples} test images"
-    task.progress("done", 1.0, said)
+    task.progress("done", 1.0, f"{metrics.examples} test images: {quality(metrics, course.good)}")
     return load_run(task.out)
 
 

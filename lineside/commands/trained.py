@@ -17,6 +17,15 @@ trained_app = typer.Typer()
 def evaluate_run(
     run: Annotated[Path, typer.Argument(help="Folder that `lineside train` wrote.")],
     baselines: Annotated[bool, typer.Option(help="Also train simpler means on the same images.")] = True,
+    scratch: Annotated[
+        bool,
+        typer.Option(
+            "--scratch", help="Also train the same network from random weights: what is its pretraining worth?"
+        ),
+    ] = False,
+    scratch_seconds: Annotated[
+        float, typer.Option(help="For that: it is cut short after so long, and says so.", min=1)
+    ] = 600.0,
     foreign: Annotated[
         Path | None, typer.Option(help="Folder of pictures that show no part of the product: do they pass?")
     ] = None,
@@ -26,7 +35,10 @@ def evaluate_run(
     """How good a model is on its test images, how sure one can be of that, and under which faults it breaks."""
     from lineside.evaluation import run_evaluate
 
-    carry_out(run_evaluate, run, baselines=baselines, foreign=foreign, device=device, as_json=as_json)
+    carry_out(
+        run_evaluate, run, baselines=baselines, scratch_seconds=scratch_seconds if scratch else None, foreign=foreign,
+        device=device, as_json=as_json,
+    )  # fmt: skip
 
 
 @trained_app.command(rich_help_panel=CIRCLE)

@@ -237,11 +237,13 @@ def test_input_names_tiles_areas_and_the_smallest_defect(first_model: TrainedMod
 def test_retrained_model_says_what_is_not_known_of_its_parent(first_model: TrainedModel) -> None:
     lineage = first_model.record.lineage.model_copy(update={"order_id": "order-7", "parent_bundle": "a" * 64})
     grown = replace(first_model.snapshot, parent="c" * 64)
-    card = card_of(changed(first_model.record, lineage=lineage, details={"snapshots_looked_through": 3}), grown)
+    card = card_of(
+        changed(first_model.record, lineage=lineage, details={"pinned": "none of 3 snapshots trains on them"}), grown
+    )
     text = markdown(card, {})
     assert "the parent's run folder is not to be found" in text.split("## What it has kept of its parent")[1]
     assert f"grown from snapshot `{'c' * 64}`" in text
-    assert "trained on in none of the 3 earlier snapshots (checked)" in text
+    assert "- test groups: none of 3 snapshots trains on them" in text
 
 
 def test_way_of_the_split_is_kept_with_the_snapshot(plates: Dataset, snapshot: Snapshot, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
-"""What others reach on the same images: always the same answer, a classical feature with a linear model, the pretrained
-network with nothing but a linear head, and the people who labelled them."""
+"""What others reach on the same images, and from how many images in which time: always the same answer, a classical
+feature with a linear model, the pretrained network with nothing but a linear head, and the people who labelled them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from trainer.clock import now
 from trainer.course import Course, Material
 from trainer.dataset import Example
 from trainer.evaluation.figures import Answers, accuracy, balanced_accuracy, estimate
-from trainer.evaluation.report import Baseline
+from trainer.evaluation.report import Baseline, Estimate
 from trainer.raters import labels_of_raters
 from trainer.rounds.head import Regularisation
 from trainer.stem import Stem
@@ -27,11 +28,14 @@ _SIDE, _CELLS, _TURNS, _GREYS = 128, 4, 8, 16
 
 
 def majority(train: Sequence[Example], test: Sequence[Example], rule: Rule) -> Baseline:
-    """Always the commoner of good and defect."""
+    """Always the commoner of good and defect. That its balanced accuracy is one half needs no interval."""
     counts = Counter(example.label in rule.good_labels for example in train)
     commoner = [label for label in rule.labels if (label in rule.good_labels) == (counts[True] >= counts[False])]
     said = np.tile([float(label in commoner) / len(commoner) for label in rule.labels], (len(test), 1))
-    return _baseline("always the same answer", test, said, rule, 0.0, f"{len(train)} images, no training")
+    found = baseline(
+        "always the same answer", test, said, rule, seconds=0.0, learned_from=len(train), note="counts; no training"
+    )
+    return found.model_copy(update={"balanced_accuracy": Estimate(value=found.balanced_accuracy.value)})
 
 
 def classical(train: Sequence[Example], test: Sequence[Example], rule: Rule) -> Baseline:
@@ -43,23 +47,44 @@ def classical(train: Sequence[Example], test: Sequence[Example], rule: Rule) -> 
     began = now()
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, class_weight="balanced"))
     model.fit(_classical(train), [example.label for example in train])
+    seconds = now() - began
     found = model.predict_proba(_classical(test))
     said = np.zeros((len(test), len(rule.labels)))
     said[:, [rule.labels.index(label) for label in model.classes_]] = found
-    note = f"{len(train)} images; 4x4 histograms of gradients, grey values, logistic regression"
-    return _baseline("classical feature, linear model", test, said, rule, now() - began, note)
+    note = "4x4 histograms of gradients, grey values, logistic regression"
+    return baseline(
+        "classical feature, linear model", test, said, rule, seconds=seconds, learned_from=len(train), note=note
+    )
 
 
 def frozen_probe(
-    course: Course, stem: Stem, learned: Material, test: Sequence[Example], rule: Rule, *, fit: Regularisation
-) -> Baseline:
-    """A logistic head, fitted so, on the pretrained network, which is not fine-tuned."""
-    began = now()
+    course: Course, stem: Stem, learned: Material, test: Sequence[Example], rule: Rule, *, fit: Regularisation,
+    began: float,
+) -> Baseline:  # fmt: skip
+    """A logistic head, fitted so, on the pretrained network, which is not fine-tuned. `began` (seconds of
+    `trainer.clock`): when the features of the training images, and the search of the penalty, did."""
     head = course.head(course.lesson(learned), fit)
+    seconds = now() - began
     seen = stem.features(tuple(test), (View(0),))
     said = course.says(head, seen).double().softmax(1).numpy()
-    note = f"{len(learned.examples)} images; pretrained features, linear head"
-    return _baseline("frozen features, linear head", test, said, rule, now() - began, note)
+    note = f"pretrained features, linear head of penalty {fit.penalty:g}"
+    images = len(learned.examples)
+    return baseline("frozen features, linear head", test, said, rule, seconds=seconds, learned_from=images, note=note)
+
+
+def random_features(yardstick: Mapping[str, Any], train: Sequence[Example]) -> Baseline | None:
+    """A linear head on the network with random weights, where the training has measured it (`bases.yardstick`); of
+    that its balanced accuracy alone is known."""
+    value = yardstick.get("random", {}).get("balanced_accuracy")
+    if value is None:
+        return None
+    return Baseline(
+        name="random weights, linear head",
+        balanced_accuracy=Estimate(value=value),
+        accuracy=None,
+        learned_from=len(train),
+        note="features of the same network before any training; as the training measured it",
+    )
 
 
 def raters(test: Sequence[Example], rule: Rule) -> Baseline | None:
@@ -72,7 +97,7 @@ def raters(test: Sequence[Example], rule: Rule) -> Baseline | None:
     said[np.arange(len(rated)), [rule.labels.index(label) for _, label in rated]] = 1.0
     images = len({example.sha256 for example, _ in rated})
     note = f"{len(rated)} ratings of {images} images, each against the majority that it belongs to"
-    return _baseline("the raters themselves", [example for example, _ in rated], said, rule, 0.0, note)
+    return baseline("the raters themselves", [example for example, _ in rated], said, rule, note=note)
 
 
 def gradients(image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -92,15 +117,26 @@ def _classical(examples: Sequence[Example]) -> NDArray[np.float64]:
     return np.stack([gradients(decode_plain(example.path.read_bytes(), _SIDE)) for example in examples])
 
 
-def _baseline(
-    name: str, test: Sequence[Example], said: NDArray[np.float64], rule: Rule, seconds: float, note: str
-) -> Baseline:
+def baseline(
+    name: str, test: Sequence[Example], said: NDArray[np.float64], rule: Rule, *, seconds: float | None = None,
+    learned_from: int | None = None, note: str = "",
+) -> Baseline:  # fmt: skip
+    """Of answers [n, k] to `test`, which decide at 0.5."""
     plain = Rule(rule.labels, rule.good_labels, Thresholds(ng=0.5, review_from=0.5))
-    answers = Answers(tuple(test), said, plain)
+    return baseline_of(name, Answers(tuple(test), said, plain), seconds=seconds, learned_from=learned_from, note=note)
+
+
+def baseline_of(
+    name: str, answers: Answers, *, seconds: float | None = None, learned_from: int | None = None, note: str = ""
+) -> Baseline:
+    """Of answers that decide by their own rule."""
+    counted = estimate(answers, accuracy)
     return Baseline(
         name=name,
         balanced_accuracy=estimate(answers, balanced_accuracy),
-        accuracy=accuracy(answers, np.arange(len(test))),
+        accuracy=counted.value,
+        counted=counted,
+        learned_from=learned_from,
         seconds=seconds,
         note=note,
     )

@@ -1,9 +1,8 @@
-"""From answers to figures: with intervals over groups, by class, by column, and with what the test cannot resolve."""
+"""From answers to figures: with intervals over groups, by class, and with what the test cannot resolve."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -12,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.decision import Rule, defect_scores
-from runtime.metrics import auroc, bootstrap_interval, wilson_interval
+from runtime.metrics import auroc, bootstrap_interval, confusion_counts
 from trainer.dataset import Example
-from trainer.evaluation.report import Calibration, ClassFigures, Estimate, Slice
+from trainer.evaluation.intervals import Share, sum_interval
+from trainer.evaluation.report import Calibration, ClassFigures, Estimate
 from trainer.split import group_of
 
 _RESAMPLES = 400
 _BINS = 10
 _POWER, _LEVEL = 0.8416, 1.9600  # normal quantiles: 80 % power at a two-sided 5 %
-_FEWEST = 10  # images of good and of defect, below which a slice tells nothing
-_MOST_VALUES = 12  # of a column that makes slices
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,11 @@ class Answers:
         """[n] what may not be taken as independent."""
         return [group_of(example) for example in self.examples]
 
+    @cached_property
+    def group_numbers(self) -> NDArray[np.int64]:
+        """[n] the same as numbers from 0 on."""
+        return np.asarray(np.unique(np.array(self.groups), return_inverse=True)[1], dtype=np.int64)
+
     def rows(self, rows: Sequence[int]) -> Answers:
         """Some of them."""
         chosen = tuple(self.examples[row] for row in rows)
@@ -67,16 +70,30 @@ Statistic = Callable[[Answers, NDArray[np.intp]], float | None]
 
 
 def estimate(answers: Answers, statistic: Statistic) -> Estimate:
-    """The figure over all rows, its interval by resampling whole groups; none where there is a single group."""
+    """The figure over all rows and its interval, none where there is a single group: that of `intervals` for shares and
+    sums of them, else by resampling whole groups, where resamples differ."""
     everything = np.arange(len(answers.examples))
     value = statistic(answers, everything)
-    if value is None or len(set(answers.groups)) < 2:
+    if value is None:
+        return Estimate(value=None)
+    if (shares := _SHARES.get(statistic)) is not None:
+        return _of_shares(answers, value, shares(answers))
+    if len(set(answers.groups)) < 2:
         return Estimate(value=value)
     bounds = bootstrap_interval(
         lambda rows: statistic(answers, rows), len(everything), groups=answers.groups, resamples=_RESAMPLES
     )  # fmt: skip
-    low, high = bounds or (None, None)
-    return Estimate(value=value, low=low, high=high)
+    if bounds is None or bounds[0] == bounds[1]:
+        return Estimate(value=value)
+    return Estimate(value=value, low=bounds[0], high=bounds[1])
+
+
+def _of_shares(answers: Answers, value: float, shares: Sequence[Share]) -> Estimate:
+    low, high = sum_interval(shares) if len(set(answers.groups)) > 1 else (None, None)
+    if len(shares) > 1:
+        return Estimate(value=value, low=low, high=high)
+    right = shares[0].right
+    return Estimate(value=value, low=low, high=high, hits=int(right.sum()), of=len(right))
 
 
 def accuracy(answers: Answers, rows: NDArray[np.intp]) -> float | None:
@@ -145,19 +162,34 @@ def cost_per_part(answers: Answers, rows: NDArray[np.intp]) -> float | None:
 
 
 def class_figures(answers: Answers) -> dict[str, ClassFigures]:
-    """Every class: precision and recall with Wilson's interval, F1 with one over groups."""
-    said = answers.probabilities.argmax(1)
-    found = {}
-    for kind, label in enumerate(answers.rule.labels):
-        true, called = answers.true == kind, said == kind
-        both = int((true & called).sum())
-        found[label] = ClassFigures(
-            images=int(true.sum()),
-            precision=_share(both, int(called.sum())),
-            recall=_share(both, int(true.sum())),
-            f1=estimate(answers, partial(f1, kind=kind)),
-        )
-    return found
+    """Every class with its intervals."""
+    return {
+        label: _class_figures(answers, kind, estimate(answers, partial(f1, kind=kind)))
+        for kind, label in enumerate(answers.rule.labels)
+    }
+
+
+def plain_class_figures(answers: Answers) -> dict[str, ClassFigures]:
+    """The classes that occur or are answered; F1 without an interval, which takes a thousand times as long as all
+    else."""
+    everything = np.arange(len(answers.examples))
+    values = {kind: f1(answers, everything, kind) for kind in range(len(answers.rule.labels))}
+    return {
+        answers.rule.labels[kind]: _class_figures(answers, kind, Estimate(value=value))
+        for kind, value in values.items()
+        if value is not None
+    }
+
+
+def _class_figures(answers: Answers, kind: int, score: Estimate) -> ClassFigures:
+    true, called = answers.true == kind, answers.probabilities.argmax(1) == kind
+    precision, recall = (_share(answers, (true & called)[among], among) for among in (called, true))
+    return ClassFigures(images=int(true.sum()), precision=precision, recall=recall, f1=score)
+
+
+def confusion(answers: Answers) -> dict[str, dict[str, int]]:
+    """True class -> most probable class -> images."""
+    return confusion_counts(answers.probabilities, [e.label for e in answers.examples], answers.rule.labels)
 
 
 def calibration(answers: Answers) -> Calibration:
@@ -172,34 +204,10 @@ def calibration(answers: Answers) -> Calibration:
     return Calibration(error=float(error), bins=tuple(bins))
 
 
-def slices(answers: Answers) -> tuple[Slice, ...]:
-    """The figures for every value of `site`, `group` (where there are few) and any other column of the manifest; worst
-    first. Slices without ten good parts or ten defects say nothing and are left out."""
-    columns = {"site": [example.site for example in answers.examples],
-               "group": [example.group for example in answers.examples]}  # fmt: skip
-    for name in sorted({key for example in answers.examples for key in example.attributes}):
-        columns[name] = [example.attributes.get(name, "") for example in answers.examples]
-    found = []
-    for column, values in columns.items():
-        counts = Counter(values)
-        if not 2 <= len(counts) <= _MOST_VALUES:
-            continue
-        for value in counts:
-            rows = [row for row, other in enumerate(values) if other == value]
-            part = answers.rows(rows)
-            if min(int(part.defect.sum()), int((~part.defect).sum())) >= _FEWEST:
-                found.append(Slice(
-                    column=column, value=value, images=len(rows),
-                    balanced_accuracy=estimate(part, balanced_accuracy),
-                    recall_good=estimate(part, recall_good), recall_defect=estimate(part, recall_defect),
-                ))  # fmt: skip
-    return tuple(sorted(found, key=lambda item: item.balanced_accuracy.value or 0.0))
-
-
 def smallest_difference(answers: Answers) -> float | None:
     """The difference of balanced accuracy that two models must have to be told apart on images like these, with 80 %
-    power at 5 %: 2.8 times the standard error of a difference of two independent runs, which is that of one, over
-    groups, times the root of two."""
+    power at 5 %: 2.8 times the standard error of a difference of two independent runs, which is that of one, from its
+    interval, times the root of two."""
     interval = estimate(answers, balanced_accuracy)
     if interval.low is None or interval.high is None:
         return None
@@ -207,8 +215,29 @@ def smallest_difference(answers: Answers) -> float | None:
     return (_LEVEL + _POWER) * math.sqrt(2) * standard_error
 
 
-def _share(hits: int, count: int) -> Estimate:
-    if not count:
+def _share(answers: Answers, right: NDArray[np.bool_], among: NDArray[np.bool_]) -> Estimate:
+    if not len(right):
         return Estimate(value=None)
-    low, high = wilson_interval(hits, count)
-    return Estimate(value=hits / count, low=low, high=high)
+    return _of_shares(answers, float(right.mean()), [Share(right, answers.group_numbers[among])])
+
+
+def _good_and_defect(answers: Answers, wrong: bool, of_good: float, of_defects: float) -> list[Share]:
+    """The shares rightly (or, where `wrong`, wrongly) let through and stopped, with their weights."""
+    right = (answers.stopped == answers.defect) != wrong
+    kinds = ((~answers.defect, of_good), (answers.defect, of_defects))
+    return [Share(right[kind], answers.group_numbers[kind], weight) for kind, weight in kinds if weight]
+
+
+def _errors(answers: Answers) -> list[Share]:
+    of_defects, of_good = answers.rule.thresholds.recall_weights
+    return _good_and_defect(answers, True, of_good / 2, of_defects / 2)
+
+
+_SHARES: dict[Statistic, Callable[[Answers], list[Share]]] = {
+    accuracy: lambda answers: [Share(answers.stopped == answers.defect, answers.group_numbers)],
+    balanced_accuracy: lambda answers: _good_and_defect(answers, False, 0.5, 0.5),
+    recall_good: lambda answers: _good_and_defect(answers, False, 1.0, 0.0),
+    recall_defect: lambda answers: _good_and_defect(answers, False, 0.0, 1.0),
+    cost_per_part: _errors,
+}
+"""Statistics that are sums of shares. They are defined where none of their shares is of nothing."""

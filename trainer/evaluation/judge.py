@@ -11,26 +11,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from contracts.errors import ConfigurationError
 from contracts.preprocessing import Preprocessing
 from runtime.decision import Rule
 from runtime.preprocessing import decode, prepare
-from trainer.course import Course, Material, set_out
+from trainer.claim import FEWEST, claimed
 from trainer.dataset import Example
 from trainer.device import device_for, device_of, placed
 from trainer.evaluation import figures
-from trainer.evaluation.baselines import classical, frozen_probe, majority, raters
-from trainer.evaluation.curve import learning_curve
 from trainer.evaluation.faults import FAULTS, befall
 from trainer.evaluation.figures import Answers, estimate
 from trainer.evaluation.foreign import judge_foreign
-from trainer.evaluation.report import Baseline, Estimate, Evaluation, Failure, Foreign, LearningCurve, Slice, UnderFault
+from trainer.evaluation.report import Baseline, Estimate, Evaluation, Failure, Foreign, Slice, UnderFault
+from trainer.evaluation.scratch import from_scratch
+from trainer.evaluation.simpler import differs, simpler_means
+from trainer.evaluation.slices import slices
 from trainer.evaluation.tasks import judge_tasks
+from trainer.evaluation.words import figure
 from trainer.progress import Progress, silent
-from trainer.settings import DeviceName, TrainingSettings
-from trainer.stem import Stem
+from trainer.settings import DeviceName
 from trainer.trained import TrainedModel
-from trainer.views import View
 
 _FAULTED_IMAGES = 120  # of the test split, under every fault
 _BATCH = 16
@@ -45,7 +44,6 @@ _SHOWN = {
 """What of a training's jitter is like the faults that it can show."""
 _BREAKS = 0.1  # balanced accuracy lost under a light fault
 _PASSES = 0.1  # share of pictures without a part that may be called good unnoticed
-_FEWEST = 20  # test images of good and of defect, below which no accuracy is claimed
 _FEWEST_GROUPS = 5
 _LEARNED_IMAGES = 160  # of those trained on, for the gap to the test
 _BY_HEART = 0.15  # of balanced accuracy between images trained on and the test
@@ -53,41 +51,52 @@ _BEHIND = 0.1  # a slice's balanced accuracy below that of all
 
 
 def evaluate(
-    model: TrainedModel, *, baselines: bool = True, foreign: Sequence[Path] = (), device: DeviceName = "cpu",
+    model: TrainedModel, *, baselines: bool = True, scratch_seconds: float | None = None,
+    known: Sequence[Baseline] = (), foreign: Sequence[Path] = (), device: DeviceName = "cpu",
     progress: Progress = silent,
 ) -> Evaluation:  # fmt: skip
-    """Judge a run on the test split of its snapshot, and on `foreign` pictures that show no part of its product. The
-    network is left on the device. Raises DatasetError where images are gone, ConfigurationError for a device that is
-    not there."""
+    """Judge a run on the test split of its snapshot, and on `foreign` pictures that show no part of its product. With
+    `scratch_seconds` its network is also trained from random weights for so long; `known` are rows of an earlier
+    evaluation that need not be measured again. The network is left on the device. Raises DatasetError where images are
+    gone, ConfigurationError for a device that is not there."""
     placed(model.module, device_for(device))
     record, test = model.record, model.snapshot.of("test")
     rule = Rule(record.labels, record.good_labels, record.thresholds)
     spec = record.preprocessing
     progress("testing", 0.0)
     answers = Answers(test, _answer(model, test, spec), rule)
-    parts = figures.slices(answers)
+    parts, columns = slices(answers)
     faults = _under_faults(model, answers, progress)
     progress("foreign pictures", 0.7)
     strangers = judge_foreign(model, foreign)
-    beside, curve = _beside(model, rule, device, progress) if baselines else ((), None)
+    beside, curve = simpler_means(model, answers, device, progress) if baselines else ((), None)
+    beside = (*beside, *known)
+    if scratch_seconds is not None:
+        beside = (*beside, from_scratch(model, seconds=scratch_seconds, progress=_last(progress)))
     overall = estimate(answers, figures.balanced_accuracy)
     learned = _on_learned(model, rule)
-    difference = figures.smallest_difference(answers)
+    enough = claimed(*_kinds(answers))
     evaluation = Evaluation(
         images=len(test),
         groups=len(set(answers.groups)),
+        claimed=enough,
+        model_sha256=record.model_sha256,
         accuracy=estimate(answers, figures.accuracy),
         balanced_accuracy=overall,
+        recall_good=estimate(answers, figures.recall_good),
+        recall_defect=estimate(answers, figures.recall_defect),
         learned=learned,
         auroc=estimate(answers, figures.area),
         average_precision=estimate(answers, figures.average_precision),
         macro_f1=estimate(answers, figures.macro_f1),
         cost_per_part=estimate(answers, figures.cost_per_part),
-        smallest_difference=difference,
+        smallest_difference=figures.smallest_difference(answers),
         classes=figures.class_figures(answers),
+        confusion=figures.confusion(answers),
         calibration=figures.calibration(answers),
         tasks=judge_tasks(model.module, model.snapshot, spec, rule.good_labels) if record.tasks else None,
         slices=parts,
+        columns=columns,
         faults=faults,
         foreign=strangers,
         baselines=beside,
@@ -95,15 +104,20 @@ def evaluate(
         failures=_failures(answers),
         warnings=(
             *_too_few(answers),
-            *_by_heart(overall, learned),
+            *(_by_heart(overall, learned) if enough else ()),
             *_behind(overall, parts),
             *_breaks(faults),
             *_fooled(strangers),
-            *_ties(overall, beside),
+            *_ties(overall, differs(beside), enough),
         ),
     )
     progress("done", 1.0)
     return evaluation
+
+
+def _last(progress: Progress) -> Progress:
+    """The training from scratch comes after all else and takes longer: its own fraction is shown in its stage."""
+    return lambda stage, fraction, note="": progress("from scratch", 0.97, f"{stage} {fraction:.0%} {note}".rstrip())
 
 
 def _answer(
@@ -146,38 +160,6 @@ def _under_faults(model: TrainedModel, answers: Answers, progress: Progress) -> 
     return tuple(found)
 
 
-def _beside(
-    model: TrainedModel, rule: Rule, device: DeviceName, progress: Progress
-) -> tuple[tuple[Baseline, ...], LearningCurve | None]:
-    """Simpler means, and the learning curve of the one with frozen features."""
-    train, test = model.snapshot.of("train", "validation"), model.snapshot.of("test")
-    progress("simpler means", 0.72)
-    found = tuple(filter(None, (majority(train, test, rule), classical(train, test, rule), raters(test, rule))))
-    frozen = _frozen(model, rule, device)
-    if frozen is None:
-        return found, None
-    course, stem = frozen
-    progress("simpler means", 0.8, "frozen features")
-    learned = Material(train, stem.features(train, (View(0),)))
-    fit = course.regularisation(learned)
-    probe = frozen_probe(course, stem, learned, test, rule, fit=fit)
-    progress("learning curve", 0.95)
-    return (*found, probe), learning_curve(course, learned, fit=fit)
-
-
-def _frozen(model: TrainedModel, rule: Rule, device: DeviceName) -> tuple[Course, Stem] | None:
-    """The pretrained network as it was before the training; None where its file went away."""
-    try:
-        trained = TrainingSettings.model_validate(model.record.lineage.training)
-        settings = trained.model_copy(update={"strategy": "probe", "device": device})
-        course, stem, _ = set_out(
-            model.record.base_model, rule.labels, rule.good_labels, settings, model.record.preprocessing
-        )
-    except ConfigurationError:
-        return None
-    return course, stem
-
-
 def _failures(answers: Answers) -> tuple[Failure, ...]:
     """Where a part would be let through or stopped wrongly, or is given another class: surest first."""
     said = answers.probabilities.argmax(1)
@@ -194,11 +176,19 @@ def _failures(answers: Answers) -> tuple[Failure, ...]:
     )
 
 
+def _kinds(answers: Answers) -> tuple[int, int]:
+    """Good and defective images."""
+    return int((~answers.defect).sum()), int(answers.defect.sum())
+
+
 def _too_few(answers: Answers) -> list[str]:
-    fewest, groups = min(int(answers.defect.sum()), int((~answers.defect).sum())), len(set(answers.groups))
+    fewest, groups = min(_kinds(answers)), len(set(answers.groups))
     found = []
-    if fewest < _FEWEST:
-        found.append(f"The test holds only {fewest} images of one kind: no accuracy is claimed, the figures are hints.")
+    if fewest < FEWEST:
+        found.append(
+            f"The test holds only {fewest} images of one kind: no accuracy is claimed. {FEWEST} of good and of defect "
+            "each would do."
+        )
     if groups < _FEWEST_GROUPS:
         found.append(
             f"The test has {groups} groups, fewer than {_FEWEST_GROUPS}: intervals are too narrow, or not there at all."
@@ -251,16 +241,21 @@ def _fooled(strangers: Sequence[Foreign]) -> list[str]:
     ]
 
 
-def _ties(overall: Estimate, beside: Sequence[Baseline]) -> list[str]:
+def _ties(overall: Estimate, beside: Sequence[Baseline], enough: bool) -> list[str]:
     """Where something simpler lies within the model's own interval."""
-    return [
-        f"On these images it cannot be told from {item.name!r}: {overall.value:.3f} against "
-        f"{item.balanced_accuracy.value:.3f}."
+    near = [
+        (item.name, item.balanced_accuracy.value)
         for item in beside
         if item.balanced_accuracy.value is not None
         and overall.low is not None
-        and overall.value is not None
         and item.balanced_accuracy.value >= overall.low
+    ]
+    if not enough:
+        names = ", ".join(repr(name) for name, _ in near)
+        return [f"On so few images it cannot be told from {names}."] if near else []
+    return [
+        f"On these images it cannot be told from {name!r}: {figure(overall)} against {value:.3f}."
+        for name, value in near
     ]
 
 

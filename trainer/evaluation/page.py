@@ -9,8 +9,19 @@ from jinja2 import Environment, PackageLoader
 
 from trainer.bases.worth import worth_of
 from trainer.evaluation.plots import more_images, reliability, training_curves, tuning_trials
-from trainer.evaluation.report import Estimate, Evaluation
+from trainer.evaluation.report import Estimate, Evaluation, Slice
 from trainer.evaluation.text import task_rows
+from trainer.evaluation.words import (
+    BASELINE_HEAD,
+    SLICE_HEAD,
+    baseline_cells,
+    class_f1,
+    figure,
+    number,
+    reached,
+    slice_cells,
+)
+from trainer.forgetting import HEAD, Kept, rows_of
 from trainer.marks import placed
 from trainer.thumbnail import data_address, thumbnail
 from trainer.trained import TrainedModel
@@ -26,6 +37,8 @@ _FIGURES = (
     ("cost of errors a part", "cost_per_part"),
 )
 
+_WORST = 10  # slices, shown before all of them
+
 
 def page(model: TrainedModel, evaluation: Evaluation, pictures: Mapping[str, bytes], sheet: bytes) -> str:
     """HTML of a run and its evaluation, with these PNG curves and the contact sheet of what the training saw. Reads the
@@ -37,7 +50,8 @@ def page(model: TrainedModel, evaluation: Evaluation, pictures: Mapping[str, byt
         evaluation=evaluation,
         worth=worth_of(model.record),
         counted=", ".join(f"{sum(of.values())} {name}" for name, of in model.snapshot.counts().items()),
-        figures=[(name, getattr(evaluation, key)) for name, key in _FIGURES] + _beside(evaluation),
+        figures=[*(_figures(evaluation) if evaluation.claimed else []), *_beside(evaluation)],
+        reached=reached(evaluation),
         pictures=[(name, data_address("image/png", data)) for name, data in pictures.items()],
         sheet=data_address("image/png", sheet),
         seen=FLIPS_IN_WORDS[str(model.record.lineage.training.get("flips", "none"))],
@@ -46,8 +60,17 @@ def page(model: TrainedModel, evaluation: Evaluation, pictures: Mapping[str, byt
         thumbnail=lambda path: thumbnail(Path(path), placed(examples[path]) if path in examples else ()),
         name_of=lambda path: Path(path).name,
         absolute=lambda path: str(Path(path).resolve()),
-        value=_value,
-        number=_number,
+        baselines=[(item.name, *baseline_cells(item, evaluation)) for item in evaluation.baselines],
+        baseline_head=BASELINE_HEAD,
+        worst=[part for part in evaluation.slices if not part.too_few][:_WORST],
+        columns=_columns(evaluation),
+        slice_head=SLICE_HEAD,
+        slice_cells=slice_cells,
+        kept=rows_of([Kept.model_validate(each) for each in model.record.details.get("forgetting") or ()]),
+        kept_head=HEAD,
+        value=figure,
+        class_f1=class_f1,
+        number=number,
     )
 
 
@@ -70,10 +93,20 @@ def _beside(evaluation: Evaluation) -> list[tuple[str, Estimate]]:
     return [(f"{name}, of {images} images", found) for name, found, images in rows]
 
 
-def _value(found: Estimate) -> str:
-    interval = "" if found.low is None or found.high is None else f" ({found.low:.3f} to {found.high:.3f})"
-    return _number(found.value) + interval
+def _figures(evaluation: Evaluation) -> list[tuple[str, Estimate]]:
+    return [(name, getattr(evaluation, key)) for name, key in _FIGURES]
 
 
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3f}"
+def _columns(evaluation: Evaluation) -> list[tuple[str, str, list[Slice]]]:
+    """Name, summary and slices (worst first) of every column, those without slices last."""
+    found = []
+    for column in evaluation.columns:
+        parts = [part for part in evaluation.slices if part.column == column.name]
+        few = sum(part.too_few for part in parts)
+        said = [column.note or f"{column.values} value{'' if column.values == 1 else 's'}"]
+        if parts and not parts[0].too_few:
+            said.append(f"worst {parts[0].value}: {number(parts[0].balanced_accuracy.value)}")
+        if few:
+            said.append(f"{few} with too few images")
+        found.append((column.name, "; ".join(said), parts))
+    return sorted(found, key=lambda item: not item[2])

@@ -10,11 +10,17 @@ from contracts.names import Wire
 
 
 class Estimate(Wire):
-    """A figure and its 95 % interval; None where it is undefined (no image of a class, say)."""
+    """A figure and its 95 % interval; None where it is undefined (no image of a class, say). A share is `hits` of
+    `of` images."""
 
     value: float | None
     low: float | None = None
     high: float | None = None
+    hits: int | None = None
+    of: int | None = None
+
+
+UNKNOWN = Estimate(value=None)
 
 
 class ClassFigures(Wire):
@@ -27,14 +33,30 @@ class ClassFigures(Wire):
 
 
 class Slice(Wire):
-    """The images with one value of a column."""
+    """The images with one value of a column. Where too few are good or defective, what needs both is undefined."""
 
     column: str
     value: str
     images: int = Field(ge=0)
+    good: int | None = Field(default=None, ge=0, description="of them; None: older than the counts")
+    defective: int | None = Field(default=None, ge=0)
+    too_few: bool = Field(default=False, description="good or defective images to claim an accuracy")
+    accuracy: Estimate = UNKNOWN
     balanced_accuracy: Estimate
     recall_good: Estimate
     recall_defect: Estimate
+    auroc: float | None = None
+    average_precision: float | None = None
+    calibration_error: float | None = None
+    classes: dict[str, ClassFigures] = Field(default={}, description="that occur or are answered")
+
+
+class Column(Wire):
+    """What the images were parted by."""
+
+    name: str
+    values: int = Field(ge=0, description="different ones among the test images")
+    note: str = Field(default="", description="how they were parted, or why not, where that is not plain")
 
 
 class Calibration(Wire):
@@ -71,7 +93,9 @@ class Baseline(Wire):
     name: str
     balanced_accuracy: Estimate
     accuracy: float | None
-    seconds: float = Field(ge=0.0, description="to train")
+    counted: Estimate = Field(default=UNKNOWN, description="the accuracy as a share")
+    learned_from: int | None = Field(default=None, ge=0, description="images; None where that is not known")
+    seconds: float | None = Field(default=None, ge=0.0, description="to train, all choices included; None: not known")
     note: str = ""
 
 
@@ -123,11 +147,15 @@ class Evaluation(Wire):
     schema_version: Literal[1] = 1
     images: int = Field(ge=0)
     groups: int = Field(ge=0, description="intervals resample these: images of one group are not independent")
+    claimed: bool = Field(
+        default=True, description="whether the test holds enough of good and of defect to claim an accuracy"
+    )
+    model_sha256: str = Field(default="", description="whose evaluation it is; empty: older than this field")
     accuracy: Estimate
     balanced_accuracy: Estimate
-    learned: Estimate = Field(
-        default=Estimate(value=None), description="balanced accuracy on images that it was trained on"
-    )
+    recall_good: Estimate = UNKNOWN
+    recall_defect: Estimate = UNKNOWN
+    learned: Estimate = Field(default=UNKNOWN, description="balanced accuracy on images that it was trained on")
     auroc: Estimate
     average_precision: Estimate
     macro_f1: Estimate
@@ -138,9 +166,11 @@ class Evaluation(Wire):
         description="in balanced accuracy: two models that differ by less cannot be told apart on these images"
     )
     classes: dict[str, ClassFigures]
+    confusion: dict[str, dict[str, int]] = Field(default={}, description="true class -> most probable class -> images")
     calibration: Calibration
     tasks: TaskFigures | None = None
-    slices: tuple[Slice, ...] = ()
+    slices: tuple[Slice, ...] = Field(default=(), description="worst first, those with too few images last")
+    columns: tuple[Column, ...] = ()
     faults: tuple[UnderFault, ...] = ()
     foreign: tuple[Foreign, ...] = ()
     baselines: tuple[Baseline, ...] = ()

@@ -20,6 +20,7 @@ from runtime.preprocessing import Box
 from runtime.tasks import box_of, level_of, overlap, peak_of
 from trainer.dataset import Example
 from trainer.device import device_of
+from trainer.evaluation.intervals import share_of
 from trainer.evaluation.report import Estimate, LocationFigures, SeverityFigures, TaskFigures
 from trainer.image import load_inputs
 from trainer.marks import boxes_of, size_of
@@ -189,31 +190,26 @@ def severity_figures(answers: LevelAnswers) -> SeverityFigures:
     return SeverityFigures(
         images=len(answers.true),
         level_error=_estimate(partial(level_error, answers), answers.groups),
-        within_one=_estimate(partial(within_one, answers), answers.groups),
+        within_one=share_of(np.abs(answers.said - answers.true) <= 1, answers.groups),
         order=_estimate(partial(order, answers), answers.groups),
     )
 
 
 def location_figures(answers: PlaceAnswers) -> LocationFigures:
     """Whether the box and the peak lie where the mark is."""
-    at = [_estimate(partial(boxes_found, answers, least=least), answers.groups) for least in _OVERLAPS]
+    at = [share_of(answers.overlaps >= least, answers.groups) for least in _OVERLAPS]
     return LocationFigures(
         images=len(answers.boxes),
         boxes_at_30=at[0],
         boxes_at_50=at[1],
         mean_overlap=_estimate(partial(mean_overlap, answers), answers.groups),
-        pointing=_estimate(partial(pointing, answers), answers.groups),
+        pointing=share_of(answers.pointed, answers.groups),
     )
 
 
 def level_error(answers: LevelAnswers, rows: Rows) -> float | None:
     """Mean distance from the true level, in levels."""
     return float(np.abs(answers.said[rows] - answers.true[rows]).mean()) if len(rows) else None
-
-
-def within_one(answers: LevelAnswers, rows: Rows) -> float | None:
-    """Share of images at most one level away."""
-    return float((np.abs(answers.said[rows] - answers.true[rows]) <= 1).mean()) if len(rows) else None
 
 
 def order(answers: LevelAnswers, rows: Rows) -> float | None:
@@ -235,11 +231,6 @@ def boxes_found(answers: PlaceAnswers, rows: Rows, *, least: float = _OVERLAPS[0
 def mean_overlap(answers: PlaceAnswers, rows: Rows) -> float | None:
     """Intersection over union of box and mark."""
     return float(answers.overlaps[rows].mean()) if len(rows) else None
-
-
-def pointing(answers: PlaceAnswers, rows: Rows) -> float | None:
-    """Share of marked images whose hottest place lies in a mark."""
-    return float(answers.pointed[rows].mean()) if len(rows) else None
 
 
 def _estimate(statistic: Callable[[Rows], float | None], groups: Sequence[str]) -> Estimate:

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from contracts.tasks import Tasks
-from trainer.evaluation.report import Estimate, Evaluation, TaskFigures
+from trainer.claim import FEWEST
+from trainer.evaluation.report import Estimate, Evaluation, Slice, TaskFigures
+from trainer.evaluation.words import (
+    BASELINE_HEAD,
+    SLICE_HEAD,
+    baseline_cells,
+    class_f1,
+    figure,
+    number,
+    reached,
+    slice_cells,
+)
+
+_MOST_SLICES, _MOST_KINDS = 24, 12  # rows; the page has all of them
 
 
 def card_part(evaluation: Evaluation) -> str:
@@ -14,32 +29,11 @@ def card_part(evaluation: Evaluation) -> str:
         *(f"- **{sentence}**" for sentence in evaluation.warnings),
         *([] if evaluation.warnings else ["Nothing in it calls for a warning."]),
         "",
-        "| figure | value | 95 % interval |",
-        "|---|---|---|",
-        *(
-            f"| {name} | {_value(found)} | {_interval(found)} |"
-            for name, found in (
-                ("balanced accuracy", evaluation.balanced_accuracy),
-                ("balanced accuracy on images trained on", evaluation.learned),
-                ("accuracy", evaluation.accuracy),
-                ("AUROC", evaluation.auroc),
-                ("average precision of defects", evaluation.average_precision),
-                ("macro F1 of the classes", evaluation.macro_f1),
-                ("cost of errors a part", evaluation.cost_per_part),
-            )
-        ),
-        "",
-        f"Two models that differ by less than {_number(evaluation.smallest_difference)} in balanced accuracy cannot be "
-        "told apart on these images (80 % power at 5 %, as independent runs; paired ones see less)."
-        if evaluation.smallest_difference
-        else "How close two models may be until they cannot be told apart on these images is unknown: too few groups.",
-        f"Expected calibration error of the defect score: {_number(evaluation.calibration.error)}.",
-        "",
+        *(_figures(evaluation) if evaluation.claimed else [f"{reached(evaluation)}.", ""]),
         "| class | images | precision | recall | F1 |",
         "|---|---|---|---|---|",
         *(
-            f"| {name} | {found.images} | {_value(found.precision)} {_interval(found.precision)} "
-            f"| {_value(found.recall)} {_interval(found.recall)} | {_value(found.f1)} {_interval(found.f1)} |"
+            f"| {name} | {found.images} | {figure(found.precision)} | {figure(found.recall)} | {class_f1(found)} |"
             for name, found in evaluation.classes.items()
         ),
         "",
@@ -50,6 +44,30 @@ def card_part(evaluation: Evaluation) -> str:
         *_slices(evaluation),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _figures(evaluation: Evaluation) -> list[str]:
+    rows = (
+        ("balanced accuracy", evaluation.balanced_accuracy),
+        ("balanced accuracy on images trained on", evaluation.learned),
+        ("accuracy", evaluation.accuracy),
+        ("AUROC", evaluation.auroc),
+        ("average precision of defects", evaluation.average_precision),
+        ("macro F1 of the classes", evaluation.macro_f1),
+        ("cost of errors a part", evaluation.cost_per_part),
+    )
+    return [
+        "| figure | value | 95 % interval |",
+        "|---|---|---|",
+        *(f"| {name} | {_value(found)} | {_interval(found)} |" for name, found in rows),
+        "",
+        f"Two models that differ by less than {number(evaluation.smallest_difference)} in balanced accuracy cannot be "
+        "told apart on these images (80 % power at 5 %, as independent runs; paired ones see less)."
+        if evaluation.smallest_difference
+        else "How close two models may be until they cannot be told apart on these images is unknown: too few groups.",
+        f"Expected calibration error of the defect score: {number(evaluation.calibration.error)}.",
+        "",
+    ]
 
 
 def task_lines(tasks: Tasks, figures: TaskFigures) -> list[str]:
@@ -93,13 +111,9 @@ def _baselines(evaluation: Evaluation) -> list[str]:
     return [
         "### Beside simpler means",
         "",
-        "| means | balanced accuracy | 95 % interval | accuracy | training | what it needed |",
-        "|---|---|---|---|---|---|",
-        *(
-            f"| {item.name} | {_value(item.balanced_accuracy)} | {_interval(item.balanced_accuracy)} "
-            f"| {_number(item.accuracy)} | {item.seconds:.0f} s | {item.note} |"
-            for item in evaluation.baselines
-        ),
+        f"| means | {' | '.join(BASELINE_HEAD)} |",
+        "|---" * (len(BASELINE_HEAD) + 1) + "|",
+        *(f"| {item.name} | {' | '.join(baseline_cells(item, evaluation))} |" for item in evaluation.baselines),
         "",
     ]
 
@@ -130,7 +144,7 @@ def _faults(evaluation: Evaluation) -> list[str]:
         "",
         "| fault | light | middle | strong |",
         "|---|---|---|---|",
-        *(f"| {name} | " + " | ".join(_number(by_name.get((name, s))) for s in (1, 2, 3)) + " |" for name in names),
+        *(f"| {name} | " + " | ".join(number(by_name.get((name, s))) for s in (1, 2, 3)) + " |" for name in names),
         "",
     ]
 
@@ -155,29 +169,53 @@ def _foreign(evaluation: Evaluation) -> list[str]:
 
 
 def _slices(evaluation: Evaluation) -> list[str]:
-    if not evaluation.slices:
+    """Sites, then the worst; those with too few images last."""
+    if not evaluation.slices and not evaluation.columns:
         return []
+    ordered = sorted(evaluation.slices, key=lambda part: part.column != "site")
+    left = len(ordered) - _MOST_SLICES
     return [
         "### By column of the manifest, worst first",
         "",
-        "| column | value | images | balanced accuracy | recall of good | recall of defects |",
-        "|---|---|---|---|---|---|",
+        *(f"- {column.name}: {column.note}" for column in evaluation.columns if column.note),
+        "",
+        f"| column | value | {' | '.join(SLICE_HEAD)} |",
+        "|---" * (len(SLICE_HEAD) + 2) + "|",
+        *(f"| {part.column} | {part.value} | {' | '.join(slice_cells(part))} |" for part in ordered[:_MOST_SLICES]),
+        *([f"| and {left} more: report.html |" + " |" * (len(SLICE_HEAD) + 1)] if left > 0 else []),
+        "",
+        *_classes_of(evaluation.slices),
+    ]
+
+
+def _classes_of(parts: Sequence[Slice]) -> list[str]:
+    """Where a class of enough images fares worst."""
+    found = [
+        (figures.f1.value or 0.0, part, name, figures)
+        for part in parts
+        for name, figures in part.classes.items()
+        if figures.images >= FEWEST
+    ]
+    if not found:
+        return []
+    worst = sorted(found, key=lambda row: row[0])[:_MOST_KINDS]
+    return [
+        f"Of the {len(found)} classes of a slice with {FEWEST} images or more, those with the lowest F1:",
+        "",
+        "| column | value | class | images | precision | recall | F1 |",
+        "|---|---|---|---|---|---|---|",
         *(
-            f"| {part.column} | {part.value} | {part.images} | {_value(part.balanced_accuracy)} "
-            f"{_interval(part.balanced_accuracy)} | {_value(part.recall_good)} | {_value(part.recall_defect)} |"
-            for part in evaluation.slices
+            f"| {part.column} | {part.value} | {name} | {each.images} | {figure(each.precision)} | "
+            f"{figure(each.recall)} | {class_f1(each)} |"
+            for _, part, name, each in worst
         ),
         "",
     ]
 
 
 def _value(found: Estimate) -> str:
-    return _number(found.value)
+    return number(found.value)
 
 
 def _interval(found: Estimate) -> str:
     return "" if found.low is None or found.high is None else f"[{found.low:.3f}, {found.high:.3f}]"
-
-
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3f}"

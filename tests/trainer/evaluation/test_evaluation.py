@@ -12,13 +12,13 @@ from sklearn.metrics import average_precision_score, f1_score
 from typer.testing import CliRunner
 
 from contracts.errors import ConfigurationError, DatasetError
-from contracts.thresholds import Thresholds
 from lineside.correct import run_correct
 from lineside.evaluation import write_report
 from lineside.main import app
 from runtime.decision import Rule
 from tests.simulators.browser import PROGRAM, browser
 from tests.trainer.conftest import draw_plate
+from tests.trainer.evaluation.conftest import RULE, made
 from trainer.dataset import Example, gather, read_manifest
 from trainer.evaluation import figures
 from trainer.evaluation.baselines import classical, gradients, majority, raters
@@ -32,26 +32,6 @@ from trainer.evaluation.report import Estimate, Evaluation, Failure
 from trainer.evaluation.sheet import contact_sheet
 from trainer.evaluation.text import card_part
 from trainer.trained import TrainedModel
-
-RULE = Rule(("dent", "good", "scratch"), ("good",), Thresholds(ng=0.5, review_from=0.5, cost_escape=10.0))
-
-
-def made(count: int, *, skill: float = 2.0, per_group: int = 1, seed: int = 0, **columns: list[str]) -> Answers:
-    """Random answers, right more often the greater the skill; `columns` hold a value for each image."""
-    rng = np.random.default_rng(seed)
-    true = rng.choice(3, count, p=[0.2, 0.6, 0.2])
-    logits = rng.normal(size=(count, 3))
-    logits[np.arange(count), true] += skill
-    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    examples = tuple(
-        Example(
-            Path(f"{row}.png"), RULE.labels[kind], group=f"g{row // per_group}",
-            attributes={name: values[row] for name, values in columns.items()},
-        )
-        for row, kind in enumerate(true)
-    )  # fmt: skip
-    return Answers(examples, probabilities, RULE)
-
 
 ALL = np.arange(300)
 
@@ -133,17 +113,6 @@ def test_calibration_error_is_small_for_honest_probabilities_and_large_for_boast
     assert large > 0.15
 
 
-def test_the_column_in_which_the_model_fails_comes_first() -> None:
-    shift = ["night" if row % 3 == 0 else "day" for row in range(600)]
-    answers = made(600, skill=3.0, shift=shift, serial=[str(row) for row in range(600)])
-    said = answers.probabilities.copy()
-    nights = [row for row in range(600) if shift[row] == "night"]
-    said[nights] = np.random.default_rng(0).permutation(said[nights])
-    found = figures.slices(Answers(answers.examples, said, RULE))
-    assert {part.column for part in found} == {"shift"}
-    assert found[0].value == "night"
-
-
 @pytest.mark.parametrize("fault", sorted(FAULTS))
 def test_faults_grow_with_severity_and_keep_the_size(fault: str) -> None:
     rng = np.random.default_rng(5)
@@ -171,9 +140,17 @@ def test_run_is_judged_beside_simpler_means_and_under_faults(first_model: Traine
     assert evaluation.images == len(first_model.snapshot.of("test"))
     assert evaluation.balanced_accuracy.value == pytest.approx(first_model.record.test_metrics.balanced_accuracy)
     assert len(evaluation.faults) == 3 * len(FAULTS)
-    assert evaluation.baselines[0].name == "always the same answer"
-    assert evaluation.baselines[0].balanced_accuracy.value == 0.5
-    assert len(evaluation.baselines) == 3
+    names = [item.name for item in evaluation.baselines]
+    assert names[:3] == ["this model", "always the same answer", "classical feature, linear model"]
+    assert names[3:] == ["random weights, linear head", "frozen features, linear head"]
+    own, constant, *others = evaluation.baselines
+    assert own.balanced_accuracy == evaluation.balanced_accuracy
+    assert own.seconds == first_model.record.seconds
+    assert constant.balanced_accuracy.value == 0.5
+    assert {item.learned_from for item in (own, constant, others[0], others[-1])} == {
+        len(first_model.snapshot.of("train", "validation"))
+    }
+    assert not any("'this model'" in sentence for sentence in evaluation.warnings), "it is no rival of itself"
     assert evaluation.curve is not None
     assert [count for count, _ in evaluation.curve.points] == sorted(count for count, _ in evaluation.curve.points)
     assert all(error <= evaluation.curve.points[-1][1] for _, error in evaluation.curve.expected)
