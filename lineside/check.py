@@ -14,9 +14,10 @@ from contracts.preprocessing import Preprocessing
 from contracts.quality import QualityReport
 from lineside.models import chosen_base
 from lineside.progress import shown_progress
-from trainer.course import Course, set_out
+from trainer.course import Course
 from trainer.dataset import Example, Gathered, gather
 from trainer.device import device_for
+from trainer.outset import set_out
 from trainer.parting import Parting
 from trainer.quality.inspect import inspect
 from trainer.quality.page import page

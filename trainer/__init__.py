@@ -5,8 +5,8 @@ Reading order: `dataset`, `layout` and `masks` (what the user's files say), `qua
 content-hashed and pinned), `proof` (that it is so), `settings` and `clock`, `bases/` (which pretrained models there
 are, which may be used, which fits), `network` and `device` (one of them, cut into stages, and where it computes),
 `image` (images as tensors), `folding`, `jitter`, `grafts` and `features` (what the frozen part answers), `strategy`,
-`tasks` (severity and location beside the class) and `rounds/` (one round of training), `course` (all rounds), `attempt`
-and `contest` (one strategy carried out, two compared), `trials` and `tuning` (other values of a recipe searched),
+`tasks` (severity and location beside the class) and `rounds/` (one round of training), `course` (all rounds), `outset`
+(what stands before the first), `attempt` and `contest` (one strategy carried out, two compared), `trials` and `tuning` (other values of a recipe searched),
 `threshold` and `line` (where good ends), `together` (is a task better off alone?), `trained` (the run folder), `claim`
 (of how many test images one is made), `by_site`, `card/` (all that has to be known of a model) and `finish` (its record
 and card), `run` (all of it in one go), `evaluation/` (how good it is and where it breaks), `recalled`, `gain`,

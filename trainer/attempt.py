@@ -15,11 +15,12 @@ from contracts.errors import ConfigurationError
 from contracts.preprocessing import Preprocessing
 from trainer.bases.backbone import BaseModel
 from trainer.clock import now
-from trainer.course import Course, Material, Taught, heads_for, set_out
+from trainer.course import Course, Material, Taught
 from trainer.device import device_for
 from trainer.grafts import Donors
 from trainer.image import load_inputs
 from trainer.network import settle_statistics
+from trainer.outset import heads_for, set_out
 from trainer.progress import Progress
 from trainer.rounds import ranks
 from trainer.rounds.checkpoint import Checkpoint, code_hash, key_of

@@ -19,9 +19,10 @@ from contracts.errors import ConfigurationError
 from trainer.attempt import good_labels, preprocessing
 from trainer.bases.backbone import BaseModel
 from trainer.clock import now
-from trainer.course import Course, Material, set_out
+from trainer.course import Course, Material
 from trainer.dataset import Example
 from trainer.evidence import cheapest, losses_of
+from trainer.outset import set_out
 from trainer.progress import Progress
 from trainer.resolution import NEEDED, pixels_in_network, usual_size
 from trainer.settings import TrainingSettings

@@ -11,8 +11,8 @@ import torch
 
 from trainer.attempt import good_labels, preprocessing
 from trainer.bases.backbone import BaseModel
-from trainer.course import set_out
 from trainer.dataset import Dataset
+from trainer.outset import set_out
 from trainer.settings import TrainingSettings
 from trainer.views import FLIPS, views
 

@@ -17,12 +17,12 @@ from contracts.tasks import LocationGrid, Tasks
 from tests.trainer.conftest import recipe, shorten
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.bases.ranking import rank
-from trainer.course import set_out
 from trainer.device import CPU, device_for, device_of, placed, precision
 from trainer.evaluate import predict
 from trainer.evaluation.judge import evaluate
 from trainer.evaluation.tasks import ask_beside
 from trainer.network import Network
+from trainer.outset import set_out
 from trainer.rounds.kept import Check, Judges, Kept
 from trainer.rounds.lora import LowRank, adapt
 from trainer.rounds.standing import Standing

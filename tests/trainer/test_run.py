@@ -12,10 +12,10 @@ from contracts.errors import ConfigurationError
 from trainer.attempt import preprocessing
 from trainer.bases.backbone import BaseModel
 from trainer.bases.yardstick import negative_transfer
-from trainer.course import set_out
 from trainer.evaluate import predict
 from trainer.maps import Cached
 from trainer.network import Network
+from trainer.outset import set_out
 from trainer.run import good_labels, load_run, train
 from trainer.settings import TrainingSettings
 from trainer.snapshot import Snapshot
@@ -156,7 +156,7 @@ import os, sys
 from pathlib import Path
 from trainer.attempt import preprocessing
 from trainer.bases.backbone import BaseModel
-from trainer.course import set_out
+from trainer.outset import set_out
 from trainer.rounds.checkpoint import Checkpoint
 from trainer.run import train
 from trainer.settings import TrainingSettings

@@ -17,11 +17,11 @@ from tests.trainer.conftest import draw_plate, shorten
 from trainer.bases.backbone import BaseModel, load_base_model
 from trainer.card.text import beside_alone
 from trainer.card.values import Together
-from trainer.course import heads_for, set_out
 from trainer.dataset import Example, read_manifest
 from trainer.evaluation.report import Estimate, TaskFigures
 from trainer.evaluation.tasks import LevelAnswers, ask_beside, judge_tasks, order, weak_tasks
 from trainer.network import Network
+from trainer.outset import heads_for, set_out
 from trainer.rounds.heads import Heads, cells_of, location_losses, moved, severity_losses
 from trainer.run import load_run, train
 from trainer.settings import TrainingSettings

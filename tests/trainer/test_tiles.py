@@ -25,10 +25,11 @@ from runtime.session import Session
 from tests.trainer.conftest import shorten
 from trainer.attempt import preprocessing
 from trainer.bases.backbone import BaseModel, load_base_model
-from trainer.course import Material, set_out
+from trainer.course import Material
 from trainer.dataset import Dataset, Example, read_manifest
 from trainer.marks import boxes_of, shown_defects, tile_lesson
 from trainer.network import Network
+from trainer.outset import set_out
 from trainer.resolution import fitting_tiles, pixels_in_network, smallest_marked, too_coarse
 from trainer.rounds.head import Regularisation
 from trainer.run import load_run, train

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from contracts.errors import ConfigurationError
 from runtime.decision import Rule
 from trainer.clock import now
-from trainer.course import Course, Material, set_out
+from trainer.course import Course, Material
 from trainer.evaluation.baselines import baseline_of, classical, frozen_probe, majority, random_features, raters
 from trainer.evaluation.curve import learning_curve
 from trainer.evaluation.figures import Answers
 from trainer.evaluation.report import Baseline, LearningCurve
+from trainer.outset import set_out
 from trainer.progress import Progress
 from trainer.settings import DeviceName, TrainingSettings
 from trainer.stem import Stem

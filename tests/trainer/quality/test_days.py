@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from contracts.preprocessing import Preprocessing
 from lineside.models import chosen_base
-from trainer.course import Course, Material, set_out
+from trainer.course import Course, Material
 from trainer.dataset import Example, gather
+from trainer.outset import set_out
 from trainer.quality.days import Day, judged, measured, misfits, odd_days
 from trainer.settings import TrainingSettings
 from trainer.views import View
