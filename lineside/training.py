@@ -26,13 +26,13 @@ from lineside.train_file import retold, said_in, set_by
 from lineside.train_options import TrainOptions, settings_of
 from runtime.bundle import Bundle
 from trainer.bases.worth import worth_of
-from trainer.by_site import AtSite, lines_of
 from trainer.claim import constant, quality
 from trainer.dataset import read
 from trainer.licence import found, said_of, stated
 from trainer.rounds import ranks
 from trainer.run import TrainedModel, train
 from trainer.settings import DeviceName
+from trainer.sites.by_site import AtSite, lines_of
 
 if TYPE_CHECKING:
     from exporter.settings import ExportSettings

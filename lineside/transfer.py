@@ -15,18 +15,18 @@ from contracts.errors import ConfigurationError
 from lineside.models import chosen_base
 from lineside.progress import shown_progress
 from lineside.train_options import TrainOptions, refuse_early, settings_of
-from trainer.advice import PROBE, Advice, Reached, TransferReport, in_words
 from trainer.bases.backbone import BaseModel
 from trainer.dataset import read
 from trainer.evaluation.report import Estimate
-from trainer.gain import Gain
 from trainer.licence import found
 from trainer.proof import prove_pinned
 from trainer.run import fitted, good_labels
 from trainer.settings import TrainingSettings
+from trainer.sites.advice import PROBE, Advice, Reached, TransferReport, in_words
+from trainer.sites.gain import Gain
+from trainer.sites.page import page
+from trainer.sites.transfer import advise, folder_of, matrix, on_sites, pooled_model, sites_of, source_models
 from trainer.snapshot import Snapshot
-from trainer.transfer import advise, folder_of, matrix, on_sites, pooled_model, sites_of, source_models
-from trainer.transfer_page import page
 
 _FEWEST = 10  # labels that an advice can be made of
 

@@ -1,17 +1,23 @@
 """Images become a fine-tuned model: takes a manifest or a folder and a pretrained backbone, hands on a run folder.
 
-Reading order: `dataset`, `layout` and `masks` (what the user's files say), `quality/` (what is wrong with them),
-`licence` (what may be done with them), `split`, `pins`, `snapshot` and `parting` (what is trained on and what never is,
-content-hashed and pinned), `proof` (that it is so), `settings` and `clock`, `bases/` (which pretrained models there
-are, which may be used, which fits), `network` and `device` (one of them, cut into stages, and where it computes),
-`image` (images as tensors), `folding`, `jitter`, `grafts` and `features` (what the frozen part answers), `strategy`,
-`tasks` (severity and location beside the class) and `rounds/` (one round of training), `course` (all rounds), `outset`
-(what stands before the first), `attempt` and `contest` (one strategy carried out, two compared), `trials` and `tuning` (other values of a recipe searched),
-`threshold` and `line` (where good ends), `together` (is a task better off alone?), `trained` (the run folder), `claim`
-(of how many test images one is made), `by_site`, `card/` (all that has to be known of a model) and `finish` (its record
-and card), `run` (all of it in one go), `evaluation/` (how good it is and where it breaks), `recalled`, `gain`,
-`advice`, `transfer` and `transfer_page` (what sites can give each other), `workspace`, `replay`, `forgetting`,
-`sisters` and `retrain` (the same on a monitor's order).
+Reading order:
+
+- what the user's files say: `dataset`, `layout`, `masks`, `marks`, `raters`, `licence`; what is wrong with them:
+  `quality/`
+- what is trained on and what never is: `split`, `pins`, `snapshot`, `parting`, and `proof` that it is so
+- what a user may set: `settings`, `jitter`, `resolution`, `sizing`
+- the network: `bases/` (which pretrained ones there are, may be used, and fit), `network` (one of them, cut into
+  stages), `device`, `folding`
+- what it sees: `image`, `views`, `grafts`; what its frozen part answers: `stem`, `maps`, `features`
+- learning: `weighing`, `tasks` (severity and location beside the class), `strategy`, `rounds/` (one round), `course`
+  (all of them), `outset` (what stands before the first)
+- choosing: `attempt` (one strategy carried out), `contest` (two compared), `trials` and `tuning` (other values of a
+  recipe), `evidence` (is a difference one?)
+- where good ends: `threshold`, `line`
+- handing on: `together` (is a task better off alone?), `trained` (the run folder), `claim` (of how many test images one
+  is made), `card/`, `finish`; `run` does all of it in one go
+- how good it is and where it breaks: `evaluation/`; what sites can give each other: `sites/`
+- the same on a monitor's order: `workspace`, `replay`, `forgetting`, `retrain`
 
 Torch and timm live here and in the exporter; agent and monitor never import this package.
 """

@@ -16,7 +16,6 @@ from runtime.decision import Rule
 from runtime.metrics import task_metrics
 from trainer.attempt import Attempt, Task, code_version
 from trainer.bases.yardstick import compare_with_random, negative_transfer
-from trainer.by_site import by_site
 from trainer.card.facts import card_of
 from trainer.card.file import quality_in, write_card
 from trainer.claim import quality
@@ -36,7 +35,8 @@ from trainer.network import Network
 from trainer.proof import Proof, prove_pinned
 from trainer.resolution import too_coarse
 from trainer.settings import TrainingSettings
-from trainer.sisters import on_sister, sister_of
+from trainer.sites.by_site import by_site
+from trainer.sites.sisters import on_sister, sister_of
 from trainer.snapshot import Snapshot
 from trainer.stem import Stem
 from trainer.threshold import Calibration

@@ -14,9 +14,9 @@ from trainer.dataset import Dataset
 from trainer.licence import found
 from trainer.run import train
 from trainer.settings import TrainingSettings
+from trainer.sites.transfer import advise, folder_of
 from trainer.snapshot import Snapshot, take_snapshot
 from trainer.trained import load_run
-from trainer.transfer import advise, folder_of
 
 
 def play_ways(

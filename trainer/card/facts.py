@@ -7,7 +7,6 @@ from typing import Any
 
 from contracts.quality import QualityReport
 from trainer.bases.worth import worth_of
-from trainer.by_site import AtSite
 from trainer.card.base import base_facts
 from trainer.card.values import (
     DataFacts,
@@ -23,6 +22,7 @@ from trainer.evaluation.report import Estimate, Evaluation, TaskFigures
 from trainer.forgetting import UNKNOWN, Kept
 from trainer.jitter import Jitter
 from trainer.raters import agreement_in
+from trainer.sites.by_site import AtSite
 from trainer.snapshot import Snapshot
 from trainer.trained import RunRecord
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trainer.bases.worth import Worth
-from trainer.by_site import lines_of
 from trainer.card.base import base_lines
 from trainer.card.made import image_lines, input_lines, training_lines
 from trainer.card.values import ModelCard, Together
 from trainer.evaluation.report import Estimate
 from trainer.evaluation.text import card_part, task_lines
 from trainer.forgetting import in_words
+from trainer.sites.by_site import lines_of
 
 
 def markdown(card: ModelCard, files: Mapping[str, str]) -> str:

@@ -15,10 +15,10 @@ from contracts.tasks import Tasks
 from contracts.thresholds import Thresholds
 from trainer.bases.backbone import Described
 from trainer.bases.worth import Worth
-from trainer.by_site import AtSite
 from trainer.evaluation.report import Estimate, Evaluation, TaskFigures
 from trainer.forgetting import Kept
 from trainer.network import Pooling
+from trainer.sites.by_site import AtSite
 from trainer.snapshot import SplitWay
 from trainer.views import Flip
 

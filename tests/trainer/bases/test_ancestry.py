@@ -25,9 +25,9 @@ from trainer.bases.verify import from_run
 from trainer.dataset import Dataset
 from trainer.run import train
 from trainer.settings import TrainingSettings
+from trainer.sites.transfer import advise, source_models
 from trainer.snapshot import take_snapshot
 from trainer.trained import RunRecord, TrainedModel
-from trainer.transfer import advise, source_models
 from trainer.workspace import remember_model
 
 TODAY = date(2026, 11, 21)

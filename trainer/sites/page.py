@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from jinja2 import Environment, PackageLoader
 
-from trainer.advice import PROBE, Advice, Reached, TransferReport, in_words, shown, signed
 from trainer.evaluation.plots import more_images
 from trainer.evaluation.report import Estimate
+from trainer.sites.advice import PROBE, Advice, Reached, TransferReport, in_words, shown, signed
 from trainer.thumbnail import data_address
 
 _CHANCE, _STRONGEST = 0.5, 0.7  # balanced accuracy of a coin; opacity of the strongest colour
@@ -16,7 +16,7 @@ _WIDTH = 160.0  # pixels of an interval's drawing
 
 def page(report: TransferReport) -> str:
     """HTML of the report."""
-    environment = Environment(loader=PackageLoader("trainer", "."), autoescape=True)
+    environment = Environment(loader=PackageLoader("trainer.sites", "."), autoescape=True)
     return environment.get_template("transfer.html.jinja").render(
         report=report,
         sites=list(report.matrix),

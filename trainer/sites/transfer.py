@@ -17,7 +17,6 @@ from pydantic import TypeAdapter, ValidationError
 from contracts.errors import DatasetError
 from contracts.names import Name
 from runtime.decision import Rule
-from trainer.advice import Advice, Reached, Way
 from trainer.attempt import Task, end_of
 from trainer.bases.backbone import BaseModel
 from trainer.bases.catalogue import Listed
@@ -31,12 +30,13 @@ from trainer.evaluation.figures import Answers, estimate
 from trainer.evaluation.report import LearningCurve
 from trainer.evidence import cheapest
 from trainer.finish import Origin, finish
-from trainer.gain import Gain, gain_over, label_cost, own_curve
 from trainer.memory import kept_memory
 from trainer.progress import Progress, silent
-from trainer.recalled import keep_answers, recall, recall_run
 from trainer.run import train
 from trainer.settings import TrainingSettings
+from trainer.sites.advice import Advice, Reached, Way
+from trainer.sites.gain import Gain, gain_over, label_cost, own_curve
+from trainer.sites.recalled import keep_answers, recall, recall_run
 from trainer.snapshot import Snapshot
 from trainer.split import group_of
 from trainer.trained import TrainedModel

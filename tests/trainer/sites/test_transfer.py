@@ -13,18 +13,18 @@ from contracts.errors import DatasetError
 from lineside.main import app
 from lineside.training import print_trained
 from tests.trainer.conftest import draw_plate
-from trainer.advice import Advice, TransferReport, in_words
 from trainer.attempt import Attempt, Task
 from trainer.bases.backbone import BaseModel
-from trainer.by_site import AtSite
 from trainer.dataset import read_manifest
 from trainer.evaluation.report import Estimate, LearningCurve
-from trainer.gain import label_cost
 from trainer.run import load_run
 from trainer.settings import TrainingSettings
+from trainer.sites.advice import Advice, TransferReport, in_words
+from trainer.sites.by_site import AtSite
+from trainer.sites.gain import label_cost
+from trainer.sites.page import page
+from trainer.sites.transfer import advise, folder_of, matrix, on_sites, pooled_model, sites_of, source_models
 from trainer.snapshot import Snapshot, take_snapshot
-from trainer.transfer import advise, folder_of, matrix, on_sites, pooled_model, sites_of, source_models
-from trainer.transfer_page import page
 
 PROBE = TrainingSettings(strategy="probe", flips="none", good=("good",))
 

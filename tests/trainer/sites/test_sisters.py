@@ -20,7 +20,7 @@ from trainer.network import Network
 from trainer.retrain import retrain
 from trainer.run import train
 from trainer.settings import TrainingSettings
-from trainer.sisters import on_sister, sister_of
+from trainer.sites.sisters import on_sister, sister_of
 from trainer.snapshot import Snapshot, take_snapshot
 from trainer.trained import TrainedModel
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from contracts.names import Wire
 from trainer.evaluation.report import Estimate, LearningCurve
-from trainer.gain import Gain, LabelCost
+from trainer.sites.gain import Gain, LabelCost
 
 PROBE = (
     "With --strategy probe the backbone stays as it is, so that a way on top of a sister's model is alone again; "
