@@ -206,7 +206,7 @@ def test_check_names_a_contradiction_and_still_reports(pictures: Path, tmp_path:
 def test_transfer_keeps_to_the_workspace_and_settles_its_split(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stops(*_: object) -> None:
+    def stops(*_: object, **__: object) -> None:
         raise DatasetError("far enough")
 
     monkeypatch.setattr("lineside.transfer.source_models", stops)

@@ -32,6 +32,7 @@ from trainer.evaluation.report import Estimate, Evaluation, Failure
 from trainer.evaluation.sheet import contact_sheet
 from trainer.evaluation.text import card_part
 from trainer.trained import TrainedModel
+from trainer.views import KEPT_VIEWS
 
 ALL = np.arange(300)
 
@@ -244,10 +245,10 @@ def test_contact_sheet_has_a_row_for_each_class(first_model: TrainedModel) -> No
     assert torch.equal(torch.random.get_rng_state(), before)
     assert sheet == contact_sheet(first_model)
     picture = Image.open(io.BytesIO(sheet))
-    assert picture.size == (8 * 116 - 4, 2 * 116 - 4)
+    assert picture.size == (KEPT_VIEWS * 116 - 4, 2 * 116 - 4), "the very looks that the frozen part has answered"
     pixels = np.asarray(picture.convert("L"), dtype=float)
     first = pixels[:112, :112]
-    assert all(np.abs(pixels[:112, left : left + 112] - first).mean() > 1 for left in range(116, 8 * 116, 116))
+    assert all(np.abs(pixels[:112, left : left + 112] - first).mean() > 1 for left in range(116, KEPT_VIEWS * 116, 116))
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed")
