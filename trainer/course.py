@@ -214,8 +214,9 @@ class Course:
     def regularisation(self, train: Material) -> Regularisation:
         """Penalty and temperature of the head with the lowest loss on images of other groups (three grouped folds).
         Each penalty is judged at the temperature that suits it: a strong one sounds modest and would win or lose by
-        that alone. Found for two thirds of some images it is stated for all, since the sum counts and not each image's
-        share. The strongest where there are too few images."""
+        that alone. The head is sharpened to it and never flattened: what is too sure is calibrated where the line is
+        drawn. Found for two thirds of some images a penalty is stated for all, since the sum counts and not each
+        image's share. The strongest where there are too few images."""
         tried = train.rows(range(0, len(train.examples), max(1, -(-len(train.examples) // _TRIED_ON))))
         parts = [part for part in folds(tried.examples, _ROUNDS, seed=self.settings.seed) if part]
         if len(parts) < 2:
@@ -225,7 +226,7 @@ class Course:
         def loss(penalty: float) -> tuple[float, Regularisation]:
             said = self._left_out(tried, parts, penalty)
             temperature, lowest = best_temperature(said, judged.targets, judged.weights)
-            return lowest, Regularisation(penalty * learned / len(train.examples), temperature)
+            return lowest, Regularisation(penalty * learned / len(train.examples), min(1.0, temperature))
 
         learned = len(tried.examples) * (1 - 1 / len(parts))
         return min(map(loss, _PENALTIES), key=lambda found: found[0])[1]
