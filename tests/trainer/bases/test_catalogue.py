@@ -185,7 +185,7 @@ def test_a_sites_own_run_becomes_a_base_model_with_its_lineage(first_model: Trai
     x = torch.rand(2, 3, 48, 48)
     with torch.inference_mode():
         _, expected = first_model.module(x)
-        assert torch.equal(Network(module, 2).eval()(x)[1], expected)
+        assert torch.allclose(Network(module, 2).eval()(x)[1], expected, atol=1e-5), "bits depend on where memory lies"
 
 
 def test_a_base_model_that_has_learned_the_test_images_is_refused(
