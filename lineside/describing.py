@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from contracts.bundle import MANIFEST_NAME
 from contracts.errors import ConfigurationError
+from lineside.sides import sides
 from runtime.bundle import open_bundle
 from trainer.bases.catalogue import Entry
 from trainer.trained import RUN_NAME
@@ -38,7 +39,7 @@ def described(said: Mapping[str, Any], *, today: date) -> Entry:
     if repository:
         told["hub"] = {"repository": repository, "revision": _commit(revision), **({"file": file} if file else {})}
     if "size" in told:
-        told["width"], told["height"] = _sides(told.pop("size"))
+        told["width"], told["height"] = sides(told.pop("size"))
     for name in ("mean", "std"):
         if name in told:
             told[name] = _channels(name, told[name])
@@ -109,18 +110,6 @@ def _commit(revision: str | None) -> str:
             f"--hub needs --revision, a commit's hash with all of its 40 digits, not {revision!r}: a branch may change"
         )
     return str(revision)
-
-
-def _sides(said: str) -> tuple[int, int]:
-    """Width and height.
-
-    >>> _sides("224"), _sides("352x144")
-    ((224, 224), (352, 144))
-    """
-    found = re.fullmatch(r"(\d+)(?:x(\d+))?", said.lower())
-    if not found:
-        raise ConfigurationError(f"--size: say pixels a side, or WIDTHxHEIGHT as in 352x144, not {said!r}")
-    return int(found[1]), int(found[2] or found[1])
 
 
 def _channels(name: str, said: str) -> tuple[float, float, float]:

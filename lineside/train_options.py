@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from contracts.errors import ConfigurationError, DatasetError
 from contracts.names import Name
 from lineside.models import chosen_base
+from lineside.sides import sides
 from lineside.train_file import kept_training
 from trainer.attempt import refuse_unfit
 from trainer.dataset import BOXES_COLUMN, MASK_COLUMN, columns_of
@@ -28,6 +29,9 @@ _OPTIONS = {
     "input_height": "size",
     "choose_size": "size",
 }  # where it is not the setting's own name
+
+
+_SIZES = "pixels a side, WIDTHxHEIGHT as in 352x144, or auto"
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def settings_of(options: TrainOptions) -> TrainingSettings:
     """Raises ConfigurationError naming the option, or the file and its key."""
     kept = kept_training(options.config)
     auto = (options.size or "").lower() == "auto"
-    width, height = (None, None) if auto else sides(options.size)
+    width, height = (None, None) if auto or options.size is None else sides(options.size, asked=_SIZES)
     given = {
         "choose_size": auto,
         "input_width": width,
@@ -91,20 +95,6 @@ def settings_of(options: TrainOptions) -> TrainingSettings:
         option = _OPTIONS.get(name, name.replace("_", "-"))
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigurationError(f"--{option}: {message}, not {first['input']!r}") from error
-
-
-def sides(said: str | None) -> tuple[int | None, int | None]:
-    """Width and height of the network's input, of `--size`. Raises ConfigurationError.
-
-    >>> sides("224"), sides("352x144")
-    ((224, 224), (352, 144))
-    """
-    if said is None:
-        return None, None
-    width, _, height = said.lower().partition("x")
-    if not (width.isdecimal() and (height.isdecimal() or "x" not in said.lower())):
-        raise ConfigurationError(f"--size: say pixels a side, WIDTHxHEIGHT as in 352x144, or auto, not {said!r}")
-    return int(width), int(height or width)
 
 
 def refuse_early(options: TrainOptions) -> TrainingSettings:

@@ -40,21 +40,17 @@ def predict(network: nn.Module, examples: Sequence[Example], spec: Preprocessing
 
 
 def intervals(answers: Answers) -> dict[str, Estimate]:
-    """The figures of the test with their intervals over groups, by the metric's name. Those of recalls are at least as
-    wide as Wilson's: a handful of images that are all right have no spread to draw from."""
+    """The figures of the test with their intervals over groups, by the metric's name; where a single group leaves
+    recalls without one, as for so many images by themselves."""
     found = {name: estimate(answers, statistic) for name, statistic in _MEASURED.items()}
-    for name, kind in (("recall_good", ~answers.defect), ("recall_defect", answers.defect)):
-        found[name] = _at_least_wilson(found[name], int(kind.sum()))
-    return found
+    return {**found, **{name: _of_images(found[name]) for name in ("recall_good", "recall_defect")}}
 
 
-def _at_least_wilson(found: Estimate, count: int) -> Estimate:
-    if found.value is None:
+def _of_images(found: Estimate) -> Estimate:
+    if found.low is not None or found.hits is None or found.of is None:
         return found
-    low, high = wilson_interval(round(found.value * count), count)
-    lows = [bound for bound in (low, found.low) if bound is not None]
-    highs = [bound for bound in (high, found.high) if bound is not None]
-    return Estimate(value=found.value, low=min(lows), high=max(highs))
+    low, high = wilson_interval(found.hits, found.of)
+    return found.model_copy(update={"low": low, "high": high})
 
 
 def cannot_promise(snapshot: Snapshot, metrics: TaskMetrics, good: Sequence[str]) -> tuple[str, ...]:

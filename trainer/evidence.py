@@ -23,9 +23,9 @@ def standard_error(values: Tensor, groups: Sequence[str]) -> float:
 
 
 def cheapest(losses: Sequence[Tensor], groups: Sequence[str], *, worth: float = 0.0) -> tuple[int, float, float]:
-    """The first (cheapest) whose mean loss lies within one standard error, over groups, of the lowest, or within what
-    a dearer one is `worth` (nats), and is not above that of the very first; how far it is behind the lowest, and how
-    far it might be."""
+    """The first, in the order of preference (the cheapest, say), whose mean loss lies within one standard error, over
+    groups, of the lowest, or within what a dearer one is `worth` (nats), and is not above that of the very first; how
+    far it is behind the lowest, and how far it might be."""
     best = min(range(len(losses)), key=lambda number: float(losses[number].mean()))
     for number, loss in enumerate(losses):
         difference = loss - losses[best]

@@ -8,8 +8,8 @@ from trainer.bases.worth import Worth
 from trainer.card.base import base_lines
 from trainer.card.made import image_lines, input_lines, training_lines
 from trainer.card.values import ModelCard, Together
-from trainer.evaluation.report import Estimate
 from trainer.evaluation.text import card_part, task_lines
+from trainer.evaluation.words import bracketed, number
 from trainer.forgetting import in_words
 from trainer.sites.by_site import lines_of
 
@@ -59,7 +59,7 @@ def _worth(worth: Worth) -> list[str]:
     if not worth.validation:
         return [said]
     rows = [
-        f"| {split} | {weights} | {_share(reached.balanced_accuracy)} | {_share(reached.auroc)} |"
+        f"| {split} | {weights} | {number(reached.balanced_accuracy)} | {number(reached.auroc)} |"
         for split, found in (("validation", worth.validation), ("test", worth.test))
         for weights, reached in found.items()
     ]
@@ -72,7 +72,7 @@ def _metrics(card: ModelCard) -> list[str]:
     rows = [
         ("balanced_accuracy", "balanced accuracy (good / defect)", metrics.balanced_accuracy),
         ("auroc", "AUROC of the defect score", metrics.auroc),
-        ("accuracy", f"accuracy (always the commoner answer: {_share(metrics.best_constant)})", metrics.accuracy),
+        ("accuracy", f"accuracy (always the commoner answer: {number(metrics.best_constant)})", metrics.accuracy),
         ("recall_good", "good parts let through", metrics.recall_good),
         ("recall_defect", "defects found", metrics.recall_defect),
         *(("", f"recall of {label}", value) for label, value in metrics.recall_per_label.items()),
@@ -82,7 +82,7 @@ def _metrics(card: ModelCard) -> list[str]:
         "",
         "| figure | value | 95 % interval |",
         "|---|---|---|",
-        *(f"| {name} | {_share(value)} | {_interval(intervals.get(key))} |" for key, name, value in rows),
+        *(f"| {name} | {number(value)} | {bracketed(intervals.get(key))} |" for key, name, value in rows),
         "",
         "| true \\ answered | " + " | ".join(card.labels) + " |",
         "|---" * (len(card.labels) + 1) + "|",
@@ -146,12 +146,3 @@ def _evaluation(card: ModelCard) -> list[str]:
         ]
     failures = f"Its {card.failures} surest wrong answers are in the run's report." if card.failures else ""
     return [card_part(card.evaluation).rstrip(), "", failures]
-
-
-def _share(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3f}"
-
-
-def _interval(found: Estimate | None) -> str:
-    known = found is not None and found.low is not None and found.high is not None
-    return f"[{found.low:.3f}, {found.high:.3f}]" if found is not None and known else ""

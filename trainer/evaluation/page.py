@@ -17,6 +17,7 @@ from trainer.evaluation.words import (
     baseline_cells,
     class_f1,
     figure,
+    figures_of,
     number,
     reached,
     slice_cells,
@@ -26,16 +27,6 @@ from trainer.marks import placed
 from trainer.thumbnail import data_address, thumbnail
 from trainer.trained import TrainedModel
 from trainer.views import FLIPS_IN_WORDS
-
-_FIGURES = (
-    ("balanced accuracy", "balanced_accuracy"),
-    ("balanced accuracy on images trained on", "learned"),
-    ("accuracy", "accuracy"),
-    ("AUROC", "auroc"),
-    ("average precision of defects", "average_precision"),
-    ("macro F1 of the classes", "macro_f1"),
-    ("cost of errors a part", "cost_per_part"),
-)
 
 _WORST = 10  # slices, shown before all of them
 
@@ -50,7 +41,7 @@ def page(model: TrainedModel, evaluation: Evaluation, pictures: Mapping[str, byt
         evaluation=evaluation,
         worth=worth_of(model.record),
         counted=", ".join(f"{sum(of.values())} {name}" for name, of in model.snapshot.counts().items()),
-        figures=[*(_figures(evaluation) if evaluation.claimed else []), *_beside(evaluation)],
+        figures=[*(figures_of(evaluation) if evaluation.claimed else []), *_beside(evaluation)],
         reached=reached(evaluation),
         pictures=[(name, data_address("image/png", data)) for name, data in pictures.items()],
         sheet=data_address("image/png", sheet),
@@ -91,10 +82,6 @@ def _beside(evaluation: Evaluation) -> list[tuple[str, Estimate]]:
     """Figures of further tasks."""
     rows = [] if evaluation.tasks is None else task_rows(evaluation.tasks)
     return [(f"{name}, of {images} images", found) for name, found, images in rows]
-
-
-def _figures(evaluation: Evaluation) -> list[tuple[str, Estimate]]:
-    return [(name, getattr(evaluation, key)) for name, key in _FIGURES]
 
 
 def _columns(evaluation: Evaluation) -> list[tuple[str, str, list[Slice]]]:

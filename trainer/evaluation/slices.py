@@ -29,7 +29,7 @@ _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
 
 
 @dataclass(frozen=True)
-class Parting:
+class Parted:
     """A column as a value for each image [n]. `short`: every value is shown, not only the worst of those that have
     enough images."""
 
@@ -59,14 +59,14 @@ def slices(answers: Answers) -> tuple[tuple[Slice, ...], tuple[Column, ...]]:
     return tuple(sorted(found, key=_badness)), tuple(columns)
 
 
-def partings(examples: Sequence[Example]) -> Iterator[Parting]:
+def partings(examples: Sequence[Example]) -> Iterator[Parted]:
     """Site and group where any image names one, the time in the units that suit its span, then the manifest's own
     columns: numbers of more than a dozen values are cut at quantiles."""
     sites, groups = [e.site for e in examples], [e.group for e in examples]
     if any(sites):
-        yield Parting("site", _told(sites), short=True)
+        yield Parted("site", _told(sites), short=True)
     if any(groups):
-        yield Parting("group", _told(groups), short=False)
+        yield Parted("group", _told(groups), short=False)
     yield from _times(examples)
     for name in sorted({key for example in examples for key in example.attributes} - set(_NO_CONDITIONS)):
         yield _parting(name, [example.attributes.get(name, "") for example in examples])
@@ -90,12 +90,12 @@ def figures_of(column: str, value: str, part: Answers) -> Slice:
     )  # fmt: skip
 
 
-def _parting(name: str, values: Sequence[str]) -> Parting:
+def _parting(name: str, values: Sequence[str]) -> Parted:
     different = len(set(values))
     numbers = [_number(value) for value in values if value]
     if different > _MOST_VALUES and None not in numbers:
-        return Parting(name, _cut(values), short=True, note=f"{different} values, cut at quantiles")
-    return Parting(name, _told(values), short=different <= _MOST_VALUES)
+        return Parted(name, _cut(values), short=True, note=f"{different} values, cut at quantiles")
+    return Parted(name, _told(values), short=different <= _MOST_VALUES)
 
 
 def _cut(values: Sequence[str]) -> tuple[str, ...]:
@@ -108,21 +108,21 @@ def _cut(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(names[int(next(parts))] if value else NONE for value in values)
 
 
-def _times(examples: Sequence[Example]) -> Iterator[Parting]:
+def _times(examples: Sequence[Example]) -> Iterator[Parted]:
     """By day (of many days by week, of many weeks by month), by hours of the day, and by day of the week."""
     if not any(_TIME in example.attributes for example in examples):
         return
     moments = [captured(example) for example in examples]
     known = [moment for moment in moments if moment is not None]
     if not known:
-        yield Parting(_TIME, (NONE,) * len(examples), short=True)
+        yield Parted(_TIME, (NONE,) * len(examples), short=True)
         return
     days = {moment.date() for moment in known}
     ways: list[tuple[str, Callable[[datetime], str]]] = [_calendar(known), ("hour", _hours)]
     if (max(days) - min(days)).days >= _FORTNIGHT:
         ways.append(("day of the week", _weekday))
     for name, way in ways:
-        yield Parting(f"{_TIME}: {name}", tuple(NONE if m is None else way(m) for m in moments), short=True)
+        yield Parted(f"{_TIME}: {name}", tuple(NONE if m is None else way(m) for m in moments), short=True)
 
 
 def _calendar(moments: Sequence[datetime]) -> tuple[str, Callable[[datetime], str]]:

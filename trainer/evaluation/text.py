@@ -11,8 +11,10 @@ from trainer.evaluation.words import (
     BASELINE_HEAD,
     SLICE_HEAD,
     baseline_cells,
+    bracketed,
     class_f1,
     figure,
+    figures_of,
     number,
     reached,
     slice_cells,
@@ -47,19 +49,10 @@ def card_part(evaluation: Evaluation) -> str:
 
 
 def _figures(evaluation: Evaluation) -> list[str]:
-    rows = (
-        ("balanced accuracy", evaluation.balanced_accuracy),
-        ("balanced accuracy on images trained on", evaluation.learned),
-        ("accuracy", evaluation.accuracy),
-        ("AUROC", evaluation.auroc),
-        ("average precision of defects", evaluation.average_precision),
-        ("macro F1 of the classes", evaluation.macro_f1),
-        ("cost of errors a part", evaluation.cost_per_part),
-    )
     return [
         "| figure | value | 95 % interval |",
         "|---|---|---|",
-        *(f"| {name} | {_value(found)} | {_interval(found)} |" for name, found in rows),
+        *(f"| {name} | {number(found.value)} | {bracketed(found)} |" for name, found in figures_of(evaluation)),
         "",
         f"Two models that differ by less than {number(evaluation.smallest_difference)} in balanced accuracy cannot be "
         "told apart on these images (80 % power at 5 %, as independent runs; paired ones see less)."
@@ -81,7 +74,7 @@ def task_lines(tasks: Tasks, figures: TaskFigures) -> list[str]:
         *levels,
         "| figure | value | 95 % interval | images |",
         "|---|---|---|---|",
-        *(f"| {name} | {_value(found)} | {_interval(found)} | {images} |" for name, found, images in rows),
+        *(f"| {name} | {number(found.value)} | {bracketed(found)} | {images} |" for name, found, images in rows),
         "",
     ]
 
@@ -211,11 +204,3 @@ def _classes_of(parts: Sequence[Slice]) -> list[str]:
         ),
         "",
     ]
-
-
-def _value(found: Estimate) -> str:
-    return number(found.value)
-
-
-def _interval(found: Estimate) -> str:
-    return "" if found.low is None or found.high is None else f"[{found.low:.3f}, {found.high:.3f}]"

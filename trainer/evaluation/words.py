@@ -29,6 +29,26 @@ def figure(found: Estimate) -> str:
     return f"{number(found.value)} {interval(found)}".rstrip()
 
 
+def bracketed(found: Estimate | None) -> str:
+    """Its interval as a table's cell; empty where there is none."""
+    if found is None or found.low is None or found.high is None:
+        return ""
+    return f"[{found.low:.3f}, {found.high:.3f}]"
+
+
+def figures_of(evaluation: Evaluation) -> list[tuple[str, Estimate]]:
+    """The figures of the whole test, with their names."""
+    return [
+        ("balanced accuracy", evaluation.balanced_accuracy),
+        ("balanced accuracy on images trained on", evaluation.learned),
+        ("accuracy", evaluation.accuracy),
+        ("AUROC", evaluation.auroc),
+        ("average precision of defects", evaluation.average_precision),
+        ("macro F1 of the classes", evaluation.macro_f1),
+        ("cost of errors a part", evaluation.cost_per_part),
+    ]
+
+
 def class_f1(found: ClassFigures) -> str:
     """Of a class with enough images."""
     return figure(found.f1) if found.images >= FEWEST else "too few"

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from contracts.names import Wire
 from trainer.evaluation.report import Estimate, LearningCurve
+from trainer.evaluation.words import figure
 from trainer.sites.gain import Gain, LabelCost
 
 PROBE = (
@@ -84,7 +85,7 @@ def in_words(advice: Advice) -> list[str]:
         return list(filter(None, ["Expected gain: none; what the others have does not surely help.", guard]))
     gain = chosen.gain
     expected = (
-        f"Expected against alone, on held-out images: loss lower by {shown(gain.loss)}, balanced accuracy "
+        f"Expected against alone, on held-out images: loss lower by {figure(gain.loss)}, balanced accuracy "
         f"{signed(gain.balanced_accuracy)}, AUROC {signed(gain.auroc)}."
     )
     return list(filter(None, [expected, _cost(advice, chosen), guard]))
@@ -95,16 +96,6 @@ def _cost(advice: Advice, chosen: Way) -> str:
         why = "too few labels for a learning curve" if advice.curve is None else "the gain is unknown"
         return f"What alone would need for that in labels is not known: {why}."
     return f"Alone would need, in labels of its own for as much balanced accuracy: {chosen.cost.in_words()}."
-
-
-def shown(found: Estimate) -> str:
-    """A figure and its interval.
-
-    >>> shown(Estimate(value=0.5, low=0.25, high=0.75)), shown(Estimate(value=None))
-    ('0.500 (0.250 to 0.750)', 'unknown')
-    """
-    interval = "" if found.low is None or found.high is None else f" ({found.low:.3f} to {found.high:.3f})"
-    return "unknown" if found.value is None else f"{found.value:.3f}{interval}"
 
 
 def signed(found: Estimate) -> str:

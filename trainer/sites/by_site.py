@@ -10,6 +10,7 @@ from contracts.names import Wire
 from trainer.claim import claimed
 from trainer.evaluation.figures import Answers, balanced_accuracy, estimate
 from trainer.evaluation.report import Estimate
+from trainer.evaluation.words import figure
 
 
 class AtSite(Wire):
@@ -30,8 +31,7 @@ class AtSite(Wire):
         counts, found = f"{self.good} good, {self.defective} defective", self.balanced_accuracy
         if not claimed(self.good, self.defective) or found.value is None:
             return f"{counts}: too few to claim an accuracy, {self.right} right"
-        interval = "" if found.low is None or found.high is None else f" ({found.low:.3f} to {found.high:.3f})"
-        return f"{counts}: balanced accuracy {found.value:.3f}{interval}"
+        return f"{counts}: balanced accuracy {figure(found)}"
 
 
 def by_site(answers: Answers, sites: Sequence[str]) -> tuple[AtSite, ...]:

@@ -9,13 +9,12 @@ from pydantic import Field
 from torch import Tensor
 
 from contracts.names import Wire
-from runtime.metrics import bootstrap_interval
 from trainer.attempt import Task
 from trainer.course import Material
 from trainer.dataset import Example
 from trainer.evaluation.curve import extrapolate, learning_curve
 from trainer.evaluation.figures import Answers, area, balanced_accuracy
-from trainer.evaluation.paired import paired
+from trainer.evaluation.paired import paired, resampled
 from trainer.evaluation.report import Estimate, LearningCurve
 from trainer.rounds.head import Regularisation
 from trainer.settings import TrainingSettings
@@ -23,7 +22,6 @@ from trainer.views import View
 
 _AHEAD = 4  # times the labels, as far as a learning curve is continued
 _STEPS = 300  # in which the curve is followed that far
-_RESAMPLES = 400
 
 
 class Gain(Wire):
@@ -69,8 +67,9 @@ class LabelCost(Wire):
 def gain_over(alone: tuple[Answers, Tensor], way: tuple[Answers, Tensor]) -> Gain:
     """Of answers to the same held-out images, with their losses [n] (see `contest.comparable_losses`)."""
     before, after = alone[0], way[0]
+    saved = (alone[1] - way[1]).double().numpy()
     return Gain(
-        loss=_mean(alone[1] - way[1], before.groups),
+        loss=resampled(lambda rows: float(saved[rows].mean()), before.groups),
         auroc=paired(before, after, area),
         balanced_accuracy=paired(before, after, balanced_accuracy),
     )
@@ -116,12 +115,3 @@ def _errors(curve: LearningCurve, counts: Sequence[int]) -> list[float]:
     last = float(falling[-1])
     within = np.interp([count for count in counts if count <= sizes[-1]], sizes, falling).tolist()
     return [*within, *(min(last, error) for _, error in extrapolate(curve.points, beyond))]
-
-
-def _mean(values: Tensor, groups: Sequence[str]) -> Estimate:
-    found = values.double().numpy()
-    if len(set(groups)) < 2:
-        return Estimate(value=float(found.mean()))
-    bounds = bootstrap_interval(lambda rows: float(found[rows].mean()), len(found), groups=groups, resamples=_RESAMPLES)
-    low, high = bounds or (None, None)
-    return Estimate(value=float(found.mean()), low=low, high=high)

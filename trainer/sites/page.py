@@ -6,7 +6,8 @@ from jinja2 import Environment, PackageLoader
 
 from trainer.evaluation.plots import more_images
 from trainer.evaluation.report import Estimate
-from trainer.sites.advice import PROBE, Advice, Reached, TransferReport, in_words, shown, signed
+from trainer.evaluation.words import figure
+from trainer.sites.advice import PROBE, Advice, Reached, TransferReport, in_words, signed
 from trainer.thumbnail import data_address
 
 _CHANCE, _STRONGEST = 0.5, 0.7  # balanced accuracy of a coin; opacity of the strongest colour
@@ -26,7 +27,7 @@ def page(report: TransferReport) -> str:
         colour=colour,
         interval=_interval,
         drawn=_drawn,
-        shown=shown,
+        shown=figure,
         signed=signed,
         curve=_curve,
     )
