@@ -63,8 +63,13 @@ class Pins:
     def refuse(self, examples: Sequence[Example], source: str) -> None:
         """Raises DatasetError, naming the first group, where there are objections."""
         if said := self.objections(examples):
-            more = f" (and {len(said) - 1} more groups)" if len(said) > 1 else ""
-            raise DatasetError(f"{source}: {said[0]}{more}; {REMEDY}")
+            raise DatasetError(f"{source}: {gist(said)}; {REMEDY}")
+
+
+def gist(objections: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" (and {len(objections) - 1} more groups)" if len(objections) > 1 else ""
+    return f"{objections[0]}{more}"
 
 
 def read_pins(workspace: Path | None) -> Pins:

@@ -11,7 +11,7 @@ import numpy as np
 
 from contracts.quality import Finding
 from trainer.dataset import Example
-from trainer.pins import REMEDY, Pins
+from trainer.pins import REMEDY, Pins, gist
 from trainer.quality.alike import Alike, clusters
 from trainer.quality.report import shown
 from trainer.quality.survey import Measured
@@ -178,7 +178,7 @@ def settled(pins: Pins, examples: Sequence[Example]) -> list[Finding]:
             kind="settled-otherwise",
             weight="error",
             count=len(said),
-            text=said[0] + (f" (and {len(said) - 1} more groups)" if len(said) > 1 else ""),
+            text=gist(said),
             remedy=REMEDY,
         )
     ]
